@@ -1,0 +1,2220 @@
+/* postgpt.c: a GPT whose weights are counted, not trained. The twin of postgpt.py.
+ *
+ * A corpus is cut into byte-pair tokens (I). What is counted in it, the metaweights (II), already is
+ * a language model. A small transformer (III) is seeded from the counts in closed form (IV), the
+ * Dario field (V) mixes both, and a sampler speaks (VI). Training (VII) is optional; evaluation (VIII)
+ * says honestly what each part is worth. Both twins print the same bytes, so every float operation
+ * here stands in the order in which postgpt.py does it.
+ *
+ *     cc -std=c11 -O3 -ffp-contract=off -o postgpt postgpt.c -lm
+ */
+#define _POSIX_C_SOURCE 200809L
+#include <errno.h>
+#include <math.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---------------------------------------------------------------------------------------------
+ * Failing, and memory. One exit for what cannot be done; every allocation is checked.
+ */
+static void fail(const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    fputs("postgpt: ", stderr);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+    exit(1);
+}
+
+static void *alloc(size_t count, size_t size) {   /* zeroed */
+    void *p = calloc(count ? count : 1, size);
+    if (!p) fail("out of memory");
+    return p;
+}
+
+static void *resize(void *old, size_t count, size_t size) {
+    void *p = size && count > SIZE_MAX / size ? NULL : realloc(old, count ? count * size : 1);
+    if (!p) fail("out of memory");
+    return p;
+}
+
+/* ---------------------------------------------------------------------------------------------
+ * 0  ARITHMETIC
+ */
+/* y[j] += sum over i of x[i] w[i][j], ascending i for each j: the compiler may run across j, and
+ * four rows at a time spare it three visits to y. A zero x[i] adds nothing and is skipped by none. */
+static void matvec(double *restrict y, const double *restrict x, const double *restrict w, size_t n, size_t m, size_t stride) {
+    const size_t fours = n / 4 * 4;
+    for (size_t i = 0; i < fours; i += 4) {
+        const double *w0 = w + i * stride, *w1 = w0 + stride, *w2 = w1 + stride, *w3 = w2 + stride;
+        const double x0 = x[i], x1 = x[i + 1], x2 = x[i + 2], x3 = x[i + 3];
+        for (size_t j = 0; j < m; j++) y[j] = (((y[j] + x0 * w0[j]) + x1 * w1[j]) + x2 * w2[j]) + x3 * w3[j];
+    }
+    for (size_t i = fours; i < n; i++)
+        for (size_t j = 0; j < m; j++) y[j] += x[i] * w[i * stride + j];
+}
+
+static double dot(const double *x, const double *y, size_t n) {
+    double s = 0.0;
+    for (size_t i = 0; i < n; i++) s += x[i] * y[i];
+    return s;
+}
+
+static void softmax(double *x, size_t n) {
+    double top = x[0], sum = 0.0;
+    for (size_t i = 1; i < n; i++) if (x[i] > top) top = x[i];
+    for (size_t i = 0; i < n; i++) { x[i] = exp(x[i] - top); sum += x[i]; }
+    for (size_t i = 0; i < n; i++) x[i] /= sum;
+}
+
+static void rmsnorm(double *y, const double *x, size_t n) {
+    const double scale = 1.0 / sqrt(dot(x, x, n) / (double)n + 1e-5);
+    for (size_t i = 0; i < n; i++) y[i] = x[i] * scale;
+}
+
+typedef struct { uint64_t state; } Rng;           /* SplitMix64 (Steele, Lea and Flood 2014) */
+
+static uint64_t rng_next(Rng *rng) {
+    uint64_t z = rng->state += 0x9E3779B97F4A7C15u;
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+    return z ^ (z >> 31);
+}
+
+static double rng_uniform(Rng *rng) { return (double)(rng_next(rng) >> 11) * 0x1p-53; }
+
+/* A hash table from 64-bit keys to 32-bit values: open addressing, power-of-two size, at most half full. */
+typedef struct { uint64_t *keys; uint32_t *values; size_t size, used; } Map;
+#define NONE UINT32_MAX
+
+static size_t map_slot(const Map *map, uint64_t key) {
+    size_t i = (size_t)((key * 0x9E3779B97F4A7C15u) >> 20) & (map->size - 1);
+    while (map->values[i] != NONE && map->keys[i] != key) i = (i + 1) & (map->size - 1);
+    return i;
+}
+
+static void map_make(Map *map, size_t size) {
+    map->size = size;
+    map->used = 0;
+    map->keys = alloc(size, sizeof *map->keys);
+    map->values = alloc(size, sizeof *map->values);
+    memset(map->values, 0xFF, size * sizeof *map->values);
+}
+
+static void map_free(Map *map) { free(map->keys); free(map->values); }
+
+static uint32_t map_get(const Map *map, uint64_t key) { return map->values[map_slot(map, key)]; }
+
+/* The value's place for a key; a new key's value is NONE, and the caller sets it. */
+static uint32_t *map_at(Map *map, uint64_t key) {
+    if (2 * map->used >= map->size) {
+        Map old = *map;
+        map_make(map, old.size * 2);
+        for (size_t i = 0; i < old.size; i++)
+            if (old.values[i] != NONE) {
+                const size_t slot = map_slot(map, old.keys[i]);
+                map->keys[slot] = old.keys[i];
+                map->values[slot] = old.values[i];
+                map->used++;
+            }
+        map_free(&old);
+    }
+    const size_t slot = map_slot(map, key);
+    if (map->values[slot] == NONE) { map->keys[slot] = key; map->used++; }
+    return &map->values[slot];
+}
+
+static uint64_t pair_key(size_t left, size_t right) { return (uint64_t)left << 32 | right; }
+
+/* ---------------------------------------------------------------------------------------------
+ * I  TOKENIZER: bytes to tokens and back (byte pair encoding: Gage 1994; Sennrich, Haddow, Birch 2016)
+ */
+typedef struct {
+    size_t base, merges, vocab;      /* byte tokens, learned pairs, their sum */
+    uint32_t id_of_byte[256];        /* NONE where the alphabet lacks the byte */
+    uint32_t *pairs;                 /* [merges][2]: token base + i is pairs[i] joined */
+    Map rank;                        /* (left, right) -> the token that joins them */
+    size_t *start;                   /* [vocab + 1]: token t's bytes are text[start[t]] .. */
+    unsigned char *text;
+    /* the pieces seen so far, so that each distinct piece is merged once */
+    Map seen;                        /* hash of the piece -> its entry */
+    struct Piece { size_t at, length, ids, count; uint32_t next; } *pieces;
+    size_t n_pieces, cap_pieces, n_bytes, cap_bytes, n_ids, cap_ids;
+    unsigned char *bytes;
+    uint32_t *ids;
+} Tokenizer;
+
+enum { LETTER, DIGIT, MARK, SPACE, WHITE };
+
+static unsigned char kind_of[256];
+
+static void kinds_make(void) {
+    for (unsigned c = 0; c < 256; c++)
+        kind_of[c] = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c >= 128 ? LETTER
+                   : c >= '0' && c <= '9' ? DIGIT : c == ' ' ? SPACE : c >= '\t' && c <= '\r' ? WHITE : MARK;
+}
+
+/* The end of the piece that starts at data[at]. */
+static size_t piece_end(const unsigned char *data, size_t at, size_t length) {
+    size_t end = at + (data[at] == ' ' && at + 1 < length && kind_of[data[at + 1]] < SPACE);
+    const unsigned char kind = kind_of[data[end]];
+    if (kind < SPACE) {
+        while (end < length && kind_of[data[end]] == kind) end++;
+        return end;
+    }
+    while (end < length && kind_of[data[end]] >= SPACE) end++;
+    return end < length && data[end - 1] == ' ' ? end - 1 : end;   /* the last space goes with what follows */
+}
+
+/* A min-heap of 64-bit keys: the caller packs what is to come first into the high bits. */
+typedef struct { uint64_t *keys; size_t used, size; } Heap;
+
+static void heap_push(Heap *heap, uint64_t key) {
+    if (heap->used == heap->size) {
+        heap->size = heap->size ? heap->size * 2 : 256;
+        heap->keys = resize(heap->keys, heap->size, sizeof *heap->keys);
+    }
+    size_t i = heap->used++;
+    for (; i && heap->keys[(i - 1) / 2] > key; i = (i - 1) / 2) heap->keys[i] = heap->keys[(i - 1) / 2];
+    heap->keys[i] = key;
+}
+
+static uint64_t heap_pop(Heap *heap) {
+    const uint64_t top = heap->keys[0], last = heap->keys[--heap->used];
+    size_t i = 0;
+    for (size_t child; (child = 2 * i + 1) < heap->used; i = child) {
+        if (child + 1 < heap->used && heap->keys[child + 1] < heap->keys[child]) child++;
+        if (heap->keys[child] >= last) break;
+        heap->keys[i] = heap->keys[child];
+    }
+    heap->keys[i] = last;
+    return top;
+}
+
+/* Finds or adds a distinct piece. */
+static struct Piece *tokenizer_piece(Tokenizer *tok, const unsigned char *bytes, size_t length) {
+    uint64_t hash = length;
+    for (size_t i = 0; i < length; i++) hash = (hash ^ bytes[i]) * 0x100000001B3u;      /* FNV-1a */
+    uint32_t *first = map_at(&tok->seen, hash);
+    for (uint32_t i = *first; i != NONE; i = tok->pieces[i].next)
+        if (tok->pieces[i].length == length && !memcmp(tok->bytes + tok->pieces[i].at, bytes, length)) return &tok->pieces[i];
+    if (tok->n_pieces == tok->cap_pieces) {
+        tok->cap_pieces = tok->cap_pieces ? 2 * tok->cap_pieces : 1024;
+        tok->pieces = resize(tok->pieces, tok->cap_pieces, sizeof *tok->pieces);
+    }
+    if (tok->n_bytes + length > tok->cap_bytes) {
+        tok->cap_bytes = 2 * (tok->n_bytes + length);
+        tok->bytes = resize(tok->bytes, tok->cap_bytes, 1);
+    }
+    memcpy(tok->bytes + tok->n_bytes, bytes, length);
+    struct Piece *piece = &tok->pieces[tok->n_pieces];
+    *piece = (struct Piece){tok->n_bytes, length, SIZE_MAX, 0, *first};
+    *first = (uint32_t)tok->n_pieces++;
+    tok->n_bytes += length;
+    return piece;
+}
+
+/* Pairs under way while learning: every adjacency of two tokens in the distinct pieces belongs to the
+ * list of its pair, in text order, so that a merge touches its own occurrences and nothing else. */
+typedef struct { size_t count; uint32_t left, right, head, tail; } Pair;
+typedef struct {
+    uint32_t *token, *prev, *next;       /* the text as a linked list */
+    uint32_t *before, *after;            /* the occurrences of one pair, by position of its left token */
+    size_t *weight;                      /* how often the corpus has the piece this position is in */
+    Map index;
+    Pair *pairs;
+    size_t n_pairs, cap_pairs;
+} Learner;
+
+static void learner_add(Learner *L, uint32_t at) {
+    const uint32_t left = L->token[at], right = L->token[L->next[at]];
+    uint32_t *slot = map_at(&L->index, pair_key(left, right));
+    if (*slot == NONE) {
+        if (L->n_pairs == L->cap_pairs) {
+            L->cap_pairs = L->cap_pairs ? 2 * L->cap_pairs : 4096;
+            L->pairs = resize(L->pairs, L->cap_pairs, sizeof *L->pairs);
+        }
+        L->pairs[L->n_pairs] = (Pair){0, left, right, NONE, NONE};
+        *slot = (uint32_t)L->n_pairs++;
+    }
+    Pair *pair = &L->pairs[*slot];
+    pair->count += L->weight[at];
+    L->before[at] = pair->tail;
+    L->after[at] = NONE;
+    if (pair->tail == NONE) pair->head = at; else L->after[pair->tail] = at;
+    pair->tail = at;
+}
+
+static void learner_remove(Learner *L, uint32_t at) {
+    Pair *pair = &L->pairs[map_get(&L->index, pair_key(L->token[at], L->token[L->next[at]]))];
+    const uint32_t before = L->before[at], after = L->after[at];
+    pair->count -= L->weight[at];
+    if (before == NONE) pair->head = after; else L->after[before] = after;
+    if (after == NONE) pair->tail = before; else L->before[after] = before;
+}
+
+static uint64_t pair_priority(const Pair *pair) {   /* larger count, then smaller left, then smaller right */
+    const uint64_t rest = UINT32_MAX - (pair->count < UINT32_MAX ? pair->count : UINT32_MAX);
+    return rest << 32 | (uint64_t)pair->left << 16 | pair->right;
+}
+
+static void tokenizer_add(Tokenizer *tok, size_t left, size_t right) {
+    tok->pairs = resize(tok->pairs, 2 * (tok->merges + 1), sizeof *tok->pairs);
+    tok->pairs[2 * tok->merges] = (uint32_t)left;
+    tok->pairs[2 * tok->merges + 1] = (uint32_t)right;
+    *map_at(&tok->rank, pair_key(left, right)) = (uint32_t)(tok->base + tok->merges++);
+}
+
+static void tokenizer_learn(Tokenizer *tok, const unsigned char *data, size_t length, size_t merges) {
+    for (size_t at = 0, end; at < length; at = end) {
+        end = piece_end(data, at, length);
+        tokenizer_piece(tok, data + at, end - at)->count++;
+    }
+    const size_t n = tok->n_bytes;
+    if (n >= NONE) fail("the corpus has more distinct text than 32-bit positions can name");
+    Learner L = {alloc(n, 4), alloc(n, 4), alloc(n, 4), alloc(n, 4), alloc(n, 4), alloc(n, sizeof(size_t)), {0}, NULL, 0, 0};
+    map_make(&L.index, 4096);
+    for (size_t p = 0; p < tok->n_pieces; p++) {
+        const struct Piece *piece = &tok->pieces[p];
+        for (size_t i = piece->at; i < piece->at + piece->length; i++) {
+            L.token[i] = tok->id_of_byte[tok->bytes[i]];
+            L.prev[i] = i == piece->at ? NONE : (uint32_t)i - 1;
+            L.next[i] = i + 1 == piece->at + piece->length ? NONE : (uint32_t)i + 1;
+            L.weight[i] = piece->count;
+        }
+    }
+    for (size_t i = 0; i < n; i++) if (L.next[i] != NONE) learner_add(&L, (uint32_t)i);
+    Heap heap = {0};
+    for (size_t i = 0; i < L.n_pairs; i++) heap_push(&heap, pair_priority(&L.pairs[i]));
+    while (tok->merges < merges && heap.used) {
+        const uint64_t top = heap_pop(&heap);
+        const uint32_t index = map_get(&L.index, pair_key(top >> 16 & 0xFFFF, top & 0xFFFF));
+        const uint64_t now = pair_priority(&L.pairs[index]);
+        if (L.pairs[index].count < 2) continue;
+        if (now != top) { heap_push(&heap, now); continue; }      /* it has lost occurrences since: later */
+        const size_t known = L.n_pairs;
+        const uint32_t id = (uint32_t)(tok->base + tok->merges);
+        tokenizer_add(tok, L.pairs[index].left, L.pairs[index].right);
+        while (L.pairs[index].head != NONE) {
+            const uint32_t at = L.pairs[index].head, right = L.next[at], prev = L.prev[at], next = L.next[right];
+            if (prev != NONE) learner_remove(&L, prev);
+            learner_remove(&L, at);
+            if (next != NONE) learner_remove(&L, right);
+            L.token[at] = id;
+            L.next[at] = next;
+            if (next != NONE) L.prev[next] = at;
+            if (prev != NONE) learner_add(&L, prev);
+            if (next != NONE) learner_add(&L, at);
+        }
+        for (size_t i = known; i < L.n_pairs; i++) heap_push(&heap, pair_priority(&L.pairs[i]));
+    }
+    free(L.token); free(L.prev); free(L.next); free(L.before); free(L.after); free(L.weight); free(L.pairs);
+    map_free(&L.index);
+    free(heap.keys);
+}
+
+static void tokenizer_make(Tokenizer *tok, const unsigned char *data, size_t length, int lines, int alphabet_of_corpus) {
+    memset(tok, 0, sizeof *tok);
+    kinds_make();
+    int occurs[256] = {0};
+    for (size_t i = 0; i < length; i++) occurs[data[i]] = 1;
+    if (lines) occurs['\n'] = 1;                      /* a document begins and ends with one */
+    for (size_t c = 0; c < 256; c++)
+        tok->id_of_byte[c] = occurs[c] || !alphabet_of_corpus ? (uint32_t)tok->base++ : NONE;
+    map_make(&tok->seen, 4096);
+    map_make(&tok->rank, 4096);
+}
+
+/* Once the pairs are known: the bytes of every token. */
+static void tokenizer_spell(Tokenizer *tok) {
+    tok->vocab = tok->base + tok->merges;
+    tok->start = alloc(tok->vocab + 1, sizeof *tok->start);
+    for (size_t i = 0, t; i < tok->vocab; i++) {
+        size_t length = 1;
+        if (i >= tok->base) {
+            t = i - tok->base;
+            const uint32_t *pair = &tok->pairs[2 * t];
+            length = tok->start[pair[0] + 1] - tok->start[pair[0]] + tok->start[pair[1] + 1] - tok->start[pair[1]];
+        }
+        tok->start[i + 1] = tok->start[i] + length;
+    }
+    tok->text = alloc(tok->start[tok->vocab], 1);
+    for (size_t c = 0; c < 256; c++) if (tok->id_of_byte[c] != NONE) tok->text[tok->start[tok->id_of_byte[c]]] = (unsigned char)c;
+    for (size_t i = 0; i < tok->merges; i++) {
+        unsigned char *to = tok->text + tok->start[tok->base + i];
+        for (size_t side = 0; side < 2; side++) {
+            const size_t t = tok->pairs[2 * i + side], length = tok->start[t + 1] - tok->start[t];
+            memcpy(to, tok->text + tok->start[t], length);
+            to += length;
+        }
+    }
+}
+
+/* Merges one piece: the earliest learned pair first, leftmost first, until none is left. */
+static void tokenizer_merge(Tokenizer *tok, struct Piece *piece) {
+    const size_t n = piece->length;
+    uint32_t *token = alloc(3 * n, 4), *prev = token + n, *next = prev + n;
+    Heap heap = {0};
+    for (size_t i = 0; i < n; i++) {
+        token[i] = tok->id_of_byte[tok->bytes[piece->at + i]];
+        prev[i] = i ? (uint32_t)i - 1 : NONE;
+        next[i] = i + 1 < n ? (uint32_t)i + 1 : NONE;
+    }
+    for (size_t i = 0; i + 1 < n; i++) {
+        const uint32_t joined = map_get(&tok->rank, pair_key(token[i], token[i + 1]));
+        if (joined != NONE) heap_push(&heap, (uint64_t)joined << 32 | i);
+    }
+    while (heap.used) {
+        const uint64_t top = heap_pop(&heap);
+        const uint32_t at = (uint32_t)top, id = (uint32_t)(top >> 32), right = next[at];
+        if (token[at] == NONE || right == NONE || map_get(&tok->rank, pair_key(token[at], token[right])) != id) continue;
+        token[at] = id;
+        token[right] = NONE;
+        next[at] = next[right];
+        if (next[at] != NONE) prev[next[at]] = at;
+        const uint32_t sides[2] = {prev[at], at};
+        for (int s = 0; s < 2; s++) {
+            const uint32_t l = sides[s], r = l == NONE ? NONE : next[l];
+            const uint32_t joined = r == NONE ? NONE : map_get(&tok->rank, pair_key(token[l], token[r]));
+            if (joined != NONE) heap_push(&heap, (uint64_t)joined << 32 | l);
+        }
+    }
+    if (tok->n_ids + n > tok->cap_ids) {
+        tok->cap_ids = 2 * (tok->n_ids + n);
+        tok->ids = resize(tok->ids, tok->cap_ids, sizeof *tok->ids);
+    }
+    piece->ids = tok->n_ids;
+    piece->count = 0;
+    for (size_t i = 0; i < n; i++) if (token[i] != NONE) { tok->ids[tok->n_ids++] = token[i]; piece->count++; }
+    free(token);
+    free(heap.keys);
+}
+
+typedef struct { uint32_t *ids; size_t n, size; } Ids;
+
+static void ids_add(Ids *ids, uint32_t id) {
+    if (ids->n == ids->size) {
+        ids->size = ids->size ? 2 * ids->size : 1024;
+        ids->ids = resize(ids->ids, ids->size, sizeof *ids->ids);
+    }
+    ids->ids[ids->n++] = id;
+}
+
+static void tokenizer_encode(Tokenizer *tok, Ids *out, const unsigned char *data, size_t length) {
+    for (size_t at = 0, end; at < length; at = end) {
+        end = piece_end(data, at, length);
+        struct Piece *piece = tokenizer_piece(tok, data + at, end - at);
+        if (piece->ids == SIZE_MAX) tokenizer_merge(tok, piece);
+        for (size_t i = 0; i < piece->count; i++) ids_add(out, tok->ids[piece->ids + i]);
+    }
+}
+
+/* ---------------------------------------------------------------------------------------------
+ * II  METAWEIGHTS: what is counted
+ */
+/* Token ids in documents: start[d] .. start[d + 1]. In one running text there is one document. */
+typedef struct { const uint32_t *ids; size_t n; const size_t *start; size_t n_docs; int lines; } Text;
+
+static size_t text_document(const Text *text, size_t at) {      /* the document that holds a position */
+    size_t low = 0, high = text->n_docs;
+    while (high - low > 1) {
+        const size_t mid = (low + high) / 2;
+        if (text->start[mid] <= at) low = mid; else high = mid;
+    }
+    return low;
+}
+
+/* The chain: interpolated modified Kneser-Ney (Chen and Goodman 1998). Contexts form a tree, newest
+ * token first: node 0 is the empty context, and a node's child by t is the context with t before it. */
+typedef struct { uint32_t node, token; size_t count; } Entry;
+typedef struct {
+    size_t order, vocab, n_nodes, n_entries;
+    Map child;
+    size_t *first;               /* [n_nodes + 1]: node's entries are first[node] .. */
+    uint32_t *token;             /* [n_entries], ascending within a node */
+    double *prob;                /* [n_entries]: (count - discount) / total */
+    double *backoff;             /* [n_nodes]: the mass that the discounts freed; 1 where nothing was counted */
+    double *unigram;             /* [vocab]: node 0 with the uniform distribution mixed in */
+} Chain;
+
+static void discounts_of(const size_t n[5], double d[4]) {
+    d[0] = 0.0; d[1] = 0.5; d[2] = 1.0; d[3] = 1.5;
+    if (!n[1] || !n[2] || !n[3]) return;
+    const double y = (double)n[1] / (double)(n[1] + 2 * n[2]);
+    for (size_t k = 1; k < 4; k++) {
+        d[k] = (double)k - (double)(k + 1) * y * (double)n[k + 1] / (double)n[k];
+        if (d[k] < 0.01) d[k] = 0.01;              /* never 0: nothing is to have probability 0 */
+        if (d[k] > (double)k) d[k] = (double)k;
+    }
+}
+
+static void chain_make(Chain *chain, const Text *text, size_t vocab, size_t order) {
+    memset(chain, 0, sizeof *chain);
+    chain->order = order;
+    chain->vocab = vocab;
+    Map index;
+    map_make(&chain->child, 4096);
+    map_make(&index, 4096);
+    size_t cap_entries = 4096, cap_nodes = 1024, n_nodes = 1, n_entries = 0;
+    Entry *entries = alloc(cap_entries, sizeof *entries);
+    unsigned char *depth = alloc(cap_nodes, 1);
+    for (size_t doc = 0; doc < text->n_docs; doc++) {
+        const size_t begin = text->start[doc], end = text->start[doc + 1];
+        for (size_t i = begin + (size_t)text->lines; i < end; i++) {
+            uint32_t path[8];
+            size_t deep = 0;
+            path[0] = 0;
+            while (deep + 1 < order && i - begin > deep) {
+                uint32_t *slot = map_at(&chain->child, pair_key(path[deep], text->ids[i - deep - 1]));
+                if (*slot == NONE) {
+                    if (n_nodes == cap_nodes) depth = resize(depth, cap_nodes *= 2, 1);
+                    depth[n_nodes] = (unsigned char)(deep + 1);
+                    *slot = (uint32_t)n_nodes++;
+                }
+                path[++deep] = *slot;
+            }
+            /* the longest context counts occurrences; every shorter one counts in how many longer ones
+             * the token was new; a document's start has nothing longer, so it counts occurrences too */
+            for (size_t k = deep + 1; k-- > 0;) {
+                uint32_t *slot = map_at(&index, pair_key(path[k], text->ids[i]));
+                const int fresh = *slot == NONE;
+                if (fresh) {
+                    if (n_entries == cap_entries) entries = resize(entries, cap_entries *= 2, sizeof *entries);
+                    entries[n_entries] = (Entry){path[k], text->ids[i], 0};
+                    *slot = (uint32_t)n_entries++;
+                }
+                Entry *entry = &entries[*slot];
+                if (k + 1 == order || (k == deep && text->lines) || k < deep) entry->count++;
+                if (!fresh) break;
+            }
+        }
+    }
+    map_free(&index);
+    chain->n_nodes = n_nodes;
+    chain->n_entries = n_entries;
+    /* sort by token, then stably by node */
+    chain->first = alloc(n_nodes + 1, sizeof *chain->first);
+    chain->token = alloc(n_entries, sizeof *chain->token);
+    chain->prob = alloc(n_entries, sizeof *chain->prob);
+    chain->backoff = alloc(n_nodes, sizeof *chain->backoff);
+    size_t *by_token = alloc(vocab + 1, sizeof *by_token), *order_of = alloc(n_entries, sizeof *order_of);
+    for (size_t i = 0; i < n_entries; i++) { by_token[entries[i].token + 1]++; chain->first[entries[i].node + 1]++; }
+    for (size_t t = 0; t < vocab; t++) by_token[t + 1] += by_token[t];
+    for (size_t k = 0; k < n_nodes; k++) chain->first[k + 1] += chain->first[k];
+    for (size_t i = 0; i < n_entries; i++) order_of[by_token[entries[i].token]++] = i;
+    size_t *fill = alloc(n_nodes, sizeof *fill), *count = alloc(n_entries, sizeof *count);
+    memcpy(fill, chain->first, n_nodes * sizeof *fill);
+    for (size_t j = 0; j < n_entries; j++) {
+        const Entry *entry = &entries[order_of[j]];
+        chain->token[fill[entry->node]] = entry->token;
+        count[fill[entry->node]++] = entry->count;
+    }
+    size_t tally[8][5] = {{0}};
+    double d[8][4];
+    for (size_t i = 0; i < n_entries; i++)
+        if (entries[i].count && entries[i].count < 5) tally[depth[entries[i].node]][entries[i].count]++;
+    for (size_t k = 0; k < order; k++) discounts_of(tally[k], d[k]);
+    for (size_t node = 0; node < n_nodes; node++) {
+        size_t total = 0, many[4] = {0};
+        const double *cut = d[depth[node]];
+        for (size_t i = chain->first[node]; i < chain->first[node + 1]; i++) {
+            total += count[i];
+            many[count[i] < 3 ? count[i] : 3]++;
+        }
+        chain->backoff[node] = total ? (cut[1] * (double)many[1] + cut[2] * (double)many[2] + cut[3] * (double)many[3]) / (double)total : 1.0;
+        for (size_t i = chain->first[node]; i < chain->first[node + 1]; i++)
+            chain->prob[i] = count[i] ? ((double)count[i] - cut[count[i] < 3 ? count[i] : 3]) / (double)total : 0.0;
+    }
+    chain->unigram = alloc(vocab, sizeof *chain->unigram);
+    for (size_t t = 0; t < vocab; t++) chain->unigram[t] = chain->backoff[0] * (1.0 / (double)vocab);
+    for (size_t i = chain->first[0]; i < chain->first[1]; i++) chain->unigram[chain->token[i]] += chain->prob[i];
+    free(entries); free(depth); free(by_token); free(order_of); free(fill); free(count);
+}
+
+/* p[vocab]: the probability of every token after the context ids[0 .. n). */
+static void chain_probs(const Chain *chain, double *p, const uint32_t *ids, size_t n) {
+    memcpy(p, chain->unigram, chain->vocab * sizeof *p);
+    uint32_t node = 0;
+    for (size_t k = 1; k < chain->order && k <= n; k++) {
+        node = map_get(&chain->child, pair_key(node, ids[n - k]));
+        if (node == NONE) break;
+        const double keep = chain->backoff[node];
+        for (size_t t = 0; t < chain->vocab; t++) p[t] *= keep;
+        for (size_t i = chain->first[node]; i < chain->first[node + 1]; i++) p[chain->token[i]] += chain->prob[i];
+    }
+}
+
+/* The probability of one token: the same sums as in chain_probs, for it alone. */
+static double chain_prob(const Chain *chain, const uint32_t *ids, size_t n, uint32_t id) {
+    double p = chain->unigram[id];
+    uint32_t node = 0;
+    for (size_t k = 1; k < chain->order && k <= n; k++) {
+        node = map_get(&chain->child, pair_key(node, ids[n - k]));
+        if (node == NONE) break;
+        p *= chain->backoff[node];
+        size_t low = chain->first[node], high = chain->first[node + 1];
+        while (low < high) {
+            const size_t mid = (low + high) / 2;
+            if (chain->token[mid] < id) low = mid + 1; else high = mid;
+        }
+        if (low < chain->first[node + 1] && chain->token[low] == id) p += chain->prob[low];
+    }
+    return p;
+}
+
+static void chain_free(Chain *chain) {
+    map_free(&chain->child);
+    free(chain->first); free(chain->token); free(chain->prob); free(chain->backoff); free(chain->unigram);
+}
+
+/* A sparse table over pairs of tokens: row a's entries are first[a] .. first[a + 1], columns ascending. */
+typedef struct {
+    size_t rows, n;
+    size_t *first;                   /* [rows + 1] */
+    uint32_t *column;                /* [n] */
+    double *value;                   /* [n] */
+    double *row_sum, *column_sum, sum;     /* of all that was counted, also what is too rare to be kept */
+} Table;
+
+static void table_free(Table *t) { free(t->first); free(t->column); free(t->value); free(t->row_sum); free(t->column_sum); }
+
+/* Co-occurrence: value(a, x) = sum of weight[d] over the places where x stands d tokens after a, d <= window
+ * (AROUND: or before it; ONCE: each a counts each x once). Entries under `least` are summed but not kept.
+ * Weights are whole numbers, so that every sum is exact and its order does not matter. */
+enum { AFTER, AROUND, ONCE };
+
+static void table_count(Table *table, const Text *text, size_t vocab, const double *weight, size_t window, int how, double least) {
+    const size_t words = (vocab + 63) / 64;
+    size_t size = 0, *place = alloc(text->n, sizeof *place), *from = alloc(vocab + 1, sizeof *from);
+    size_t *last = alloc(vocab, sizeof *last);                      /* 1 + the place of the a that counted x last */
+    double *sum = alloc(vocab, sizeof *sum);
+    uint64_t *touched = alloc(words, sizeof *touched);
+    *table = (Table){vocab, 0, alloc(vocab + 1, sizeof(size_t)), NULL, NULL, alloc(vocab, sizeof(double)), alloc(vocab, sizeof(double)), 0.0};
+    for (size_t i = 0; i < text->n; i++) from[text->ids[i] + 1]++;
+    for (size_t t = 0; t < vocab; t++) from[t + 1] += from[t];
+    for (size_t i = 0; i < text->n; i++) place[from[text->ids[i]]++] = i;     /* from[a] is now where a + 1 begins */
+    for (size_t a = 0; a < vocab; a++) {
+        for (size_t p = a ? from[a - 1] : 0; p < from[a]; p++) {
+            const size_t at = place[p], doc = text_document(text, at), begin = text->start[doc], end = text->start[doc + 1];
+            for (size_t d = 1; d <= window && at + d < end; d++) {
+                const uint32_t x = text->ids[at + d];
+                if (how == ONCE && last[x] == at + 1) continue;
+                last[x] = at + 1;
+                sum[x] += weight[d];
+                touched[x / 64] |= (uint64_t)1 << x % 64;
+            }
+            for (size_t d = 1; how == AROUND && d <= window && at >= begin + d; d++) {
+                const uint32_t x = text->ids[at - d];
+                sum[x] += weight[d];
+                touched[x / 64] |= (uint64_t)1 << x % 64;
+            }
+        }
+        if (table->n + vocab > size) {
+            size = 2 * (table->n + vocab);
+            table->column = resize(table->column, size, sizeof *table->column);
+            table->value = resize(table->value, size, sizeof *table->value);
+        }
+        for (size_t w = 0; w < words; w++)
+            for (size_t x = 64 * w; touched[w]; touched[w] >>= 1, x++) {
+                if (!(touched[w] & 1)) continue;
+                table->row_sum[a] += sum[x];
+                table->column_sum[x] += sum[x];
+                if (sum[x] > 0.0 && sum[x] >= least) {
+                    table->column[table->n] = (uint32_t)x;
+                    table->value[table->n++] = sum[x];
+                }
+                sum[x] = 0.0;
+            }
+        table->first[a + 1] = table->n;
+        table->sum += table->row_sum[a];
+    }
+    free(place); free(from); free(last); free(sum); free(touched);
+}
+
+/* Drops the entries that are not positive. */
+static void table_prune(Table *table) {
+    size_t n = 0;
+    for (size_t a = 0, i = 0; a < table->rows; a++) {
+        for (; i < table->first[a + 1]; i++)
+            if (table->value[i] > 0.0) {
+                table->column[n] = table->column[i];
+                table->value[n++] = table->value[i];
+            }
+        table->first[a + 1] = n;
+    }
+    table->n = n;
+}
+
+/* Positive pointwise mutual information (Church and Hanks 1990), the context distribution flattened by the
+ * exponent 0.75 (Levy, Goldberg and Dagan 2015): value = max(0, log(p(a, x) / (p(a) q(x)))). */
+static void table_pmi(Table *pmi, const Table *table) {
+    double *flat = alloc(table->rows, sizeof *flat), sum = 0.0;
+    *pmi = (Table){table->rows, 0, alloc(table->rows + 1, sizeof(size_t)), alloc(table->n, sizeof(uint32_t)), alloc(table->n, sizeof(double)), NULL, NULL, 0.0};
+    for (size_t x = 0; x < table->rows; x++) {
+        if (table->column_sum[x] > 0.0) flat[x] = exp(0.75 * log(table->column_sum[x]));
+        sum += flat[x];
+    }
+    for (size_t a = 0; a < table->rows; a++) {
+        for (size_t i = table->first[a]; i < table->first[a + 1]; i++) {
+            const uint32_t x = table->column[i];
+            const double value = log(table->value[i] * sum / (table->row_sum[a] * flat[x]));
+            if (!(value > 0.0)) continue;
+            pmi->column[pmi->n] = x;
+            pmi->value[pmi->n++] = value;
+        }
+        pmi->first[a + 1] = pmi->n;
+    }
+    free(flat);
+}
+
+/* Positional affinity: how much a token tells of the one a given distance after it. It is the collision
+ * information (Renyi 1961), log(J / (R C)): J, R and C are the chances that two places drawn at random agree
+ * in the pair, in its first, in its second token. Counting n (n - 1) makes each estimate unbiased. */
+static double table_affinity(const Table *table) {
+    double pairs = 0.0, rows = 0.0, columns = 0.0;
+    for (size_t i = 0; i < table->n; i++) pairs += table->value[i] * (table->value[i] - 1.0);
+    for (size_t t = 0; t < table->rows; t++) {
+        rows += table->row_sum[t] * (table->row_sum[t] - 1.0);
+        columns += table->column_sum[t] * (table->column_sum[t] - 1.0);
+    }
+    const double all = table->sum * (table->sum - 1.0);
+    const double excess = pairs > 0.0 ? log(pairs / rows * (all / columns)) : 0.0;
+    return excess > 0.0 ? excess : 0.0;
+}
+
+static void table_transpose(Table *to, const Table *from) {
+    *to = (Table){from->rows, from->n, alloc(from->rows + 2, sizeof(size_t)), alloc(from->n, sizeof(uint32_t)), alloc(from->n, sizeof(double)), NULL, NULL, 0.0};
+    for (size_t i = 0; i < from->n; i++) to->first[from->column[i] + 2]++;
+    for (size_t r = 0; r < to->rows; r++) to->first[r + 2] += to->first[r + 1];
+    for (size_t r = 0; r < from->rows; r++)
+        for (size_t i = from->first[r]; i < from->first[r + 1]; i++) {
+            const size_t at = to->first[from->column[i] + 1]++;
+            to->column[at] = (uint32_t)r;
+            to->value[at] = from->value[i];
+        }
+}
+
+/* y[rows][r] = table x[rows][r] */
+static void table_times(double *y, const Table *table, const double *x, size_t r) {
+    memset(y, 0, table->rows * r * sizeof *y);
+    for (size_t a = 0; a < table->rows; a++)
+        for (size_t i = table->first[a]; i < table->first[a + 1]; i++) {
+            const double *restrict from = x + table->column[i] * r, value = table->value[i];
+            double *restrict to = y + a * r;
+            for (size_t k = 0; k < r; k++) to[k] += value * from[k];
+        }
+}
+
+/* Makes the columns of q[n][r] orthonormal, left to right (Gram and Schmidt, in the modified order); a column
+ * that the ones before it span becomes zero. */
+static void orthonormalize(double *q, size_t n, size_t r) {
+    double *t = alloc(n * r, sizeof *t);                            /* the transpose: columns in one piece */
+    for (size_t i = 0; i < n; i++) for (size_t k = 0; k < r; k++) t[k * n + i] = q[i * r + k];
+    for (size_t k = 0; k < r; k++) {
+        double *column = t + k * n;
+        const double before = dot(column, column, n);
+        for (size_t j = 0; j < k; j++) {
+            const double *done = t + j * n, along = dot(done, column, n);
+            for (size_t i = 0; i < n; i++) column[i] -= along * done[i];
+        }
+        const double after = dot(column, column, n);
+        const double scale = after > 1e-20 * before ? 1.0 / sqrt(after) : 0.0;
+        for (size_t i = 0; i < n; i++) column[i] *= scale;
+    }
+    for (size_t i = 0; i < n; i++) for (size_t k = 0; k < r; k++) q[i * r + k] = t[k * n + i];
+    free(t);
+}
+
+/* q[rows][r]: orthonormal columns that nearly span the table's leading right singular directions, by subspace
+ * iteration from a random start (Halko, Martinsson and Tropp 2011). */
+static void subspace(double *q, const Table *table, size_t r, int rounds) {
+    Table back;
+    table_transpose(&back, table);
+    Rng rng = {1};
+    double *y = alloc(table->rows * r, sizeof *y);
+    for (size_t i = 0; i < table->rows * r; i++) q[i] = rng_uniform(&rng) - 0.5;
+    for (int round = 0; round < rounds; round++) {
+        table_times(y, table, q, r);
+        table_times(q, &back, y, r);
+        orthonormalize(q, table->rows, r);
+    }
+    free(y);
+    table_free(&back);
+}
+
+/* Eigenvalues and eigenvectors of a small symmetric m[n][n] by Jacobi's rotations (1846): on return m's diagonal
+ * holds the eigenvalues, column k of v[n][n] the k-th eigenvector. */
+static void eigen(double *m, double *v, size_t n) {
+    for (size_t i = 0; i < n; i++) for (size_t j = 0; j < n; j++) v[i * n + j] = i == j ? 1.0 : 0.0;
+    for (int sweep = 0; sweep < 10; sweep++)
+        for (size_t p = 0; p < n; p++)
+            for (size_t q = p + 1; q < n; q++) {
+                const double off = m[p * n + q];
+                if (off * off <= 1e-24 * (m[p * n + p] * m[q * n + q])) continue;
+                const double theta = (m[q * n + q] - m[p * n + p]) / (2.0 * off);
+                const double t = (theta < 0.0 ? -1.0 : 1.0) / (fabs(theta) + sqrt(theta * theta + 1.0));
+                const double c = 1.0 / sqrt(t * t + 1.0), s = t * c;
+                for (size_t k = 0; k < n; k++) {
+                    const double x = m[k * n + p], y = m[k * n + q];
+                    m[k * n + p] = c * x - s * y;
+                    m[k * n + q] = s * x + c * y;
+                }
+                for (size_t k = 0; k < n; k++) {
+                    const double x = m[p * n + k], y = m[q * n + k];
+                    m[p * n + k] = c * x - s * y;
+                    m[q * n + k] = s * x + c * y;
+                }
+                for (size_t k = 0; k < n; k++) {
+                    const double x = v[k * n + p], y = v[k * n + q];
+                    v[k * n + p] = c * x - s * y;
+                    v[k * n + q] = s * x + c * y;
+                }
+            }
+}
+
+/* The leading singular value decomposition, table ~ u diag(s) v^T: u and v are [rows][r], s[r] falls. */
+static void factor(double *u, double *s, double *v, const Table *table, size_t r, int rounds) {
+    const size_t n = table->rows;
+    double *q = alloc(n * r, sizeof *q), *y = alloc(n * r, sizeof *y), *gram = alloc(r * r, sizeof *gram);
+    double *turn = alloc(r * r, sizeof *turn), *sorted = alloc(r * r, sizeof *sorted);
+    size_t *rank = alloc(r, sizeof *rank);
+    subspace(q, table, r, rounds);
+    table_times(y, table, q, r);
+    for (size_t i = 0; i < n; i++) for (size_t j = 0; j < r; j++) for (size_t k = 0; k < r; k++) gram[j * r + k] += y[i * r + j] * y[i * r + k];
+    eigen(gram, turn, r);
+    for (size_t k = 0; k < r; k++) {
+        size_t j = k;
+        for (; j && gram[k * r + k] > gram[rank[j - 1] * r + rank[j - 1]]; j--) rank[j] = rank[j - 1];
+        rank[j] = k;
+    }
+    for (size_t k = 0; k < r; k++) {
+        const double square = gram[rank[k] * r + rank[k]];
+        s[k] = square > 0.0 ? sqrt(square) : 0.0;
+        for (size_t j = 0; j < r; j++) sorted[j * r + k] = turn[j * r + rank[k]];
+    }
+    memset(u, 0, n * r * sizeof *u);
+    memset(v, 0, n * r * sizeof *v);
+    for (size_t i = 0; i < n; i++) {
+        matvec(u + i * r, y + i * r, sorted, r, r, r);
+        matvec(v + i * r, q + i * r, sorted, r, r, r);
+        for (size_t k = 0; k < r; k++) u[i * r + k] = s[k] > 1e-9 * s[0] ? u[i * r + k] / s[k] : 0.0;
+    }
+    free(q); free(y); free(gram); free(turn); free(sorted); free(rank);
+}
+
+#define ROOM_FOR_TRACE 16        /* tokens: the reach of the Hebbian trace */
+#define ROOM_FOR_PROMISE 12      /* tokens: a promise not kept by then was none */
+#define ROOM_FOR_TOPIC 32        /* tokens on both sides: what is talked of together */
+#define DESTINY 24               /* coordinates of destiny's embeddings */
+#define WHOLE 720720.0           /* the least common multiple of 1 .. 16: WHOLE / distance is a whole number */
+
+typedef struct {
+    Text text;
+    size_t vocab;
+    Chain chain;
+    Table company;               /* the Hebbian trace: (a, then x) at distances 2 .. 16, weight 1 / distance */
+    Table trace;                 /* the same as positive PMI */
+    Table promise;               /* prophecy: how much likelier x is within 12 tokens after an a than anywhere */
+    double *topic;               /* [DESTINY][vocab]: unit embeddings, from a window of 32 on both sides */
+} Metaweights;
+
+static void metaweights_make(Metaweights *meta, Text text, size_t vocab, size_t order) {
+    double weight[ROOM_FOR_TOPIC + 1];
+    meta->text = text;
+    meta->vocab = vocab;
+    chain_make(&meta->chain, &text, vocab, order);
+
+    for (size_t d = 1; d <= ROOM_FOR_TRACE; d++) weight[d] = d < 2 ? 0.0 : WHOLE / (double)d;
+    table_count(&meta->company, &text, vocab, weight, ROOM_FOR_TRACE, AFTER, WHOLE / 3.0 + 1.0);
+    table_pmi(&meta->trace, &meta->company);
+
+    for (size_t d = 1; d <= ROOM_FOR_TOPIC; d++) weight[d] = 1.0;
+    table_count(&meta->promise, &text, vocab, weight, ROOM_FOR_PROMISE, ONCE, 2.0);
+    double *count = alloc(vocab, sizeof *count);
+    for (size_t i = 0; i < text.n; i++) count[text.ids[i]] += 1.0;
+    for (size_t a = 0; a < vocab; a++)
+        for (size_t i = meta->promise.first[a]; i < meta->promise.first[a + 1]; i++) {
+            const double q = 1.0 - count[meta->promise.column[i]] / (double)text.n, q3 = q * q * q, chance = 1.0 - q3 * q3 * (q3 * q3);
+            meta->promise.value[i] = log((meta->promise.value[i] + chance) / ((count[a] + 1.0) * chance));
+        }
+    table_prune(&meta->promise);
+    free(count);
+}
+
+static void metaweights_topics(Metaweights *meta) {
+    const size_t vocab = meta->vocab, r = vocab < DESTINY ? vocab : DESTINY;
+    double weight[ROOM_FOR_TOPIC + 1];
+    for (size_t d = 1; d <= ROOM_FOR_TOPIC; d++) weight[d] = 1.0;
+    Table table, pmi;
+    table_count(&table, &meta->text, vocab, weight, ROOM_FOR_TOPIC, AROUND, 3.0);
+    table_pmi(&pmi, &table);
+    double *u = alloc(vocab * r, sizeof *u), *s = alloc(r, sizeof *s), *v = alloc(vocab * r, sizeof *v);
+    factor(u, s, v, &pmi, r, 2);
+    meta->topic = alloc(DESTINY * vocab, sizeof *meta->topic);
+    for (size_t t = 0; t < vocab; t++) {
+        for (size_t k = 0; k < r; k++) u[t * r + k] *= sqrt(s[k]);
+        const double length = sqrt(dot(u + t * r, u + t * r, r));
+        for (size_t k = 0; k < r; k++) meta->topic[k * vocab + t] = length > 0.0 ? u[t * r + k] / length : 0.0;
+    }
+    free(u); free(s); free(v);
+    table_free(&table);
+    table_free(&pmi);
+}
+
+/* ---------------------------------------------------------------------------------------------
+ * III  TRANSFORMER: content heads, RRPRAM heads, one residual stream (Vaswani and others 2017)
+ */
+typedef struct { size_t layers, embd, content, rrpram, context, mlp; } Shape;
+
+typedef struct {
+    double *q, *k, *v;           /* content heads: [embd][content * head] each */
+    double *r, *rv;              /* RRPRAM heads: [rrpram][embd][context], and their values [embd][rrpram * head] */
+    double *out;                 /* [embd][embd] */
+    double *up, *down;           /* [embd][mlp * embd], [mlp * embd][embd] */
+} Layer;
+
+typedef struct {
+    Shape shape;
+    size_t vocab, head_dim, content_dim, rrpram_dim, n_params;
+    double *params;              /* one block, in the order of the pointers below */
+    double *wte, *wpe;           /* [vocab][embd], [context][embd] */
+    Layer *layer;                /* [layers] */
+    double *head;                /* [embd][vocab] */
+} Transformer;
+
+static void transformer_make(Transformer *net, Shape shape, size_t vocab) {
+    const size_t embd = shape.embd, hidden = shape.mlp * embd;
+    net->shape = shape;
+    net->vocab = vocab;
+    net->head_dim = embd / (shape.content + shape.rrpram);
+    net->content_dim = shape.content * net->head_dim;
+    net->rrpram_dim = shape.rrpram * net->head_dim;
+    const size_t sizes[8] = {embd * net->content_dim, embd * net->content_dim, embd * net->content_dim,
+                             shape.rrpram * embd * shape.context, embd * net->rrpram_dim, embd * embd, embd * hidden, hidden * embd};
+    size_t a_layer = 0;
+    for (size_t i = 0; i < 8; i++) a_layer += sizes[i];
+    net->n_params = vocab * embd + shape.context * embd + shape.layers * a_layer + embd * vocab;
+    net->params = alloc(net->n_params, sizeof *net->params);
+    net->layer = alloc(shape.layers, sizeof *net->layer);
+    double *at = net->params;
+    net->wte = at;
+    net->wpe = at += vocab * embd;
+    at += shape.context * embd;
+    for (size_t l = 0; l < shape.layers; l++) {
+        double **part[8] = {&net->layer[l].q, &net->layer[l].k, &net->layer[l].v, &net->layer[l].r,
+                            &net->layer[l].rv, &net->layer[l].out, &net->layer[l].up, &net->layer[l].down};
+        for (size_t i = 0; i < 8; i++) { *part[i] = at; at += sizes[i]; }
+    }
+    net->head = at;
+}
+
+/* A window of the text going through the transformer, token by token, keys and values cached. */
+typedef struct {
+    const Transformer *net;
+    size_t n;                    /* tokens in the window */
+    uint32_t *ids;               /* [context] */
+    double *keys;                /* [layers][content_dim][context]: a position is a column, so scores are a matvec */
+    double *values;              /* [layers][context][embd]: of the content heads, then of the RRPRAM heads */
+    double *x, *normed, *query, *mixed, *score, *hidden, *logits;
+} Window;
+
+static void window_make(Window *w, const Transformer *net) {
+    const Shape s = net->shape;
+    *w = (Window){net, 0, alloc(s.context, sizeof *w->ids), alloc(s.layers * net->content_dim * s.context, sizeof(double)),
+                  alloc(s.layers * s.context * s.embd, sizeof(double)), alloc(s.embd, sizeof(double)), alloc(s.embd, sizeof(double)),
+                  alloc(s.embd, sizeof(double)), alloc(s.embd, sizeof(double)), alloc(s.context, sizeof(double)),
+                  alloc(s.mlp * s.embd, sizeof(double)), alloc(net->vocab, sizeof(double))};
+}
+
+static void window_free(Window *w) {
+    free(w->ids); free(w->keys); free(w->values); free(w->x); free(w->normed); free(w->query); free(w->mixed);
+    free(w->score); free(w->hidden); free(w->logits);
+}
+
+static void zero(double *x, size_t n) { memset(x, 0, n * sizeof *x); }
+
+/* One token through all layers at the window's next position; the residual stream is left in w->x. */
+static void window_forward(Window *w, uint32_t id) {
+    const Transformer *net = w->net;
+    const Shape s = net->shape;
+    const size_t embd = s.embd, context = s.context, head_dim = net->head_dim, content_dim = net->content_dim, at = w->n;
+    const double root = sqrt((double)head_dim);
+    w->ids[w->n++] = id;
+    for (size_t i = 0; i < embd; i++) w->x[i] = net->wte[id * embd + i] + net->wpe[at * embd + i];
+    for (size_t l = 0; l < s.layers; l++) {
+        const Layer *layer = &net->layer[l];
+        double *keys = w->keys + l * content_dim * context, *values = w->values + l * context * embd, *value = values + at * embd;
+        rmsnorm(w->normed, w->x, embd);
+        zero(w->mixed, content_dim);                                     /* this position's key, before it is filed */
+        matvec(w->mixed, w->normed, layer->k, embd, content_dim, content_dim);
+        for (size_t i = 0; i < content_dim; i++) keys[i * context + at] = w->mixed[i];
+        zero(w->query, content_dim);
+        matvec(w->query, w->normed, layer->q, embd, content_dim, content_dim);
+        zero(value, embd);
+        matvec(value, w->normed, layer->v, embd, content_dim, content_dim);
+        matvec(value + content_dim, w->normed, layer->rv, embd, net->rrpram_dim, net->rrpram_dim);
+        zero(w->mixed, embd);
+        for (size_t h = 0; h < s.content + s.rrpram; h++) {
+            zero(w->score, at + 1);
+            if (h < s.content) {                                         /* what is relevant: q_i . k_j / sqrt(d) */
+                matvec(w->score, w->query + h * head_dim, keys + h * head_dim * context, head_dim, at + 1, context);
+                for (size_t j = 0; j <= at; j++) w->score[j] /= root;
+            } else                                                       /* which places form a pattern: n_i . Wr[:, j] */
+                matvec(w->score, w->normed, layer->r + (h - s.content) * embd * context, embd, at + 1, context);
+            softmax(w->score, at + 1);
+            matvec(w->mixed + h * head_dim, w->score, values + h * head_dim, at + 1, head_dim, embd);
+        }
+        matvec(w->x, w->mixed, layer->out, embd, embd, embd);
+        rmsnorm(w->normed, w->x, embd);
+        zero(w->hidden, s.mlp * embd);
+        matvec(w->hidden, w->normed, layer->up, embd, s.mlp * embd, s.mlp * embd);
+        for (size_t i = 0; i < s.mlp * embd; i++) if (!(w->hidden[i] > 0.0)) w->hidden[i] = 0.0;
+        matvec(w->x, w->hidden, layer->down, s.mlp * embd, embd, embd);
+    }
+}
+
+/* The next token of a text of any length. When the context is full it slides: the newest half of it becomes the
+ * first positions, computed anew, so that the cost a token stays constant. */
+static void window_push(Window *w, uint32_t id) {
+    const size_t context = w->net->shape.context, half = context / 2;
+    if (w->n == context) {
+        w->n = 0;
+        for (size_t i = 0; i < half; i++) window_forward(w, w->ids[context - half + i]);
+    }
+    window_forward(w, id);
+}
+
+static const double *window_logits(Window *w) {
+    const size_t embd = w->net->shape.embd;
+    rmsnorm(w->normed, w->x, embd);
+    zero(w->logits, w->net->vocab);
+    matvec(w->logits, w->normed, w->net->head, embd, w->net->vocab, w->net->vocab);
+    return w->logits;
+}
+
+/* ---------------------------------------------------------------------------------------------
+ * IV  SEEDING: the ghost becomes flesh
+ *
+ * The residual stream is divided into rooms: `follow` coordinates for who follows a token, `company` for what it is
+ * talked of with, `place` for its position (pairs of sine and cosine), one that is constant, and one that completes every
+ * embedding to the same length, so that RMSNorm scales all tokens alike and destroys nothing.
+ */
+typedef struct { size_t follow, company, place, constant, fill; } Rooms;
+
+static Rooms rooms_of(size_t embd, size_t vocab) {
+    Rooms rooms;
+    const size_t pairs = embd >= 32 ? 3 : embd >= 12 ? 2 : 0;
+    rooms.place = 2 * pairs;
+    rooms.company = embd / 12;
+    rooms.follow = embd < 2 ? 0 : embd - 2 - rooms.place - rooms.company;
+    if (rooms.follow > vocab - 1) rooms.follow = vocab - 1;
+    rooms.constant = embd < 2 ? 0 : embd - 2;
+    rooms.fill = embd - 1;
+    return rooms;
+}
+
+/* Cholesky's factor of a positive definite a[n][n], in place, in the lower triangle. */
+static void cholesky(double *a, size_t n, double least) {
+    double column[1024];
+    for (size_t k = 0; k < n; k++) {
+        const double pivot = sqrt(a[k * n + k] > least ? a[k * n + k] : least);
+        a[k * n + k] = pivot;
+        for (size_t i = k + 1; i < n; i++) column[i] = a[i * n + k] = a[i * n + k] / pivot;
+        for (size_t i = k + 1; i < n; i++)
+            for (size_t j = k + 1; j <= i; j++) a[i * n + j] -= column[i] * column[j];
+    }
+}
+
+static void cholesky_solve(const double *a, double *b, size_t n) {         /* b becomes the solution */
+    for (size_t i = 0; i < n; i++) {
+        for (size_t k = 0; k < i; k++) b[i] -= a[i * n + k] * b[k];
+        b[i] /= a[i * n + i];
+    }
+    for (size_t i = n; i-- > 0;) {
+        for (size_t k = i + 1; k < n; k++) b[i] -= a[k * n + i] * b[k];
+        b[i] /= a[i * n + i];
+    }
+}
+
+#define RIDGE 0.1
+
+/* Weighted least squares, a row at a time: x[a] = the vector for which x[a] . h[b] + (any constant) comes closest to
+ * target(a, b) over all b, where a pair weighs weight(a, b) + left[a] right[b], and where the target is 0 for the pairs that are
+ * not in the tables. RIDGE pulls a row that was counted little toward 0. */
+static void regress(double *x, const double *h, size_t r, const Table *weight, const double *target, const double *left, const double *right) {
+    double *common = alloc(r * r, sizeof *common), *common_mean = alloc(r, sizeof *common_mean), common_sum = 0.0;
+    double *a = alloc(r * r, sizeof *a), *mean = alloc(r, sizeof *mean);
+    for (size_t b = 0; b < weight->rows; b++) {
+        const double *hb = h + b * r;
+        common_sum += right[b];
+        for (size_t i = 0; i < r; i++) {
+            common_mean[i] += right[b] * hb[i];
+            for (size_t j = 0; j <= i; j++) common[i * r + j] += right[b] * (hb[i] * hb[j]);
+        }
+    }
+    zero(x, weight->rows * r);
+    for (size_t row = 0; row < weight->rows; row++) {
+        if (weight->first[row] == weight->first[row + 1]) continue;
+        double *y = x + row * r, sum = left[row] * common_sum, hit = 0.0;
+        for (size_t i = 0; i < r; i++) {
+            mean[i] = left[row] * common_mean[i];
+            for (size_t j = 0; j <= i; j++) a[i * r + j] = left[row] * common[i * r + j];
+        }
+        for (size_t e = weight->first[row]; e < weight->first[row + 1]; e++) {
+            const size_t b = weight->column[e];
+            const double *hb = h + b * r, w = weight->value[e], push = (w + left[row] * right[b]) * target[e];
+            sum += w;
+            hit += push;
+            for (size_t i = 0; i < r; i++) {
+                y[i] += push * hb[i];
+                mean[i] += w * hb[i];
+            }
+            for (size_t i = 0; i < r; i++)
+                for (size_t j = 0; j <= i; j++) a[i * r + j] += w * (hb[i] * hb[j]);
+        }
+        for (size_t i = 0; i < r; i++) {
+            y[i] -= hit * mean[i] / sum;
+            for (size_t j = 0; j <= i; j++) a[i * r + j] -= mean[i] * mean[j] / sum;
+            a[i * r + i] += RIDGE;
+        }
+        cholesky(a, r, RIDGE);
+        cholesky_solve(a, y, r);
+    }
+    free(common); free(common_mean); free(a); free(mean);
+}
+
+/* Who follows whom: x[vocab][r] and h[vocab][r] such that unigram(b) exp(x[a] . h[b]), normalised, comes close to the
+ * Kneser-Ney bigram P(b after a). The target log(P(b | a) / P(b)) is 0 (up to a constant a row) wherever a never met b; each side is
+ * fitted to the other in turn, in closed form, and each pair weighs as often as the bigram expects it (alternating
+ * least squares as in Hu, Koren and Volinsky 2008). */
+static void seed_follow(double *x, double *h, size_t r, const Table *pairs, const Chain *bigram) {
+    const size_t vocab = pairs->rows;
+    Table weight = *pairs, target = *pairs, scaled = *pairs;
+    weight.value = alloc(pairs->n, sizeof(double));
+    target.value = alloc(pairs->n, sizeof(double));
+    scaled.value = alloc(pairs->n, sizeof(double));
+    double *left = alloc(vocab, sizeof *left);
+    for (size_t a = 0; a < vocab; a++) {
+        if (pairs->first[a] == pairs->first[a + 1]) continue;
+        const uint32_t node = map_get(&bigram->child, pair_key(0, a));
+        const double keep = bigram->backoff[node];
+        left[a] = pairs->row_sum[a] * keep;
+        for (size_t i = pairs->first[a], e = bigram->first[node]; i < pairs->first[a + 1]; i++, e++) {
+            const size_t b = pairs->column[i];
+            weight.value[i] = pairs->row_sum[a] * bigram->prob[e];
+            target.value[i] = log(1.0 + bigram->prob[e] / (keep * bigram->unigram[b]));
+            scaled.value[i] = target.value[i] * sqrt(pairs->row_sum[a] * pairs->column_sum[b]);
+        }
+    }
+    subspace(h, &scaled, r, 1);
+    for (size_t b = 0; b < vocab; b++)
+        for (size_t k = 0; k < r; k++) h[b * r + k] *= pairs->column_sum[b] > 0.0 ? sqrt(pairs->sum / pairs->column_sum[b]) : 0.0;
+    Table weight_back, target_back;
+    table_transpose(&weight_back, &weight);
+    table_transpose(&target_back, &target);
+    regress(x, h, r, &weight, target.value, left, bigram->unigram);
+    regress(h, x, r, &weight_back, target_back.value, bigram->unigram, left);
+    regress(x, h, r, &weight, target.value, left, bigram->unigram);
+    free(weight.value); free(target.value); free(scaled.value); free(left);
+    table_free(&weight_back); table_free(&target_back);
+}
+
+/* covariance[r][r] of the rows of x, a row weighing count[a] / sum, its diagonal raised by 1 %; mean[r] */
+static void covariance(double *c, double *mean, const double *x, size_t r, const double *count, double sum, size_t vocab) {
+    zero(c, r * r);
+    zero(mean, r);
+    for (size_t a = 0; a < vocab; a++)
+        for (size_t i = 0; i < r; i++) mean[i] += count[a] / sum * x[a * r + i];
+    for (size_t a = 0; a < vocab; a++)
+        for (size_t i = 0; i < r; i++)
+            for (size_t j = 0; j <= i; j++) c[i * r + j] += count[a] / sum * ((x[a * r + i] - mean[i]) * (x[a * r + j] - mean[j]));
+    for (size_t i = 0; i < r; i++) c[i * r + i] *= 1.01;
+}
+
+/* What a head adds: the linear map P that best says, from the x of a token that stands somewhere before, the h of the
+ * one to come: P = Cov(x, x)^-1 Cov(x, h) Cov(h, h)^-1, over the places that `pairs` counts; as factors u diag(s) v^T
+ * of the rank that its heads have room for. */
+typedef struct { size_t r; double *x, *h, *xx, *hh, *x_mean, *h_mean; } Follow;
+
+static void seed_map(double *u, double *s, double *v, const Follow *f, const Table *pairs, size_t rank) {
+    const size_t r = f->r, vocab = pairs->rows;
+    double *sums = alloc(vocab * r, sizeof *sums), *c = alloc(r * r, sizeof *c), *t = alloc(r * r, sizeof *t);
+    table_times(sums, pairs, f->h, r);
+    for (size_t a = 0; a < vocab; a++)
+        for (size_t i = 0; i < r; i++)
+            for (size_t j = 0; j < r; j++) c[i * r + j] += f->x[a * r + i] * sums[a * r + j];
+    for (size_t i = 0; i < r; i++)
+        for (size_t j = 0; j < r; j++) t[j * r + i] = c[i * r + j] / pairs->sum - f->x_mean[i] * f->h_mean[j];
+    for (size_t j = 0; j < r; j++) cholesky_solve(f->xx, t + j * r, r);
+    for (size_t i = 0; i < r; i++) for (size_t j = 0; j < r; j++) c[i * r + j] = t[j * r + i];
+    for (size_t i = 0; i < r; i++) cholesky_solve(f->hh, c + i * r, r);
+    Table dense = {r, r * r, alloc(r + 1, sizeof(size_t)), alloc(r * r, sizeof(uint32_t)), c, NULL, NULL, 0.0};
+    for (size_t i = 0; i < r * r; i++) dense.column[i] = (uint32_t)(i % r);
+    for (size_t i = 0; i <= r; i++) dense.first[i] = i * r;
+    factor(u, s, v, &dense, rank, 4);
+    free(sums); free(t);
+    table_free(&dense);
+}
+
+#define SHARPNESS 8.0            /* of a head that reads places: softmax then puts 99.9 % on one of them */
+#define RELEVANCE 4.0            /* of a head that reads company */
+#define REACH 8                  /* tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this */
+
+static void seed(Transformer *net, const Metaweights *meta) {
+    const Shape s = net->shape;
+    const size_t embd = s.embd, vocab = net->vocab, head_dim = net->head_dim;
+    const Rooms rooms = rooms_of(embd, vocab);
+    const size_t r = rooms.follow, company = rooms.follow, place = company + rooms.company;
+    const double one_apart[REACH + 1] = {0.0, 1.0}, turn = 6.283185307179586;
+    const double period[3] = {5.0, 8.0, s.context > 64 ? (double)s.context / 2.0 : 32.0};
+
+    Chain bigram;
+    Table pairs;
+    chain_make(&bigram, &meta->text, vocab, 2);
+    table_count(&pairs, &meta->text, vocab, one_apart, 1, AFTER, 1.0);
+    Follow f = {r, alloc(vocab * r, 8), alloc(vocab * r, 8), alloc(r * r, 8), alloc(r * r, 8), alloc(r, 8), alloc(r, 8)};
+    seed_follow(f.x, f.h, r, &pairs, &bigram);
+
+    /* the embeddings: rooms filled, then completed to one length */
+    double longest = 0.0;
+    double *square = alloc(vocab, sizeof *square);
+    for (size_t t = 0; t < vocab; t++) {
+        double *row = net->wte + t * embd;
+        for (size_t k = 0; k < r; k++) row[k] = f.x[t * r + k];
+        for (size_t k = 0; k < rooms.company; k++) row[company + k] = meta->topic[k * vocab + t];
+        square[t] = dot(row, row, embd);
+        if (square[t] > longest) longest = square[t];
+    }
+    const double total = 2.0 * longest + 1.0, constant = sqrt(total / 4.0), length = total + total / 4.0;
+    for (size_t t = 0; t < vocab; t++) {
+        net->wte[t * embd + rooms.fill] = sqrt(total - square[t]);
+        net->wte[t * embd + rooms.constant] = constant;
+    }
+    const double swing = rooms.place ? sqrt(length / (5.0 * (double)rooms.place)) : 0.0;
+    for (size_t i = 0; i < s.context; i++)
+        for (size_t k = 0; k < rooms.place; k += 2) {
+            const double angle = turn * (double)i / period[k / 2];
+            net->wpe[i * embd + place + k] = swing * sin(angle);
+            net->wpe[i * embd + place + k + 1] = swing * cos(angle);
+        }
+    /* RMSNorm multiplies every embedding by this */
+    const double scale = sqrt((double)embd / (length + swing * swing * (double)rooms.place / 2.0));
+    for (size_t t = 0; t < vocab; t++) {
+        for (size_t k = 0; k < r; k++) net->head[k * vocab + t] = f.h[t * r + k] / scale;
+        net->head[rooms.constant * vocab + t] = log(bigram.unigram[t]) / (constant * scale);
+    }
+
+    covariance(f.xx, f.x_mean, f.x, r, pairs.row_sum, pairs.sum, vocab);
+    covariance(f.hh, f.h_mean, f.h, r, pairs.column_sum, pairs.sum, vocab);
+    cholesky(f.xx, r, 1e-9);
+    cholesky(f.hh, r, 1e-9);
+    const size_t wide = net->content_dim > head_dim ? net->content_dim : head_dim, most = wide < r ? wide : r;
+    double *u = alloc(r * wide, 8), *sv = alloc(wide, 8), *v = alloc(r * wide, 8);
+
+    /* RRPRAM heads: each looks at one distance, the nearer first, and speaks as loud as that distance has told */
+    const double near = table_affinity(&pairs);
+    for (size_t l = 0; l < s.layers && rooms.place && r; l++)
+        for (size_t h = 0; h < s.rrpram; h++) {
+            const size_t distance = l * s.rrpram + h + 2, rank = head_dim < r ? head_dim : r;
+            if (distance > REACH) continue;
+            double weight[REACH + 1] = {0.0};
+            weight[distance] = 1.0;
+            Table apart;
+            table_count(&apart, &meta->text, vocab, weight, distance, AFTER, 1.0);
+            const double affinity = table_affinity(&apart), loud = affinity > 0.0 ? affinity / (near + affinity) : 0.0;
+            Layer *layer = &net->layer[l];
+            if (loud > 0.0) {
+                seed_map(u, sv, v, &f, &apart, rank);
+                for (size_t j = 0; j < s.context; j++)
+                    for (size_t k = 0; k < rooms.place; k += 2) {
+                        const double angle = turn * (double)(j + distance - 1) / period[k / 2];
+                        double *wr = layer->r + (h * embd + place + k) * s.context + j;
+                        wr[0] = SHARPNESS / (swing * scale) * sin(angle);
+                        wr[s.context] = SHARPNESS / (swing * scale) * cos(angle);
+                    }
+                for (size_t k = 0; k < rank; k++)
+                    for (size_t i = 0; i < r; i++) {
+                        layer->rv[i * net->rrpram_dim + h * head_dim + k] = u[i * rank + k] * sqrt(sv[k]) / scale;
+                        layer->out[(net->content_dim + h * head_dim + k) * embd + i] = loud * (sqrt(sv[k]) * v[i * rank + k]);
+                    }
+            }
+            table_free(&apart);
+        }
+
+    /* content heads: they look where the company is alike, and tell what follows such tokens at a distance */
+    if (s.content && r) {
+        seed_map(u, sv, v, &f, &meta->company, most);
+        for (size_t l = 0; l < s.layers; l++) {
+            Layer *layer = &net->layer[l];
+            for (size_t h = 0; h < s.content; h++)
+                for (size_t k = 0; k < rooms.company && k < head_dim; k++) {
+                    layer->q[(company + k) * net->content_dim + h * head_dim + k] = RELEVANCE * sqrt((double)head_dim) / (scale * scale);
+                    layer->k[(company + k) * net->content_dim + h * head_dim + k] = 1.0;
+                }
+            for (size_t k = 0; k < most; k++)
+                for (size_t i = 0; i < r; i++) {
+                    layer->v[i * net->content_dim + k] = u[i * most + k] * sqrt(sv[k]) / scale;
+                    layer->out[k * embd + i] = 0.4 / (double)s.layers * (sqrt(sv[k]) * v[i * most + k]);
+                }
+        }
+    }
+    /* the MLP starts as the identity: nothing comes down, but what goes up is ready to be trained */
+    Rng rng = {1};
+    for (size_t l = 0; l < s.layers; l++)
+        for (size_t i = 0; i < s.mlp * embd * embd; i++) net->layer[l].up[i] = (rng_uniform(&rng) - 0.5) / sqrt((double)embd);
+    free(f.x); free(f.h); free(f.xx); free(f.hh); free(f.x_mean); free(f.h_mean); free(square); free(u); free(sv); free(v);
+    table_free(&pairs);
+    chain_free(&bigram);
+}
+
+/* Random weights instead of the ghost: what training usually starts from. */
+static void transformer_random(Transformer *net, uint64_t seed_number) {
+    Rng rng = {seed_number};
+    for (size_t i = 0; i < net->n_params; i++) net->params[i] = (rng_uniform(&rng) - 0.5) / sqrt((double)net->shape.embd);
+}
+
+/* ---------------------------------------------------------------------------------------------
+ * V  THE DARIO FIELD: p(x | context) = softmax((B + alpha H + beta F + gamma A + T) / tau)
+ */
+typedef struct { double lambda, kappa, alpha, beta, gamma, trauma; size_t memory; } Coefficients;
+
+#define ECHO 0.85                /* resonance fades by this with each token back */
+#define DRIFT 0.96               /* destiny keeps this much of its direction at each token */
+#define CALM 0.9                 /* trauma keeps this much of its level at each token */
+#define DOUBT 256.0              /* a match of 4 tokens (4^4 = 256) is believed half */
+#define FADE 64.0                /* tokens: a moment this long ago counts 1 / sqrt(2) */
+
+typedef struct {
+    const Metaweights *meta;
+    const Coefficients *co;
+    Window *window;              /* NULL where only the counted part speaks */
+    Ids text;                    /* all tokens since the document's start */
+    uint32_t *before;            /* [text.size]: 1 + the last earlier place of the same token, 0: none */
+    uint32_t *match;             /* [text.size]: how many tokens up to that place match the newest ones */
+    size_t size;
+    uint32_t *newest;            /* [vocab]: 1 + the last place of each token */
+    double level;                /* trauma: 0 where all comes as expected, 1 where nothing does */
+    double destiny[DESTINY], gone;             /* gone: DRIFT to the power of the memory */
+    double *p, *log_p, *h, *f, *a, *t;      /* [vocab] each: the terms for the next token */
+    const double *z;             /* [vocab]: the transformer's logits */
+    size_t *since;               /* [vocab]: the last step that saw the token among the newest */
+} Field;
+
+static void field_make(Field *field, const Metaweights *meta, const Coefficients *co, Window *window) {
+    const size_t vocab = meta->vocab;
+    memset(field, 0, sizeof *field);
+    field->meta = meta;
+    field->co = co;
+    field->window = window;
+    field->newest = alloc(vocab, sizeof *field->newest);
+    field->since = alloc(vocab, sizeof *field->since);
+    double **terms[6] = {&field->p, &field->log_p, &field->h, &field->f, &field->a, &field->t};
+    for (size_t i = 0; i < 6; i++) *terms[i] = alloc(vocab, sizeof(double));
+    field->gone = 1.0;
+    for (size_t i = 0; i < co->memory; i++) field->gone *= DRIFT;
+}
+
+static void field_free(Field *field) {
+    free(field->text.ids); free(field->before); free(field->match); free(field->newest); free(field->since);
+    free(field->p); free(field->log_p); free(field->h); free(field->f); free(field->a); free(field->t);
+}
+
+static void field_reset(Field *field) {                        /* a new document */
+    for (size_t i = 0; i < field->text.n; i++) field->newest[field->text.ids[i]] = 0;
+    field->text.n = 0;
+    field->level = 0.0;
+    zero(field->destiny, DESTINY);
+    if (field->window) field->window->n = 0;
+}
+
+static size_t field_from(const Field *field) {                 /* the oldest token that is remembered */
+    return field->text.n > field->co->memory ? field->text.n - field->co->memory : 0;
+}
+
+/* The field hears the next token. */
+static void field_push(Field *field, uint32_t id) {
+    const size_t vocab = field->meta->vocab, n = field->text.n;
+    /* trauma rises by what was not expected and decays otherwise */
+    field->level = CALM * field->level + (1.0 - CALM) * (1.0 - chain_prob(&field->meta->chain, field->text.ids, n, id));
+    ids_add(&field->text, id);
+    if (field->size < field->text.size) {
+        field->size = field->text.size;
+        field->before = resize(field->before, field->size, sizeof *field->before);
+        field->match = resize(field->match, field->size, sizeof *field->match);
+    }
+    /* matches grow by one where the token before agreed too; the newest place is updated first, as it reads the older */
+    field->before[n] = field->newest[id];
+    field->newest[id] = (uint32_t)n + 1;
+    field->match[n] = 0;
+    const size_t from = field_from(field);
+    for (size_t at = field->before[n]; at > from; at = field->before[at - 1])
+        field->match[at - 1] = at - 1 > from && field->text.ids[at - 2] == field->text.ids[n - 1] ? field->match[at - 2] + 1 : 1;
+    if (field->meta->topic) {
+        const double *topic = field->meta->topic;
+        const double gone = n >= field->co->memory ? field->gone : 0.0;       /* what is forgotten leaves the mean */
+        const uint32_t old = field->text.ids[n >= field->co->memory ? n - field->co->memory : n];
+        for (size_t k = 0; k < DESTINY; k++)
+            field->destiny[k] = DRIFT * field->destiny[k] + topic[k * vocab + id] - gone * topic[k * vocab + old];
+    }
+    if (field->window) window_push(field->window, id);
+}
+
+/* Computes every term for the token to come. */
+static void field_terms(Field *field) {
+    const Metaweights *meta = field->meta;
+    const size_t vocab = meta->vocab, n = field->text.n, from = field_from(field), heard = n - from;
+    const uint32_t *ids = field->text.ids;
+    /* B: what the counts say, what the transformer computes */
+    chain_probs(&meta->chain, field->p, ids, n);
+    for (size_t x = 0; x < vocab; x++) field->log_p[x] = log(field->p[x]);
+    if (field->window) {
+        if (field->window->n) field->z = window_logits(field->window);
+        else field->z = field->log_p;                         /* before the first token there is nothing to transform */
+    }
+    /* H: Hebbian resonance with the last tokens but the newest, fading with distance */
+    zero(field->h, vocab);
+    double echo = 1.0;
+    for (size_t back = 2; back <= ROOM_FOR_TRACE && back <= heard; back++, echo *= ECHO) {
+        const size_t a = ids[n - back];
+        for (size_t i = meta->trace.first[a]; i < meta->trace.first[a + 1]; i++)
+            field->h[meta->trace.column[i]] += echo * meta->trace.value[i];
+    }
+    /* F: prophecy: what the last tokens promised and what has not come since, the stronger the older */
+    zero(field->f, vocab);
+    for (size_t back = 2; back < ROOM_FOR_PROMISE && back <= heard; back++) {
+        const size_t a = ids[n - back];
+        const double age = sqrt((double)back) / (double)ROOM_FOR_PROMISE;
+        field->since[ids[n - back + 1]] = n;
+        for (size_t i = meta->promise.first[a]; i < meta->promise.first[a + 1]; i++)
+            if (field->since[meta->promise.column[i]] != n) field->f[meta->promise.column[i]] += age * meta->promise.value[i];
+    }
+    /* A: destiny: the cosine with the direction of the talk */
+    zero(field->a, vocab);
+    const double length = sqrt(dot(field->destiny, field->destiny, DESTINY));
+    if (meta->topic && length > 0.0) {
+        double direction[DESTINY];
+        for (size_t k = 0; k < DESTINY; k++) direction[k] = field->destiny[k] / length;
+        matvec(field->a, direction, meta->topic, DESTINY, vocab, vocab);
+    }
+    /* T: trauma: earlier moments like this one, and what followed them; log(1 + odds) mixes recall with the chain */
+    zero(field->t, vocab);
+    if (n)
+        for (size_t at = field->before[n - 1]; at > from; at = field->before[at - 1]) {
+            const double m = (double)field->match[at - 1], m4 = m * m * (m * m), age = (double)(n - at);
+            field->t[ids[at]] += m4 / (m4 + DOUBT) / sqrt(1.0 + age / FADE);
+        }
+    const double odds = field->co->trauma * field->level;
+    for (size_t x = 0; x < vocab; x++)
+        if (field->t[x] > 0.0) field->t[x] = log(1.0 + odds * field->t[x] / field->p[x]);
+}
+
+/* Which terms speak. The counted part alone leaves the chain its full weight; beside the transformer it has lambda. */
+enum { USE_CHAIN = 1, USE_NET = 2, USE_H = 4, USE_F = 8, USE_A = 16, USE_T = 32, META = USE_CHAIN | USE_H | USE_F, FULL = 63 };
+
+static void field_logits(const Field *field, double *logits, int use) {
+    const Coefficients *co = field->co;
+    const size_t vocab = field->meta->vocab;
+    if (use == USE_NET) {
+        memcpy(logits, field->z, vocab * sizeof *logits);
+        return;
+    }
+    const double lambda = use == META || use == USE_CHAIN ? 1.0 : co->lambda;
+    for (size_t x = 0; x < vocab; x++) logits[x] = lambda * field->log_p[x];
+    if (use & USE_NET) for (size_t x = 0; x < vocab; x++) logits[x] += co->kappa * field->z[x];
+    if (use & USE_H) for (size_t x = 0; x < vocab; x++) logits[x] += co->alpha * field->h[x];
+    if (use & USE_F) for (size_t x = 0; x < vocab; x++) logits[x] += co->beta * field->f[x];
+    if (use & USE_A) for (size_t x = 0; x < vocab; x++) logits[x] += co->gamma * field->a[x];
+    if (use & USE_T) for (size_t x = 0; x < vocab; x++) logits[x] += field->t[x];
+}
+
+/* ---------------------------------------------------------------------------------------------
+ * VI  SAMPLING
+ */
+typedef struct { double temperature, repetition; size_t top_k; uint64_t seed; } Sampling;
+
+#define RECENT 12                /* tokens: what the repetition penalty looks back on */
+
+/* How a UTF-8 text may go on (Unicode, table 3-7). A state is how many bytes of the character are missing, and, times 4, which
+ * narrower range its second byte has: 1 from A0, 2 to 9F, 3 from 90, 4 to 8F. BROKEN is where no text goes on. */
+#define BROKEN 255
+
+static unsigned char utf8_next(unsigned char state, unsigned char byte) {
+    static const unsigned char low[5] = {0x80, 0xA0, 0x80, 0x90, 0x80}, high[5] = {0xBF, 0xBF, 0x9F, 0xBF, 0x8F};
+    if (state == BROKEN) return BROKEN;
+    if (state) return byte >= low[state / 4] && byte <= high[state / 4] ? (unsigned char)(state % 4 - 1) : BROKEN;
+    if (byte < 0x80) return 0;
+    if (byte < 0xC2 || byte > 0xF4) return BROKEN;
+    if (byte < 0xE0) return 1;
+    if (byte < 0xF0) return byte == 0xE0 ? 2 + 4 * 1 : byte == 0xED ? 2 + 4 * 2 : 2;
+    return byte == 0xF0 ? 3 + 4 * 3 : byte == 0xF4 ? 3 + 4 * 4 : 3;
+}
+
+static unsigned char utf8_run(unsigned char state, const unsigned char *bytes, size_t length) {
+    for (size_t i = 0; i < length; i++) state = utf8_next(state, bytes[i]);
+    return state;
+}
+
+/* Does candidate a come before b: more probable, or as probable and of the smaller id? */
+static int better(const double *logits, uint32_t a, uint32_t b) { return logits[a] > logits[b] || (logits[a] == logits[b] && a < b); }
+
+static void sift(uint32_t *heap, size_t n, size_t i, const double *logits) {
+    const uint32_t id = heap[i];
+    for (size_t child; (child = 2 * i + 1) < n; i = child) {
+        if (child + 1 < n && better(logits, heap[child + 1], heap[child])) child++;
+        if (!better(logits, heap[child], id)) break;
+        heap[i] = heap[child];
+    }
+    heap[i] = id;
+}
+
+/* Draws a token. logits[vocab] are changed; heap[vocab] is room to work in; allowed is NULL or says which tokens may come. */
+static uint32_t sample(double *logits, uint32_t *heap, size_t vocab, const Ids *text, const Sampling *how, const unsigned char *allowed, Rng *rng) {
+    const double cost = log(1.0 + how->repetition);
+    for (size_t back = 1; back <= RECENT && back <= text->n; back++) logits[text->ids[text->n - back]] -= cost;
+    size_t n = 0;
+    for (uint32_t id = 0; id < vocab; id++) if (!allowed || allowed[id]) heap[n++] = id;
+    for (size_t i = n / 2; i-- > 0;) sift(heap, n, i, logits);
+    size_t kept = how->temperature > 0.0 ? how->top_k ? how->top_k : n : 1;
+    if (kept > n) kept = n;
+    for (size_t i = 0; i < kept; i++) {                       /* the best of what is left goes behind the heap */
+        const uint32_t id = heap[0];
+        heap[0] = heap[n - 1 - i];
+        heap[n - 1 - i] = id;
+        sift(heap, n - 1 - i, 0, logits);
+    }
+    if (kept == 1) return heap[n - 1];
+    const double top = logits[heap[n - 1]];
+    double sum = 0.0, walked = 0.0;
+    for (size_t i = 1; i <= kept; i++) sum += logits[heap[n - i]] = exp((logits[heap[n - i]] - top) / how->temperature);
+    const double draw = rng_uniform(rng);
+    for (size_t i = 1; i <= kept; i++) {
+        walked += logits[heap[n - i]] / sum;
+        if (draw < walked) return heap[n - i];
+    }
+    return heap[n - kept];
+}
+
+/* ---------------------------------------------------------------------------------------------
+ * The model: a corpus, what was counted in it, and the ghost
+ */
+typedef struct {
+    const char *mode, *prompt, *corpus, *alphabet, *init, *eval, *encode, *save, *load;
+    int lines, no_cache, quiet, info, help, version;
+    size_t tokens, merges, order, train, batch;
+    double holdout, rate;
+    Shape shape;
+    Coefficients field;
+    Sampling sampling;
+} Options;
+
+static const Options OPTIONS = {"both", NULL, NULL, "bytes", "ghost", NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 100, 1024, 3, 0, 4, 0.0, 0.01,
+                                {2, 48, 2, 2, 64, 4}, {0.86, 0.24, 0.06, 0.7, 0.05, 2.0, 4096}, {0.75, 0.5, 15, 42}};
+
+typedef struct { unsigned char *data; size_t length; } Bytes;
+
+typedef struct {
+    const Options *options;
+    Tokenizer tokenizer;
+    Ids ids;                     /* the corpus' tokens */
+    size_t *start, n_docs;
+    Metaweights meta;
+    Transformer net;
+    int utf8;                    /* the corpus is valid UTF-8, so what is generated is, too */
+} Model;
+
+/* The tokens of data as documents: one, or with `lines` one a line, a newline before it and one after it. */
+static Text text_make(Tokenizer *tok, Ids *ids, size_t **start, const unsigned char *data, size_t length, int lines) {
+    size_t n_docs = 0, size = 16;
+    *start = alloc(size, sizeof **start);
+    if (!lines) {
+        tokenizer_encode(tok, ids, data, length);
+        (*start)[++n_docs] = ids->n;
+    }
+    for (size_t at = 0; lines && at < length;) {
+        const unsigned char *newline = memchr(data + at, '\n', length - at);
+        const size_t end = newline ? (size_t)(newline - data) : length;
+        ids_add(ids, tok->id_of_byte['\n']);
+        tokenizer_encode(tok, ids, data + at, end - at);
+        ids_add(ids, tok->id_of_byte['\n']);
+        if (n_docs + 2 > size) *start = resize(*start, size *= 2, sizeof **start);
+        (*start)[++n_docs] = ids->n;
+        at = end + 1;
+    }
+    return (Text){ids->ids, ids->n, *start, n_docs, lines};
+}
+
+/* Generates, handing each token's bytes to `write`; bytes of a character under way are held back until it is whole. */
+static void generate(Model *model, const unsigned char *prompt, size_t length, int mode, void (*write)(const unsigned char *, size_t)) {
+    const Options *o = model->options;
+    Tokenizer *tok = &model->tokenizer;
+    const size_t vocab = model->meta.vocab, context = o->shape.context, step = context - context / 2;
+    const int newline = tok->id_of_byte['\n'] != NONE;
+    Ids ids = {0};
+    if (o->lines) ids_add(&ids, tok->id_of_byte['\n']);
+    else if (!length && newline) tokenizer_encode(tok, &ids, (const unsigned char *)"\n\n", 2);
+    tokenizer_encode(tok, &ids, prompt, length);
+
+    Window window;
+    Field field;
+    const int net = (mode & USE_NET) != 0;
+    if (net) window_make(&window, &model->net);
+    field_make(&field, &model->meta, &o->field, NULL);
+    for (size_t i = ids.n > o->field.memory + context ? ids.n - o->field.memory - context : 0; i < ids.n; i++) field_push(&field, ids.ids[i]);
+    field.window = net ? &window : NULL;
+    for (size_t i = ids.n > context ? (ids.n - context + step - 1) / step * step : 0; net && i < ids.n; i++) window_push(&window, ids.ids[i]);
+
+    Rng rng = {o->sampling.seed};
+    double *logits = alloc(vocab, sizeof *logits);
+    uint32_t *heap = alloc(vocab, sizeof *heap);
+    unsigned char *allowed = alloc(vocab, 1), *held = NULL, state = utf8_run(0, prompt, length);
+    size_t n_held = 0;
+    if (state == BROKEN) state = 0;
+    for (size_t i = 0; i < o->tokens; i++) {
+        if (model->utf8)
+            for (size_t t = 0; t < vocab; t++) allowed[t] = utf8_run(state, tok->text + tok->start[t], tok->start[t + 1] - tok->start[t]) != BROKEN;
+        field_terms(&field);
+        field_logits(&field, logits, mode);
+        const uint32_t id = sample(logits, heap, vocab, &field.text, &o->sampling, model->utf8 ? allowed : NULL, &rng);
+        const unsigned char *bytes = tok->text + tok->start[id];
+        const size_t n = tok->start[id + 1] - tok->start[id];
+        if (model->utf8) state = utf8_run(state, bytes, n);
+        held = resize(held, n_held + n, 1);
+        memcpy(held + n_held, bytes, n);
+        n_held += n;
+        if (!model->utf8 || !state) {
+            write(held, n_held);
+            n_held = 0;
+        }
+        if (o->lines && id == tok->id_of_byte['\n']) field_reset(&field);       /* the next line is another document */
+        field_push(&field, id);
+    }
+    if (net) window_free(&window);
+    field_free(&field);
+    free(ids.ids); free(logits); free(heap); free(allowed); free(held);
+}
+
+/* Counts the corpus and seeds the transformer. */
+static void model_count(Model *model, const Bytes *corpus) {
+    const Options *o = model->options;
+    const Text text = text_make(&model->tokenizer, &model->ids, &model->start, corpus->data, corpus->length, o->lines);
+    model->n_docs = text.n_docs;
+    metaweights_make(&model->meta, text, model->tokenizer.vocab, o->order);
+    metaweights_topics(&model->meta);
+    transformer_make(&model->net, o->shape, model->tokenizer.vocab);
+    if (!strcmp(o->init, "ghost")) seed(&model->net, &model->meta);
+    else transformer_random(&model->net, o->sampling.seed);
+}
+
+/* ---------------------------------------------------------------------------------------------
+ * VIII  EVALUATION: held-out figures, teacher-forced through the same window as generation
+ */
+static double surprise(const double *logits, size_t n, uint32_t id) {      /* -log p(id), in nats */
+    double top = logits[0], sum = 0.0;
+    for (size_t i = 1; i < n; i++) if (logits[i] > top) top = logits[i];
+    for (size_t i = 0; i < n; i++) sum += exp(logits[i] - top);
+    return log(sum) - (logits[id] - top);
+}
+
+static const struct { const char *label; int use; } ROWS[] = {
+    {"uniform", 0}, {"unigram", 0}, {"bigram", 0}, {"chain", USE_CHAIN}, {"transformer", USE_NET}, {"meta", META}, {"full", FULL},
+    {"full -H", FULL - USE_H}, {"full -F", FULL - USE_F}, {"full -A", FULL - USE_A}, {"full -T", FULL - USE_T}, {"full -transformer", FULL - USE_NET}};
+enum { N_ROWS = sizeof ROWS / sizeof *ROWS };
+
+/* nats[N_ROWS]: the surprise at all tokens of the text; the count of tokens that were predicted */
+static size_t evaluate(const Model *model, const Text *text, double *nats) {
+    const size_t vocab = model->meta.vocab;
+    Chain shorter[2];
+    Window window;
+    Field field;
+    double *logits = alloc(vocab, sizeof *logits);
+    size_t tokens = 0;
+    for (size_t k = 0; k < 2; k++) chain_make(&shorter[k], &model->meta.text, vocab, k + 1);
+    window_make(&window, &model->net);
+    field_make(&field, &model->meta, &model->options->field, &window);
+    zero(nats, N_ROWS);
+    for (size_t doc = 0; doc < text->n_docs; doc++) {
+        field_reset(&field);
+        for (size_t i = text->start[doc]; i < text->start[doc + 1]; i++) {
+            const uint32_t id = text->ids[i];
+            if (!text->lines || i > text->start[doc]) {
+                nats[0] += log((double)vocab);
+                for (size_t k = 0; k < 2; k++) nats[1 + k] -= log(chain_prob(&shorter[k], field.text.ids, field.text.n, id));
+                field_terms(&field);
+                for (size_t row = 3; row < N_ROWS; row++) {
+                    field_logits(&field, logits, ROWS[row].use);
+                    nats[row] += surprise(logits, vocab, id);
+                }
+                tokens++;
+            }
+            field_push(&field, id);
+        }
+    }
+    for (size_t k = 0; k < 2; k++) chain_free(&shorter[k]);
+    window_free(&window);
+    field_free(&field);
+    free(logits);
+    return tokens;
+}
+
+/* ---------------------------------------------------------------------------------------------
+ * IX  THE COMMAND LINE
+ */
+#define VERSION "postgpt 1.0.0\n"
+
+static const char HELP[] =
+    "postgpt [PROMPT] [options]      a GPT whose weights are counted, not trained\n"
+    "\n"
+    "PROMPT is a text to continue; \"-\" reads it from standard input; without one,\n"
+    "a short demonstration from eight places of the corpus.\n"
+    "\n"
+    "  -m, --mode NAME        both, meta, full or transformer (default both)\n"
+    "  -n, --tokens N         tokens to generate, 1 to 1000000 (default 100)\n"
+    "  -t, --temperature X    0 to 10, 0 is greedy (default 0.75)\n"
+    "  -k, --top-k N          0 to the vocabulary's size, 0 is all (default 15)\n"
+    "  -r, --repetition X     penalty on the last 12 tokens, 0 to 10 (default 0.5)\n"
+    "  -s, --seed N           0 to 2^64 - 1 (default 42)\n"
+    "  -c, --corpus FILE      default postgpt.txt beside the program\n"
+    "      --merges N         byte pairs to learn, 0 to 65280 (default 1024)\n"
+    "      --alphabet NAME    bytes or corpus: number all bytes, or those that occur\n"
+    "      --order N          tokens the chain looks at, 1 to 8 (default 3)\n"
+    "      --lines            every line of the corpus is a document\n"
+    "      --shape LIST       default layers=2,embd=48,content=2,rrpram=2,context=64,mlp=4\n"
+    "      --init NAME        ghost or random: seed the transformer from the counts or not\n"
+    "      --lambda X         the field's coefficients, 0 to 100: the chain (default 0.86)\n"
+    "      --kappa X          the transformer (default 0.24)\n"
+    "      --alpha X          Hebbian resonance (default 0.06)\n"
+    "      --beta X           prophecy (default 0.7)\n"
+    "      --gamma X          destiny (default 0.05)\n"
+    "      --trauma X         trauma (default 2)\n"
+    "      --memory N         tokens the field remembers, 1 to 1000000 (default 4096)\n"
+    "      --eval FILE        held-out figures: bits a byte, nats a token\n"
+    "      --holdout F        build on the first 1 - F of the corpus, evaluate on the rest\n"
+    "      --train N          train the transformer for N steps, 1 to 1000000\n"
+    "      --lr X             learning rate, 0 to 1 (default 0.01)\n"
+    "      --batch N          documents or windows a step, 1 to 1024 (default 4)\n"
+    "      --save FILE        write a checkpoint (.safetensors)\n"
+    "      --load FILE        read one\n"
+    "      --encode FILE      print FILE's token ids in one line\n"
+    "      --info             counts, parameters, memory, files\n"
+    "      --no-cache         neither read nor write the merges file\n"
+    "  -q, --quiet            no notes on standard error\n"
+    "  -h, --help             this text\n"
+    "      --version          the version\n";
+
+static void usage_error(const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    fputs("postgpt: ", stderr);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+    exit(2);
+}
+
+/* What an option takes: a flag nothing, a word one of `words`, a number one from low to high. */
+typedef struct {
+    const char *name, letter, *words;
+    enum { FLAG, WORD, TEXT, COUNT, NUMBER, SEED, SHAPE } takes;
+    double low, high;
+    void *to;
+} Option;
+
+static const char *takes(const Option *option, char *room, size_t size) {
+    switch (option->takes) {
+    case WORD: return option->words;
+    case TEXT: return "a file";
+    case SHAPE: return "layers, embd, content, rrpram, context or mlp as name=number, apart by commas";
+    case SEED: return "a whole number from 0 to 18446744073709551615";
+    default:
+        snprintf(room, size, "a %snumber from %.10g to %.10g", option->takes == COUNT ? "whole " : "", option->low, option->high);
+        return room;
+    }
+}
+
+static void refuse(const Option *option, const char *value) {
+    char room[80];
+    usage_error("--%s takes %s, not '%s'", option->name, takes(option, room, sizeof room), value);
+}
+
+static int is_digit(char c) { return c >= '0' && c <= '9'; }
+
+/* A whole number of at most 20 digits, or a refusal. */
+static uint64_t parse_count(const Option *option, const char *value, uint64_t high) {
+    uint64_t n = 0;
+    const char *c = value;
+    for (; is_digit(*c) && n <= (high - (uint64_t)(*c - '0')) / 10; c++) n = 10 * n + (uint64_t)(*c - '0');
+    if (*c || c == value) refuse(option, value);
+    return n;
+}
+
+/* Digits, perhaps a point, perhaps more digits, perhaps an exponent. */
+static double parse_number(const Option *option, const char *value) {
+    const char *c = value;
+    size_t digits = 0;
+    for (; is_digit(*c); c++) digits++;
+    if (*c == '.') for (c++; is_digit(*c); c++) digits++;
+    if (digits && (*c == 'e' || *c == 'E')) {
+        c += c[1] == '-' || c[1] == '+' ? 2 : 1;
+        if (!is_digit(*c)) digits = 0;
+        while (is_digit(*c)) c++;
+    }
+    const double x = digits && !*c ? strtod(value, NULL) : -1.0;
+    if (!(x >= option->low && x <= option->high)) refuse(option, value);
+    return x;
+}
+
+static void parse_shape(const Option *option, const char *value) {
+    Shape *shape = option->to;
+    const struct { const char *name; size_t *to; uint64_t low, high; } part[6] = {
+        {"layers", &shape->layers, 1, 32}, {"embd", &shape->embd, 2, 1024}, {"content", &shape->content, 0, 64},
+        {"rrpram", &shape->rrpram, 0, 64}, {"context", &shape->context, 2, 4096}, {"mlp", &shape->mlp, 1, 16}};
+    for (const char *c = value;; c++) {
+        size_t i = 0, length;
+        while (i < 6 && (strncmp(c, part[i].name, length = strlen(part[i].name)) || c[length] != '=')) i++;
+        if (i == 6) refuse(option, value);
+        c += length + 1;
+        uint64_t n = 0;
+        const char *begin = c;
+        for (; is_digit(*c) && n <= 4096; c++) n = 10 * n + (uint64_t)(*c - '0');
+        if (c == begin || (*c && *c != ',')) refuse(option, value);
+        if (n < part[i].low || n > part[i].high)
+            usage_error("--shape: %s goes from %u to %u, not %.*s", part[i].name, (unsigned)part[i].low, (unsigned)part[i].high, (int)(c - begin), begin);
+        *part[i].to = (size_t)n;
+        if (!*c) break;
+    }
+    const size_t heads = shape->content + shape->rrpram;
+    if (!heads || shape->embd % heads)
+        usage_error("--shape: embd=%zu cannot be divided among %zu heads (content + rrpram)", shape->embd, heads);
+}
+
+static void parse(Options *o, int argc, char **argv) {
+    const Option table[] = {
+        {"mode", 'm', "both, meta, full or transformer", WORD, 0, 0, &o->mode},
+        {"tokens", 'n', NULL, COUNT, 1, 1000000, &o->tokens},
+        {"temperature", 't', NULL, NUMBER, 0, 10, &o->sampling.temperature},
+        {"top-k", 'k', NULL, COUNT, 0, 65536, &o->sampling.top_k},
+        {"repetition", 'r', NULL, NUMBER, 0, 10, &o->sampling.repetition},
+        {"seed", 's', NULL, SEED, 0, 0, &o->sampling.seed},
+        {"corpus", 'c', NULL, TEXT, 0, 0, &o->corpus},
+        {"merges", 0, NULL, COUNT, 0, 65280, &o->merges},
+        {"alphabet", 0, "bytes or corpus", WORD, 0, 0, &o->alphabet},
+        {"order", 0, NULL, COUNT, 1, 8, &o->order},
+        {"lines", 0, NULL, FLAG, 0, 0, &o->lines},
+        {"shape", 0, NULL, SHAPE, 0, 0, &o->shape},
+        {"init", 0, "ghost or random", WORD, 0, 0, &o->init},
+        {"lambda", 0, NULL, NUMBER, 0, 100, &o->field.lambda},
+        {"kappa", 0, NULL, NUMBER, 0, 100, &o->field.kappa},
+        {"alpha", 0, NULL, NUMBER, 0, 100, &o->field.alpha},
+        {"beta", 0, NULL, NUMBER, 0, 100, &o->field.beta},
+        {"gamma", 0, NULL, NUMBER, 0, 100, &o->field.gamma},
+        {"trauma", 0, NULL, NUMBER, 0, 100, &o->field.trauma},
+        {"memory", 0, NULL, COUNT, 1, 1000000, &o->field.memory},
+        {"eval", 0, NULL, TEXT, 0, 0, &o->eval},
+        {"holdout", 0, NULL, NUMBER, 0.001, 0.999, &o->holdout},
+        {"train", 0, NULL, COUNT, 1, 1000000, &o->train},
+        {"lr", 0, NULL, NUMBER, 0, 1, &o->rate},
+        {"batch", 0, NULL, COUNT, 1, 1024, &o->batch},
+        {"save", 0, NULL, TEXT, 0, 0, &o->save},
+        {"load", 0, NULL, TEXT, 0, 0, &o->load},
+        {"encode", 0, NULL, TEXT, 0, 0, &o->encode},
+        {"info", 0, NULL, FLAG, 0, 0, &o->info},
+        {"no-cache", 0, NULL, FLAG, 0, 0, &o->no_cache},
+        {"quiet", 'q', NULL, FLAG, 0, 0, &o->quiet},
+        {"help", 'h', NULL, FLAG, 0, 0, &o->help},
+        {"version", 0, NULL, FLAG, 0, 0, &o->version},
+    };
+    const size_t n_options = sizeof table / sizeof *table;
+    int only_prompt = 0;
+    for (int i = 1; i < argc; i++) {
+        char *arg = argv[i];
+        if (only_prompt || arg[0] != '-' || !arg[1]) {
+            if (o->prompt) usage_error("one prompt at a time: '%s' is a second one (put a prompt of several words in quotes)", arg);
+            o->prompt = arg;
+            continue;
+        }
+        if (!strcmp(arg, "--")) { only_prompt = 1; continue; }
+        const Option *option = NULL;
+        const char *value = NULL;
+        for (size_t k = 0; k < n_options && !option; k++) {
+            const size_t length = strlen(table[k].name);
+            if (arg[1] == '-') {
+                if (!strncmp(arg + 2, table[k].name, length) && (!arg[2 + length] || arg[2 + length] == '=')) {
+                    option = &table[k];
+                    if (arg[2 + length]) value = arg + 3 + length;
+                }
+            } else if (table[k].letter == arg[1]) {
+                option = &table[k];
+                if (arg[2]) value = arg + 2;
+            }
+        }
+        if (!option) usage_error("there is no option '%s' (postgpt --help lists them)", arg);
+        if (option->takes == FLAG) {
+            if (value) usage_error("--%s takes no value, but '%s' has one", option->name, arg);
+            *(int *)option->to = 1;
+            continue;
+        }
+        char room[80];
+        if (!value && ++i >= argc) usage_error("--%s needs a value: %s", option->name, takes(option, room, sizeof room));
+        if (!value) value = argv[i];
+        switch (option->takes) {
+        case COUNT: {
+            const uint64_t n = parse_count(option, value, UINT64_MAX);
+            if ((double)n < option->low || (double)n > option->high) refuse(option, value);
+            *(size_t *)option->to = (size_t)n;
+            break;
+        }
+        case SEED: *(uint64_t *)option->to = parse_count(option, value, UINT64_MAX); break;
+        case NUMBER: *(double *)option->to = parse_number(option, value); break;
+        case SHAPE: parse_shape(option, value); break;
+        case WORD: {                                    /* one of the words between ", " and " or " */
+            const char *at = strstr(option->words, value);
+            const size_t length = strlen(value);
+            if (!length || !at || (at > option->words && at[-1] != ' ') || (at[length] && at[length] != ',' && at[length] != ' ') || !strcmp(value, "or"))
+                refuse(option, value);
+            *(const char **)option->to = value;
+            break;
+        }
+        default:
+            if (!*value) usage_error("--%s needs the name of a file", option->name);
+            *(const char **)option->to = value;
+        }
+    }
+}
+
+/* Writes to standard output at once: text is to be seen as it comes. */
+static void put(const unsigned char *bytes, size_t n) {
+    while (n) {
+        const ssize_t written = write(STDOUT_FILENO, bytes, n);
+        if (written < 0 && errno == EINTR) continue;
+        if (written < 0) fail("cannot write standard output: %s", strerror(errno));
+        bytes += written;
+        n -= (size_t)written;
+    }
+}
+
+static void put_text(const char *text) { put((const unsigned char *)text, strlen(text)); }
+
+/* All of a file, NULL: standard input, with a NUL behind it. Returns 0 where it cannot be read, errno says why. */
+static int read_all(const char *path, Bytes *bytes) {
+    FILE *file = path ? fopen(path, "rb") : stdin;
+    size_t size = 1 << 16, got;
+    if (!file) return 0;
+    bytes->data = alloc(size, 1);
+    bytes->length = 0;
+    while ((got = fread(bytes->data + bytes->length, 1, size - 1 - bytes->length, file)) > 0)
+        if ((bytes->length += got) == size - 1) bytes->data = resize(bytes->data, size *= 2, 1);
+    const int broken = ferror(file), why = errno;
+    if (path) fclose(file);
+    bytes->data[bytes->length] = 0;
+    errno = why;
+    return !broken;
+}
+
+static Bytes read_file(const char *path, const char *what) {
+    Bytes bytes = {NULL, 0};
+    if (!read_all(path, &bytes)) fail("cannot read %s %s: %s", what, path ? path : "from standard input", strerror(errno));
+    return bytes;
+}
+
+static char unfinished[4096];    /* the temporary file being written: an interrupt removes it */
+
+/* Writes a whole file or none: to a temporary name, then renamed. Returns 0 where that fails, errno says why. */
+static int write_file(const char *path, const void *data, size_t length) {
+    char temporary[4096];
+    const int n = snprintf(temporary, sizeof temporary, "%s.%ld.tmp", path, (long)getpid());
+    if (n < 0 || (size_t)n >= sizeof temporary) { errno = ENAMETOOLONG; return 0; }
+    FILE *file = fopen(temporary, "wb");
+    if (!file) return 0;
+    strcpy(unfinished, temporary);
+    int ok = fwrite(data, 1, length, file) == length;
+    int why = errno;
+    if (fclose(file) && ok) { ok = 0; why = errno; }
+    if (ok && rename(temporary, path)) { ok = 0; why = errno; }
+    if (!ok) remove(temporary);
+    unfinished[0] = 0;
+    errno = why;
+    return ok;
+}
+
+static uint32_t crc32_of(const void *data, size_t length) {              /* as zlib's */
+    static uint32_t table[256];
+    const unsigned char *bytes = data;
+    if (!table[1])
+        for (uint32_t i = 0; i < 256; i++) {
+            uint32_t c = i;
+            for (int k = 0; k < 8; k++) c = c & 1 ? 0xEDB88320u ^ c >> 1 : c >> 1;
+            table[i] = c;
+        }
+    uint32_t crc = UINT32_MAX;
+    for (size_t i = 0; i < length; i++) crc = table[(crc ^ bytes[i]) & 255] ^ crc >> 8;
+    return ~crc;
+}
+
+/* The merges file: a header line, then a pair of ids a line. */
+static char *merges_text(const Tokenizer *tok, const Bytes *corpus, const Options *o, size_t *length) {
+    char *pairs = alloc(tok->merges * 14 + 1, 1), *text = alloc(tok->merges * 14 + 256, 1);
+    size_t n = 0;
+    for (size_t i = 0; i < tok->merges; i++) n += (size_t)sprintf(pairs + n, "%u %u\n", tok->pairs[2 * i], tok->pairs[2 * i + 1]);
+    *length = (size_t)sprintf(text, "postgpt-merges 1 corpus %zu crc32 %08x alphabet %s %zu merges %zu learned %zu crc32 %08x\n%s", corpus->length,
+                              crc32_of(corpus->data, corpus->length), o->alphabet, tok->base, o->merges, tok->merges, crc32_of(pairs, n), pairs);
+    free(pairs);
+    return text;
+}
+
+/* Takes the pairs of a merges file, if they are those that learning would give: the file must read exactly as
+ * it would be written again, and no token may be longer than the corpus. */
+static int merges_take(Tokenizer *tok, const Bytes *corpus, const Options *o, const Bytes *file) {
+    size_t *length = alloc(tok->base + o->merges, sizeof *length), n;
+    for (size_t i = 0; i < tok->base; i++) length[i] = 1;
+    const char *at = memchr(file->data, '\n', file->length);
+    for (size_t id = tok->base; at && at[1] && id < tok->base + o->merges; id++) {
+        char *end;
+        const unsigned long left = strtoul(at + 1, &end, 10), right = strtoul(end, &end, 10);
+        if (left >= id || right >= id || *end != '\n' || (length[id] = length[left] + length[right]) > corpus->length) break;
+        tokenizer_add(tok, left, right);
+        at = end;
+    }
+    char *again = merges_text(tok, corpus, o, &n);
+    const int same = n == file->length && !memcmp(again, file->data, n);
+    free(again);
+    free(length);
+    return same;
+}
+
+static void merges_forget(Tokenizer *tok) {
+    map_free(&tok->rank);
+    map_make(&tok->rank, 4096);
+    tok->merges = 0;
+}
+
+/* postgpt.merges for postgpt.txt: the last extension is exchanged, or added where there is none. */
+static char *merges_path(const char *corpus) {
+    const size_t n = strlen(corpus);
+    const char *name = strrchr(corpus, '/'), *dot = strrchr(corpus, '.');
+    name = name ? name + 1 : corpus;
+    while (*name == '.') name++;
+    char *path = alloc(n + 16, 1);
+    const size_t stem = dot && dot > name && strcmp(dot, ".merges") ? (size_t)(dot - corpus) : n;
+    memcpy(path, corpus, stem);
+    strcpy(path + stem, ".merges");
+    return path;
+}
+
+static void note(const Options *o, const char *format, ...) {
+    if (o->quiet) return;
+    va_list args;
+    va_start(args, format);
+    fputs("postgpt: ", stderr);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+}
+
+static void model_merges(Model *model, const Bytes *corpus) {
+    const Options *o = model->options;
+    Tokenizer *tok = &model->tokenizer;
+    char *path = merges_path(o->corpus);
+    const char *why = "is missing";
+    Bytes file = {NULL, 0};
+    const int cached = !o->no_cache && o->holdout <= 0.0;
+    if (cached && read_all(path, &file)) {
+        if (merges_take(tok, corpus, o, &file)) why = NULL;
+        else {
+            merges_forget(tok);
+            why = "is damaged, or of another corpus or setting";
+        }
+    }
+    if (!cached || why) tokenizer_learn(tok, corpus->data, corpus->length, o->merges);
+    if (cached && why) {
+        size_t n;
+        char *text = merges_text(tok, corpus, o, &n);
+        note(o, "learned %zu merges: %s %s", tok->merges, path, why);
+        write_file(path, text, n);                     /* where it cannot be kept, the next start learns again */
+        free(text);
+    }
+    free(file.data);
+    free(path);
+}
+
+static void check_bytes(const Model *model, const unsigned char *data, size_t length, const char *what) {
+    for (size_t i = 0; i < length; i++)
+        if (model->tokenizer.id_of_byte[data[i]] == NONE)
+            fail("%s has the byte 0x%02x, which the corpus' alphabet lacks (--alphabet bytes knows all)", what, data[i]);
+}
+
+static void model_encode(Model *model, const Bytes *file) {
+    Ids ids = {0};
+    size_t *start, n = 0;
+    const Text text = text_make(&model->tokenizer, &ids, &start, file->data, file->length, model->options->lines);
+    char *line = alloc(6 * text.n + 1, 1);
+    for (size_t i = 0; i < text.n; i++) {
+        char digits[8];
+        size_t k = 0;
+        for (uint32_t id = text.ids[i]; !k || id; id /= 10) digits[k++] = (char)('0' + id % 10);
+        while (k) line[n++] = digits[--k];
+        line[n++] = i + 1 < text.n ? ' ' : '\n';
+    }
+    if (!n) line[n++] = '\n';
+    put((unsigned char *)line, n);
+    free(line); free(ids.ids); free(start);
+}
+
+static void put_row(const char *label, double nats, size_t tokens, size_t bytes) {
+    char line[128];
+    snprintf(line, sizeof line, "%-18s  %8.4f bits/byte  %8.4f nats/token\n", label, nats / 0.6931471805599453 / (double)bytes, nats / (double)tokens);
+    put_text(line);
+}
+
+static void model_evaluate(Model *model, const unsigned char *data, size_t length, const char *what) {
+    if (!length) fail("%s is empty: there is nothing to evaluate", what);
+    check_bytes(model, data, length, what);
+    Ids ids = {0};
+    size_t *start;
+    double nats[N_ROWS];
+    const Text text = text_make(&model->tokenizer, &ids, &start, data, length, model->options->lines);
+    const size_t tokens = evaluate(model, &text, nats);
+    for (size_t i = 0; i < N_ROWS; i++) put_row(ROWS[i].label, nats[i], tokens, length);
+    free(ids.ids);
+    free(start);
+}
+
+static void model_info(const Model *model, const Bytes *corpus) {
+    const Transformer *net = &model->net;
+    const Shape s = net->shape;
+    const Metaweights *meta = &model->meta;
+    const size_t embd = s.embd, a_layer = (net->n_params - 2 * net->vocab * embd - s.context * embd) / s.layers;
+    char text[2048];
+    snprintf(text, sizeof text,
+             "corpus       %s: %zu bytes, crc32 %08x, %s\n"
+             "documents    %zu\n"
+             "tokens       %zu\n"
+             "vocabulary   %zu: %zu bytes and %zu merges\n"
+             "chain        order %zu: %zu contexts, %zu counts\n"
+             "trace        %zu pairs that keep company\n"
+             "prophecy     %zu promises\n"
+             "destiny      %d coordinates a token\n"
+             "parameters   %zu\n"
+             "  wte        %zu: %zu x %zu\n"
+             "  wpe        %zu: %zu x %zu\n"
+             "  layers     %zu: %zu x %zu\n"
+             "    content  %zu a layer: %zu heads of %zu\n"
+             "    rrpram   %zu a layer: %zu heads of %zu\n"
+             "    out      %zu a layer\n"
+             "    mlp      %zu a layer\n"
+             "  head       %zu: %zu x %zu\n"
+             "memory       %zu bytes of parameters, %zu of keys and values, %zu tokens in the field\n",
+             model->options->corpus, corpus->length, crc32_of(corpus->data, corpus->length), model->utf8 ? "UTF-8" : "not UTF-8",
+             model->n_docs, model->ids.n, net->vocab, model->tokenizer.base, model->tokenizer.merges,
+             meta->chain.order, meta->chain.n_nodes, meta->chain.n_entries, meta->trace.n, meta->promise.n, DESTINY, net->n_params,
+             net->vocab * embd, net->vocab, embd, s.context * embd, s.context, embd, s.layers * a_layer, s.layers, a_layer,
+             3 * embd * net->content_dim, s.content, net->head_dim, s.rrpram * embd * s.context + embd * net->rrpram_dim, s.rrpram, net->head_dim,
+             embd * embd, 2 * s.mlp * embd * embd, embd * net->vocab, embd, net->vocab,
+             8 * net->n_params, 8 * s.layers * s.context * (net->content_dim + embd), model->options->field.memory);
+    put_text(text);
+    char *path = merges_path(model->options->corpus);
+    put_text("files        ");
+    put_text(path);
+    put_text("\n");
+    free(path);
+}
+
+static void continue_prompt(Model *model, const unsigned char *prompt, size_t length) {
+    static const struct { const char *name; int use; } modes[3] = {{"meta", META}, {"full", FULL}, {"transformer", USE_NET}};
+    const char *mode = model->options->mode;
+    for (size_t i = 0; i < 3; i++) {
+        if (strcmp(mode, modes[i].name) && (strcmp(mode, "both") || i == 2)) continue;
+        if (!strcmp(mode, "both")) {
+            put_text("--- ");
+            put_text(modes[i].name);
+            put_text(" ---\n");
+        }
+        put(prompt, length);
+        generate(model, prompt, length, modes[i].use, put);
+        put_text("\n");
+    }
+}
+
+/* Eight prompts from the corpus itself: the first three pieces of the lines after each eighth of it. */
+static void demonstrate(Model *model, const Bytes *corpus) {
+    const unsigned char *data = corpus->data;
+    for (size_t i = 0; i < 8; i++) {
+        size_t at = corpus->length / 8 * i, end;
+        if (at) while (at < corpus->length && data[at - 1] != '\n') at++;
+        while (at < corpus->length && kind_of[data[at]] >= SPACE) at++;
+        end = at;
+        for (size_t piece = 0; piece < 3 && end < corpus->length && kind_of[data[end]] != WHITE; piece++) end = piece_end(data, end, corpus->length);
+        if (i) put_text("\n");
+        continue_prompt(model, data + at, end - at);
+    }
+}
+
+static void interrupted(int signal_number) {
+    (void)signal_number;
+    if (unfinished[0]) unlink(unfinished);
+    _exit(130);
+}
+
+/* The folder of the program, so that the book beside it is found from anywhere. */
+static char *beside(const char *program, const char *name) {
+    char *link = alloc(4096, 1);
+    const ssize_t n = readlink("/proc/self/exe", link, 4000);
+    if (n <= 0) snprintf(link, 4000, "%s", program);
+    char *slash = strrchr(link, '/');
+    strcpy(slash ? slash + 1 : link, name);
+    return link;
+}
+
+int main(int argc, char **argv) {
+    Options o = OPTIONS;
+    signal(SIGPIPE, SIG_DFL);                          /* a closed pipe is a silent end */
+    if (signal(SIGINT, interrupted) == SIG_IGN) signal(SIGINT, SIG_IGN);
+    parse(&o, argc, argv);
+    if (o.help) { put_text(HELP); return 0; }
+    if (o.version) { put_text(VERSION); return 0; }
+    if (!o.corpus) o.corpus = beside(argv[0], "postgpt.txt");
+
+    Bytes corpus = read_file(o.corpus, "the corpus"), prompt = {NULL, 0};
+    const size_t length = corpus.length, held_out = (size_t)((double)length * o.holdout);
+    if (length < 2) fail("the corpus %s %s: there is nothing to count", o.corpus, length ? "has one byte" : "is empty");
+    corpus.length -= held_out;
+    if (corpus.length < 2) fail("--holdout leaves too little of the corpus %s to build on", o.corpus);
+    if (o.prompt && !strcmp(o.prompt, "-")) prompt = read_file(NULL, "the prompt");
+    else if (o.prompt) prompt = (Bytes){(unsigned char *)o.prompt, strlen(o.prompt)};
+
+    Model model;
+    memset(&model, 0, sizeof model);
+    model.options = &o;
+    Tokenizer *tok = &model.tokenizer;
+    tokenizer_make(tok, corpus.data, corpus.length, o.lines, !strcmp(o.alphabet, "corpus"));
+    if (o.sampling.top_k > tok->base + o.merges) {
+        char value[32];
+        snprintf(value, sizeof value, "%zu", o.sampling.top_k);
+        refuse(&(Option){"top-k", 0, NULL, COUNT, 0, (double)(tok->base + o.merges), NULL}, value);
+    }
+    check_bytes(&model, prompt.data, prompt.length, "the prompt");
+    model_merges(&model, &corpus);
+    tokenizer_spell(tok);
+    if (o.encode) {
+        Bytes file = read_file(o.encode, "the text");
+        check_bytes(&model, file.data, file.length, o.encode);
+        model_encode(&model, &file);
+        return 0;
+    }
+    model.utf8 = utf8_run(0, corpus.data, corpus.length) == 0;
+    model_count(&model, &corpus);
+    if (o.info) model_info(&model, &corpus);
+    if (o.holdout > 0.0) model_evaluate(&model, corpus.data + corpus.length, held_out, "what --holdout holds out");
+    if (o.eval) {
+        Bytes file = read_file(o.eval, "the text");
+        model_evaluate(&model, file.data, file.length, o.eval);
+    }
+    if (o.prompt) continue_prompt(&model, prompt.data, prompt.length);
+    else if (!o.info && !o.eval && o.holdout <= 0.0) demonstrate(&model, &corpus);
+    return 0;
+}
