@@ -1125,7 +1125,9 @@ static void seed_follow(double *x, double *h, size_t r, const Table *pairs, cons
     table_free(&weight_back); table_free(&target_back);
 }
 
-/* covariance[r][r] of the rows of x, a row weighing count[a] / sum, its diagonal raised by 1 %; mean[r] */
+/* covariance[r][r] of the rows of x, a row weighing count[a] / sum, shrunk a little toward a sphere; mean[r] */
+#define SHRINK 1.0
+
 static void covariance(double *c, double *mean, const double *x, size_t r, const double *count, double sum, size_t vocab) {
     zero(c, r * r);
     zero(mean, r);
@@ -1134,7 +1136,9 @@ static void covariance(double *c, double *mean, const double *x, size_t r, const
     for (size_t a = 0; a < vocab; a++)
         for (size_t i = 0; i < r; i++)
             for (size_t j = 0; j <= i; j++) c[i * r + j] += count[a] / sum * ((x[a * r + i] - mean[i]) * (x[a * r + j] - mean[j]));
-    for (size_t i = 0; i < r; i++) c[i * r + i] *= 1.01;
+    double trace = 0.0;
+    for (size_t i = 0; i < r; i++) trace += c[i * r + i];
+    for (size_t i = 0; i < r; i++) c[i * r + i] += SHRINK * trace / (double)r;
 }
 
 /* What a head adds: the linear map P that best says, from the x of a token that stands somewhere before, the h of the
@@ -1287,6 +1291,7 @@ typedef struct { double lambda, kappa, alpha, beta, gamma, trauma; size_t memory
 #define ECHO 0.85                /* resonance fades by this with each token back */
 #define DRIFT 0.96               /* destiny keeps this much of its direction at each token */
 #define CALM 0.9                 /* trauma keeps this much of its level at each token */
+#define REST 0.5
 #define DOUBT 256.0              /* a match of 4 tokens (4^4 = 256) is believed half */
 #define FADE 64.0                /* tokens: a moment this long ago counts 1 / sqrt(2) */
 
@@ -1337,11 +1342,16 @@ static size_t field_from(const Field *field) {                 /* the oldest tok
     return field->text.n > field->co->memory ? field->text.n - field->co->memory : 0;
 }
 
-/* The field hears the next token. */
-static void field_push(Field *field, uint32_t id) {
+/* How much the chain expected a token that is heard. */
+static double field_expected(const Field *field, uint32_t id) {
+    return chain_prob(&field->meta->chain, field->text.ids, field->text.n, id);
+}
+
+/* The next token, and how much it was expected: by the chain where it is heard, by the sampler where it is spoken. */
+static void field_push(Field *field, uint32_t id, double expected) {
     const size_t vocab = field->meta->vocab, n = field->text.n;
     /* trauma rises by what was not expected and decays otherwise */
-    field->level = CALM * field->level + (1.0 - CALM) * (1.0 - chain_prob(&field->meta->chain, field->text.ids, n, id));
+    field->level = CALM * field->level + (1.0 - CALM) * (1.0 - expected);
     ids_add(&field->text, id);
     if (field->size < field->text.size) {
         field->size = field->text.size;
@@ -1409,7 +1419,7 @@ static void field_terms(Field *field) {
             const double m = (double)field->match[at - 1], m4 = m * m * (m * m), age = (double)(n - at);
             field->t[ids[at]] += m4 / (m4 + DOUBT) / sqrt(1.0 + age / FADE);
         }
-    const double odds = field->co->trauma * field->level;
+    const double odds = field->level > REST ? field->co->trauma * (field->level - REST) : 0.0;
     for (size_t x = 0; x < vocab; x++)
         if (field->t[x] > 0.0) field->t[x] = log(1.0 + odds * field->t[x] / field->p[x]);
 }
@@ -1460,6 +1470,78 @@ static unsigned char utf8_run(unsigned char state, const unsigned char *bytes, s
     return state;
 }
 
+/* Spelling: a writer uses words he has read. The lexicon holds the pieces of the corpus without their space, sorted. */
+typedef struct { const unsigned char *bytes; size_t length; } Word;
+typedef struct { Word *words; size_t n; unsigned char *bytes; } Lexicon;
+
+static int by_bytes(const void *a, const void *b) {
+    const Word *x = a, *y = b;
+    const int order = memcmp(x->bytes, y->bytes, x->length < y->length ? x->length : y->length);
+    return order ? order : (x->length > y->length) - (x->length < y->length);
+}
+
+static void lexicon_make(Lexicon *lexicon, const Tokenizer *tok) {
+    lexicon->n = tok->n_pieces;
+    lexicon->words = alloc(lexicon->n, sizeof *lexicon->words);
+    lexicon->bytes = alloc(tok->n_bytes, 1);
+    memcpy(lexicon->bytes, tok->bytes, tok->n_bytes);
+    for (size_t i = 0; i < lexicon->n; i++) {
+        const struct Piece *piece = &tok->pieces[i];
+        const size_t space = piece->length > 1 && tok->bytes[piece->at] == ' ';
+        lexicon->words[i] = (Word){lexicon->bytes + piece->at + space, piece->length - space};
+    }
+    qsort(lexicon->words, lexicon->n, sizeof *lexicon->words, by_bytes);
+}
+
+/* 0: no word begins so; 1: some word does; 2: it is a word. */
+static int lexicon_find(const Lexicon *lexicon, const unsigned char *bytes, size_t length) {
+    const Word wanted = {bytes, length};
+    size_t low = 0, high = lexicon->n;
+    while (low < high) {
+        const size_t mid = (low + high) / 2;
+        if (by_bytes(&lexicon->words[mid], &wanted) < 0) low = mid + 1; else high = mid;
+    }
+    if (low == lexicon->n || lexicon->words[low].length < length || memcmp(lexicon->words[low].bytes, bytes, length)) return 0;
+    return lexicon->words[low].length == length ? 2 : 1;
+}
+
+/* What has been written so far, as far as the next token's spelling depends on it. */
+typedef struct {
+    const Lexicon *lexicon;      /* NULL: words may be new */
+    int utf8;                    /* only valid UTF-8 is written */
+    unsigned char state;         /* where in a character the text stands */
+    unsigned char *word;         /* the piece under way, without its space */
+    size_t length, size;
+    int known;                   /* what the lexicon finds for it */
+} Speller;
+
+static void speller_write(Speller *sp, const unsigned char *bytes, size_t n) {
+    if (sp->length + n > sp->size) sp->word = resize(sp->word, sp->size = 2 * (sp->length + n), 1);
+    for (size_t i = 0; i < n; i++) {
+        if (sp->utf8) sp->state = utf8_next(sp->state, bytes[i]);
+        if (kind_of[bytes[i]] >= SPACE || (sp->length && kind_of[bytes[i]] != kind_of[sp->word[0]])) sp->length = 0;
+        if (kind_of[bytes[i]] < SPACE) sp->word[sp->length++] = bytes[i];
+    }
+    if (sp->state == BROKEN) sp->state = 0;
+    if (sp->lexicon) sp->known = sp->length ? lexicon_find(sp->lexicon, sp->word, sp->length) : 2;
+}
+
+/* May these bytes, a token's, come next? Its one piece must go on like a word of the lexicon, or begin like one after a whole one. A
+ * word that was unknown already, in the prompt, may go on as it likes. */
+static int speller_allows(Speller *sp, const unsigned char *bytes, size_t n) {
+    if (sp->utf8 && utf8_run(sp->state, bytes, n) == BROKEN) return 0;
+    if (!sp->lexicon) return 1;
+    const size_t space = kind_of[bytes[0]] >= SPACE, core = n - space;
+    if (!space && sp->length && kind_of[bytes[0]] == kind_of[sp->word[0]]) {
+        if (!sp->known) return 1;
+        if (sp->length + n > sp->size) sp->word = resize(sp->word, sp->size = 2 * (sp->length + n), 1);
+        memcpy(sp->word + sp->length, bytes, n);
+        return lexicon_find(sp->lexicon, sp->word, sp->length + n) > 0;
+    }
+    if (sp->known == 1) return 0;
+    return !core || kind_of[bytes[space]] >= SPACE || lexicon_find(sp->lexicon, bytes + space, core) > 0;
+}
+
 /* Does candidate a come before b: more probable, or as probable and of the smaller id? */
 static int better(const double *logits, uint32_t a, uint32_t b) { return logits[a] > logits[b] || (logits[a] == logits[b] && a < b); }
 
@@ -1473,31 +1555,35 @@ static void sift(uint32_t *heap, size_t n, size_t i, const double *logits) {
     heap[i] = id;
 }
 
-/* Draws a token. logits[vocab] are changed; heap[vocab] is room to work in; allowed is NULL or says which tokens may come. */
-static uint32_t sample(double *logits, uint32_t *heap, size_t vocab, const Ids *text, const Sampling *how, const unsigned char *allowed, Rng *rng) {
+/* Draws a token. logits[vocab] are changed; heap[vocab] and kept[vocab] are room to work in; chance is how much was expected
+ * of the token drawn. Where spelling allows none, any may come. */
+static uint32_t sample(double *logits, uint32_t *heap, uint32_t *kept, const Tokenizer *tok, const Ids *text, const Sampling *how, Speller *speller, Rng *rng, double *chance) {
     const double cost = log(1.0 + how->repetition);
+    const size_t most = how->temperature > 0.0 ? how->top_k ? how->top_k : tok->vocab : 1;
+    size_t left = tok->vocab, n = 0;
     for (size_t back = 1; back <= RECENT && back <= text->n; back++) logits[text->ids[text->n - back]] -= cost;
-    size_t n = 0;
-    for (uint32_t id = 0; id < vocab; id++) if (!allowed || allowed[id]) heap[n++] = id;
-    for (size_t i = n / 2; i-- > 0;) sift(heap, n, i, logits);
-    size_t kept = how->temperature > 0.0 ? how->top_k ? how->top_k : n : 1;
-    if (kept > n) kept = n;
-    for (size_t i = 0; i < kept; i++) {                       /* the best of what is left goes behind the heap */
+    for (uint32_t id = 0; id < tok->vocab; id++) heap[id] = id;
+    for (size_t i = left / 2; i-- > 0;) sift(heap, left, i, logits);
+    const uint32_t best = heap[0];
+    while (left && n < most) {
         const uint32_t id = heap[0];
-        heap[0] = heap[n - 1 - i];
-        heap[n - 1 - i] = id;
-        sift(heap, n - 1 - i, 0, logits);
+        heap[0] = heap[--left];
+        if (left) sift(heap, left, 0, logits);
+        if (speller_allows(speller, tok->text + tok->start[id], tok->start[id + 1] - tok->start[id])) kept[n++] = id;
     }
-    if (kept == 1) return heap[n - 1];
-    const double top = logits[heap[n - 1]];
+    if (!n) kept[n++] = best;
+    *chance = 1.0;
+    if (n == 1) return kept[0];
+    const double top = logits[kept[0]];
     double sum = 0.0, walked = 0.0;
-    for (size_t i = 1; i <= kept; i++) sum += logits[heap[n - i]] = exp((logits[heap[n - i]] - top) / how->temperature);
+    for (size_t i = 0; i < n; i++) sum += logits[kept[i]] = exp((logits[kept[i]] - top) / how->temperature);
     const double draw = rng_uniform(rng);
-    for (size_t i = 1; i <= kept; i++) {
-        walked += logits[heap[n - i]] / sum;
-        if (draw < walked) return heap[n - i];
+    for (size_t i = 0; i < n; i++) {
+        *chance = logits[kept[i]] / sum;
+        walked += *chance;
+        if (draw < walked) return kept[i];
     }
-    return heap[n - kept];
+    return kept[n - 1];
 }
 
 /* ---------------------------------------------------------------------------------------------
@@ -1514,7 +1600,7 @@ typedef struct {
 } Options;
 
 static const Options OPTIONS = {"both", NULL, NULL, "bytes", "ghost", NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 100, 1024, 3, 0, 4, 0.0, 0.01,
-                                {2, 48, 2, 2, 64, 4}, {0.86, 0.24, 0.06, 0.7, 0.05, 2.0, 4096}, {0.75, 0.5, 15, 42}};
+                                {2, 48, 2, 2, 64, 4}, {0.86, 0.24, 0.06, 0.7, 0.05, 3.0, 4096}, {0.75, 0.5, 15, 42}};
 
 typedef struct { unsigned char *data; size_t length; } Bytes;
 
@@ -1525,6 +1611,7 @@ typedef struct {
     size_t *start, n_docs;
     Metaweights meta;
     Transformer net;
+    Lexicon lexicon;
     int utf8;                    /* the corpus is valid UTF-8, so what is generated is, too */
 } Model;
 
@@ -1565,38 +1652,38 @@ static void generate(Model *model, const unsigned char *prompt, size_t length, i
     const int net = (mode & USE_NET) != 0;
     if (net) window_make(&window, &model->net);
     field_make(&field, &model->meta, &o->field, NULL);
-    for (size_t i = ids.n > o->field.memory + context ? ids.n - o->field.memory - context : 0; i < ids.n; i++) field_push(&field, ids.ids[i]);
+    for (size_t i = ids.n > o->field.memory + context ? ids.n - o->field.memory - context : 0; i < ids.n; i++) field_push(&field, ids.ids[i], field_expected(&field, ids.ids[i]));
     field.window = net ? &window : NULL;
     for (size_t i = ids.n > context ? (ids.n - context + step - 1) / step * step : 0; net && i < ids.n; i++) window_push(&window, ids.ids[i]);
 
     Rng rng = {o->sampling.seed};
     double *logits = alloc(vocab, sizeof *logits);
-    uint32_t *heap = alloc(vocab, sizeof *heap);
-    unsigned char *allowed = alloc(vocab, 1), *held = NULL, state = utf8_run(0, prompt, length);
+    uint32_t *heap = alloc(2 * vocab, sizeof *heap);
+    Speller speller = {o->lines ? NULL : &model->lexicon, model->utf8, 0, NULL, 0, 0, 2};
+    unsigned char *held = NULL;
     size_t n_held = 0;
-    if (state == BROKEN) state = 0;
+    speller_write(&speller, prompt, length);
     for (size_t i = 0; i < o->tokens; i++) {
-        if (model->utf8)
-            for (size_t t = 0; t < vocab; t++) allowed[t] = utf8_run(state, tok->text + tok->start[t], tok->start[t + 1] - tok->start[t]) != BROKEN;
+        double chance;
         field_terms(&field);
         field_logits(&field, logits, mode);
-        const uint32_t id = sample(logits, heap, vocab, &field.text, &o->sampling, model->utf8 ? allowed : NULL, &rng);
+        const uint32_t id = sample(logits, heap, heap + vocab, tok, &field.text, &o->sampling, &speller, &rng, &chance);
         const unsigned char *bytes = tok->text + tok->start[id];
         const size_t n = tok->start[id + 1] - tok->start[id];
-        if (model->utf8) state = utf8_run(state, bytes, n);
+        speller_write(&speller, bytes, n);
         held = resize(held, n_held + n, 1);
         memcpy(held + n_held, bytes, n);
         n_held += n;
-        if (!model->utf8 || !state) {
+        if (!speller.state) {
             write(held, n_held);
             n_held = 0;
         }
         if (o->lines && id == tok->id_of_byte['\n']) field_reset(&field);       /* the next line is another document */
-        field_push(&field, id);
+        field_push(&field, id, chance);
     }
     if (net) window_free(&window);
     field_free(&field);
-    free(ids.ids); free(logits); free(heap); free(allowed); free(held);
+    free(ids.ids); free(logits); free(heap); free(speller.word); free(held);
 }
 
 /* Counts the corpus and seeds the transformer. */
@@ -1604,6 +1691,7 @@ static void model_count(Model *model, const Bytes *corpus) {
     const Options *o = model->options;
     const Text text = text_make(&model->tokenizer, &model->ids, &model->start, corpus->data, corpus->length, o->lines);
     model->n_docs = text.n_docs;
+    lexicon_make(&model->lexicon, &model->tokenizer);
     metaweights_make(&model->meta, text, model->tokenizer.vocab, o->order);
     metaweights_topics(&model->meta);
     transformer_make(&model->net, o->shape, model->tokenizer.vocab);
@@ -1652,7 +1740,7 @@ static size_t evaluate(const Model *model, const Text *text, double *nats) {
                 }
                 tokens++;
             }
-            field_push(&field, id);
+            field_push(&field, id, field_expected(&field, id));
         }
     }
     for (size_t k = 0; k < 2; k++) chain_free(&shorter[k]);
@@ -1691,7 +1779,7 @@ static const char HELP[] =
     "      --alpha X          Hebbian resonance (default 0.06)\n"
     "      --beta X           prophecy (default 0.7)\n"
     "      --gamma X          destiny (default 0.05)\n"
-    "      --trauma X         trauma (default 2)\n"
+    "      --trauma X         trauma (default 3)\n"
     "      --memory N         tokens the field remembers, 1 to 1000000 (default 4096)\n"
     "      --eval FILE        held-out figures: bits a byte, nats a token\n"
     "      --holdout F        build on the first 1 - F of the corpus, evaluate on the rest\n"
