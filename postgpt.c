@@ -1214,6 +1214,11 @@ static void seed(Transformer *net, const Metaweights *meta) {
         net->head[rooms.constant * vocab + t] = log(bigram.unigram[t]) / (constant * scale);
     }
 
+    /* the MLP starts as the identity: nothing comes down, but what goes up is ready to be trained */
+    Rng rng = {1};
+    for (size_t l = 0; l < s.layers; l++)
+        for (size_t i = 0; i < s.mlp * embd * embd; i++) net->layer[l].up[i] = (rng_uniform(&rng) - 0.5) / sqrt((double)embd);
+
     covariance(f.xx, f.x_mean, f.x, r, pairs.row_sum, pairs.sum, vocab);
     covariance(f.hh, f.h_mean, f.h, r, pairs.column_sum, pairs.sum, vocab);
     cholesky(f.xx, r, 1e-9);
@@ -1268,10 +1273,6 @@ static void seed(Transformer *net, const Metaweights *meta) {
                 }
         }
     }
-    /* the MLP starts as the identity: nothing comes down, but what goes up is ready to be trained */
-    Rng rng = {1};
-    for (size_t l = 0; l < s.layers; l++)
-        for (size_t i = 0; i < s.mlp * embd * embd; i++) net->layer[l].up[i] = (rng_uniform(&rng) - 0.5) / sqrt((double)embd);
     free(f.x); free(f.h); free(f.xx); free(f.hh); free(f.x_mean); free(f.h_mean); free(square); free(u); free(sv); free(v);
     table_free(&pairs);
     chain_free(&bigram);
@@ -1308,7 +1309,7 @@ typedef struct {
     double destiny[DESTINY], gone;             /* gone: DRIFT to the power of the memory */
     double *p, *log_p, *h, *f, *a, *t;      /* [vocab] each: the terms for the next token */
     const double *z;             /* [vocab]: the transformer's logits */
-    size_t *since;               /* [vocab]: the last step that saw the token among the newest */
+    size_t *since, step;         /* [vocab]: the last step that saw the token among the newest */
 } Field;
 
 static void field_make(Field *field, const Metaweights *meta, const Coefficients *co, Window *window) {
@@ -1397,12 +1398,13 @@ static void field_terms(Field *field) {
     }
     /* F: prophecy: what the last tokens promised and what has not come since, the stronger the older */
     zero(field->f, vocab);
+    field->step++;
     for (size_t back = 2; back < ROOM_FOR_PROMISE && back <= heard; back++) {
         const size_t a = ids[n - back];
         const double age = sqrt((double)back) / (double)ROOM_FOR_PROMISE;
-        field->since[ids[n - back + 1]] = n;
+        field->since[ids[n - back + 1]] = field->step;
         for (size_t i = meta->promise.first[a]; i < meta->promise.first[a + 1]; i++)
-            if (field->since[meta->promise.column[i]] != n) field->f[meta->promise.column[i]] += age * meta->promise.value[i];
+            if (field->since[meta->promise.column[i]] != field->step) field->f[meta->promise.column[i]] += age * meta->promise.value[i];
     }
     /* A: destiny: the cosine with the direction of the talk */
     zero(field->a, vocab);

@@ -1,0 +1,1203 @@
+#!/usr/bin/env python3
+"""postgpt.py: a GPT whose weights are counted, not trained. The twin of postgpt.c.
+
+A corpus is cut into byte-pair tokens (I). What is counted in it, the metaweights (II), already is
+a language model. A small transformer (III) is seeded from the counts in closed form (IV), the
+Dario field (V) mixes both, and a sampler speaks (VI). Training (VII) is optional; evaluation (VIII)
+says honestly what each part is worth. Both twins print the same bytes, so every float operation
+here stands in the order in which postgpt.c does it.
+
+    python3 postgpt.py "The transformer architecture"
+"""
+import bisect
+import heapq
+import os
+import re
+import sys
+import zlib
+from collections import Counter
+from math import cos, exp, log, sin, sqrt
+from operator import add, mul
+
+VERSION = "postgpt 1.0.0"
+
+
+class Failure(Exception):
+    """What cannot be done; its text says what and why. The command line prints it and exits with 1."""
+
+
+# ---------------------------------------------------------------------------------------------
+# 0  ARITHMETIC
+
+def matvec(y, x, rows):
+    """y + x W: y[j] + sum over i of x[i] * rows[i][j], ascending i for each j.  [n], [n][m] -> [m]
+
+    Rows are taken eight, four or one at a time, which is quicker and adds in the same order; a zero in x adds
+    nothing. Returns a new list.
+    """
+    pairs = [(a, row) for a, row in zip(x, rows) if a]
+    i, n = 0, len(pairs)
+    while n - i >= 8:
+        (a, p), (b, q), (c, r), (d, s), (e, t), (f, u), (g, v), (h, w) = pairs[i:i + 8]
+        y = [z + a * z0 + b * z1 + c * z2 + d * z3 + e * z4 + f * z5 + g * z6 + h * z7
+             for z, z0, z1, z2, z3, z4, z5, z6, z7 in zip(y, p, q, r, s, t, u, v, w)]
+        i += 8
+    while n - i >= 3:
+        (a, p), (b, q), (c, r) = pairs[i:i + 3]
+        y = [z + a * z0 + b * z1 + c * z2 for z, z0, z1, z2 in zip(y, p, q, r)]
+        i += 3
+    for a, p in pairs[i:]:
+        y = [z + a * z0 for z, z0 in zip(y, p)]
+    return y
+
+
+def dot(x, y):
+    """The sum of x[i] * y[i], ascending i, from 0.0."""
+    s = 0.0
+    for a in map(mul, x, y):
+        s += a
+    return s
+
+
+def total(x):
+    """The sum of x[i], ascending i, from 0.0: what sum() gave before Python 3.12 began to compensate."""
+    s = 0.0
+    for a in x:
+        s += a
+    return s
+
+
+def softmax(x):
+    """exp(x[i] - max) / their sum.  [n] -> [n]"""
+    top = max(x)
+    x = [exp(a - top) for a in x]
+    s = total(x)
+    return [a / s for a in x]
+
+
+def rmsnorm(x):
+    """x / sqrt(mean(x^2) + 1e-5), no gain (Zhang and Sennrich 2019).  [n] -> [n]"""
+    scale = 1.0 / sqrt(dot(x, x) / len(x) + 1e-5)
+    return [a * scale for a in x]
+
+
+class Rng:
+    """SplitMix64 (Steele, Lea and Flood 2014)."""
+
+    def __init__(self, seed):
+        self.state = seed
+
+    def next(self):
+        """The next of 64-bit numbers."""
+        mask = 0xFFFFFFFFFFFFFFFF
+        self.state = z = (self.state + 0x9E3779B97F4A7C15) & mask
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
+        return z ^ (z >> 31)
+
+    def uniform(self):
+        """The next number in [0, 1), a multiple of 2^-53."""
+        return (self.next() >> 11) * 2.0 ** -53
+
+
+# ---------------------------------------------------------------------------------------------
+# I  TOKENIZER: bytes to tokens and back (byte pair encoding: Gage 1994; Sennrich, Haddow, Birch 2016)
+
+LETTER, DIGIT, MARK, SPACE, WHITE = range(5)
+KIND = [LETTER if chr(c).isalpha() and c < 128 or c >= 128 else DIGIT if 48 <= c < 58 else
+        SPACE if c == 32 else WHITE if 9 <= c <= 13 else MARK for c in range(256)]
+
+# A piece: a run of letters, of digits or of marks, each with the one space before it; or white space, without the space that
+# belongs to what follows it.
+PIECE = re.compile(rb" ?[A-Za-z\x80-\xff]+| ?[0-9]+| ?[^A-Za-z\x80-\xff0-9\t-\r ]+|[\t-\r ]+(?= [^\t-\r ])|[\t-\r ]+")
+
+
+class Tokenizer:
+    """Byte-level BPE: the alphabet's bytes, then one token for each learned pair.
+
+    >>> tokenizer = Tokenizer.learn(b"low lower lowest", merges=3)
+    >>> [tokenizer.decode([id]) for id in tokenizer.encode(b"lowly")]
+    [b'low', b'l', b'y']
+    """
+
+    def __init__(self, alphabet, pairs=()):
+        self.alphabet = bytes(alphabet)
+        self.base = len(self.alphabet)
+        self.id_of_byte = {byte: id for id, byte in enumerate(self.alphabet)}
+        self.pairs = []
+        self.rank = {}                      # (left, right) -> the token that joins them
+        self.text = [bytes([byte]) for byte in self.alphabet]
+        self.seen = {}                      # piece -> its ids: each distinct piece is merged once
+        for left, right in pairs:
+            self.add(left, right)
+
+    @property
+    def vocab(self):
+        """The number of tokens."""
+        return len(self.text)
+
+    def add(self, left, right):
+        """The next token: left and right joined."""
+        self.rank[left, right] = len(self.text)
+        self.pairs.append((left, right))
+        self.text.append(self.text[left] + self.text[right])
+
+    @classmethod
+    def learn(cls, data, merges, alphabet=range(256)):
+        """A tokenizer of up to `merges` pairs: again and again the most frequent pair becomes a token.
+
+        Equal counts: the smaller left id first, then the smaller right id. No pair crosses a piece, and learning stops where
+        none occurs twice. Every adjacency of two tokens is listed under its pair, in text order, so that a merge
+        touches its own occurrences and nothing else: the cost grows with the number of distinct pieces.
+        """
+        self = cls(alphabet)
+        token, prev, next, weight = [], [], [], []        # the distinct pieces as linked lists
+        for piece, count in Counter(PIECE.findall(data)).items():
+            start, n = len(token), len(piece)
+            token += [self.id_of_byte[byte] for byte in piece]
+            prev += [-1, *range(start, start + n - 1)]
+            next += [*range(start + 1, start + n), -1]
+            weight += [count] * n
+        counts, places = {}, {}
+        for at, right in enumerate(next):
+            if right >= 0:
+                pair = token[at], token[right]
+                counts[pair] = counts.get(pair, 0) + weight[at]
+                places.setdefault(pair, []).append(at)
+        heap = [(-count, pair) for pair, count in counts.items()]
+        heapq.heapify(heap)
+        while len(self.pairs) < merges and heap:
+            count, pair = heapq.heappop(heap)
+            if counts[pair] < 2:
+                continue
+            if counts[pair] != -count:                    # it has lost occurrences since: later
+                heapq.heappush(heap, (-counts[pair], pair))
+                continue
+            id, (a, b), fresh = self.vocab, pair, {}
+            self.add(a, b)
+            for at in places[pair]:
+                right = next[at]
+                if token[at] != a or right < 0 or token[right] != b:
+                    continue                              # an earlier merge has taken this place
+                before, after, w = prev[at], next[right], weight[at]
+                counts[pair] -= w
+                if before >= 0:
+                    counts[token[before], a] -= w
+                    fresh.setdefault((token[before], id), []).append(before)
+                    counts[token[before], id] = counts.get((token[before], id), 0) + w
+                    next[before] = at
+                if after >= 0:
+                    counts[b, token[after]] -= w
+                    fresh.setdefault((id, token[after]), []).append(at)
+                    counts[id, token[after]] = counts.get((id, token[after]), 0) + w
+                    prev[after] = at
+                token[at], token[right], next[at] = id, -1, after
+            places.update(fresh)
+            for new in fresh:
+                heapq.heappush(heap, (-counts[new], new))
+        return self
+
+    def merge(self, piece):
+        """One piece's ids: the earliest learned pair first, leftmost first, until none is left."""
+        token = [self.id_of_byte[byte] for byte in piece]
+        n = len(token)
+        prev, next = list(range(-1, n - 1)), [*range(1, n), -1]
+        rank = self.rank.get
+        heap = [(joined, at) for at, joined in enumerate(map(rank, zip(token, token[1:]))) if joined]
+        heapq.heapify(heap)
+        while heap:
+            id, at = heapq.heappop(heap)
+            right = next[at]
+            if token[at] < 0 or right < 0 or rank((token[at], token[right])) != id:
+                continue
+            before, after = prev[at], next[right]
+            token[at], token[right], next[at] = id, -1, after
+            if after >= 0:
+                prev[after] = at
+                joined = rank((id, token[after]))
+                if joined:
+                    heapq.heappush(heap, (joined, at))
+            if before >= 0:
+                joined = rank((token[before], id))
+                if joined:
+                    heapq.heappush(heap, (joined, before))
+        return [id for id in token if id >= 0]
+
+    def encode(self, data):
+        """Token ids of any bytes. Raises Failure at a byte that the alphabet lacks."""
+        for byte in sorted(set(data) - set(self.alphabet)):
+            raise Failure("the text has the byte 0x%02x, which the corpus' alphabet lacks (--alphabet bytes knows all)" % byte)
+        ids, seen = [], self.seen
+        for piece in PIECE.findall(data):
+            if piece not in seen:
+                seen[piece] = self.merge(piece)
+            ids += seen[piece]
+        return ids
+
+    def decode(self, ids):
+        """The bytes of the tokens, joined."""
+        return b"".join([self.text[id] for id in ids])
+
+
+# ---------------------------------------------------------------------------------------------
+# II  METAWEIGHTS: what is counted
+
+class Text:
+    """Token ids in documents: ids[starts[d] : starts[d + 1]]. In one running text there is one document.
+
+    With `lines` a document's first token is only context, never predicted.
+    """
+
+    def __init__(self, ids, starts=None):
+        self.ids = ids
+        self.lines = starts is not None
+        self.starts = starts if self.lines else [0, len(ids)]
+
+    def documents(self):
+        """The documents, lists of ids."""
+        return [self.ids[a:b] for a, b in zip(self.starts, self.starts[1:])] if self.lines else [self.ids]
+
+
+class Chain:
+    """Interpolated modified Kneser-Ney of any order (Chen and Goodman 1998) over token ids.
+
+    Contexts form a tree, newest token first: node 0 is the empty context, and a node's child by t is the context with
+    t before it. prob[node][token] = (count - discount) / total; backoff[node] is the mass that the discounts freed.
+    """
+
+    def __init__(self, text, vocab, order):
+        self.order, self.vocab, self.child = order, vocab, {}
+        child, count, depth = self.child, [{}], [0]
+        for ids in text.documents():
+            for i in range(text.lines, len(ids)):
+                node, path, token = 0, [0], ids[i]
+                for back in range(1, min(order, i + 1)):
+                    key = node * vocab + ids[i - back]
+                    node = child.get(key)
+                    if node is None:
+                        node = child[key] = len(count)
+                        count.append({})
+                        depth.append(len(path))
+                    path.append(node)
+                # the longest context counts occurrences; every shorter one counts in how many longer ones the token
+                # was new; a document's start has nothing longer, so it counts occurrences too
+                counts = count[path[-1]]
+                known = token in counts
+                counts[token] = counts.get(token, 0) + (len(path) == order or text.lines)
+                for node in path[-2::-1]:
+                    if known:
+                        break
+                    counts = count[node]
+                    known = token in counts
+                    counts[token] = counts.get(token, 0) + 1
+        tally = [[0] * 5 for _ in range(order)]           # how many counts are 1, 2, 3, 4, at each depth
+        for counts, deep in zip(count, depth):
+            for n in counts.values():
+                if n < 5:
+                    tally[deep][n] += 1
+        cuts = [self.discounts(n) for n in tally]
+        self.prob, self.backoff, self.counts = [], [], sum(map(len, count))
+        for counts, deep in zip(count, depth):
+            cut, total, many = cuts[deep], sum(counts.values()), [0, 0, 0, 0]
+            for n in counts.values():
+                many[n if n < 3 else 3] += 1
+            held = cut[1] * many[1] + cut[2] * many[2] + cut[3] * many[3]
+            self.backoff.append(held / total if total else 1.0)
+            self.prob.append({token: (n - cut[n if n < 3 else 3]) / total if n else 0.0 for token, n in sorted(counts.items())})
+        self.unigram = [self.backoff[0] * (1.0 / vocab)] * vocab
+        for token, p in self.prob[0].items():
+            self.unigram[token] += p
+
+    @staticmethod
+    def discounts(n):
+        """What is taken off a count of 0, 1, 2 and more, from n[k], how many counts are k (equation 26)."""
+        if not (n[1] and n[2] and n[3]):
+            return 0.0, 0.5, 1.0, 1.5
+        y = n[1] / (n[1] + 2 * n[2])
+        cut = [k - (k + 1) * y * n[k + 1] / n[k] for k in (1, 2, 3)]
+        return (0.0, *(min(max(d, 0.01), float(k)) for k, d in enumerate(cut, 1)))     # never 0: nothing is to have probability 0
+
+    def probs(self, ids):
+        """The probability of every token after the context ids.  -> [vocab]"""
+        p, node = self.unigram, 0
+        for back in range(1, min(self.order, len(ids) + 1)):
+            node = self.child.get(node * self.vocab + ids[-back])
+            if node is None:
+                break
+            keep = self.backoff[node]
+            p = [x * keep for x in p]
+            for token, q in self.prob[node].items():
+                p[token] += q
+        return p
+
+    def token_prob(self, ids, token):
+        """The probability of one token: the same sums as in probs, for it alone."""
+        p, node = self.unigram[token], 0
+        for back in range(1, min(self.order, len(ids) + 1)):
+            node = self.child.get(node * self.vocab + ids[-back])
+            if node is None:
+                break
+            p *= self.backoff[node]
+            p += self.prob[node].get(token, 0.0)
+        return p
+
+
+class Table:
+    """A sparse table over pairs of tokens: rows[a] is a list of (x, value), x ascending.
+
+    row_sum, column_sum and sum are of all that was counted, also what is too rare to be kept.
+    """
+
+    def __init__(self, rows, row_sum=None, column_sum=None, sum=0.0):
+        self.rows, self.row_sum, self.column_sum, self.sum = rows, row_sum, column_sum, sum
+
+    def __len__(self):
+        return sum(map(len, self.rows))
+
+    def transposed(self):
+        """The table with rows and columns exchanged, without sums."""
+        back = [[] for _ in self.rows]
+        for a, row in enumerate(self.rows):
+            for x, value in row:
+                back[x].append((a, value))
+        return Table(back)
+
+    def times(self, x):
+        """The product with a dense matrix.  [rows][r] -> [rows][r]"""
+        nothing = [0.0] * len(x[0])
+        return [matvec(nothing, [value for _, value in row], [x[b] for b, _ in row]) for row in self.rows]
+
+
+def count_pairs(text, vocab, weight, window, least, around=False):
+    """Co-occurrence as a Table: value(a, x) = sum of weight[d] over the places where x stands d tokens after a, d <= window;
+    `around`: or before it. Entries under `least` are summed but not kept.
+
+    Weights are whole numbers, so that every sum is exact and its order does not matter.
+    """
+    ids, counts = text.ids, Counter()
+    rows = [a * vocab for a in ids]
+    room = [end - i for start, end in zip(text.starts, text.starts[1:]) for i in range(start, end)] if text.lines else None
+    for d in range(1, window + 1):
+        if weight[d]:
+            keys = [a + x for a, x, r in zip(rows, ids[d:], room) if r > d] if text.lines else map(add, rows, ids[d:])
+            for key, n in Counter(keys).items():
+                counts[key] += n * weight[d]
+    if around:
+        for key, n in list(counts.items()):
+            counts[key % vocab * vocab + key // vocab] += n
+    row_sum, column_sum = [0.0] * vocab, [0.0] * vocab
+    kept = [[] for _ in range(vocab)]
+    for key, n in counts.items():
+        row_sum[key // vocab] += n
+        column_sum[key % vocab] += n
+    for key in sorted([key for key, n in counts.items() if n >= least]):
+        kept[key // vocab].append((key % vocab, float(counts[key])))
+    return Table(kept, row_sum, column_sum, total(row_sum))
+
+
+def pmi(table):
+    """Positive pointwise mutual information (Church and Hanks 1990), the context distribution flattened by the exponent 0.75
+    (Levy, Goldberg and Dagan 2015): max(0, log(p(a, x) / (p(a) q(x)))), as a Table."""
+    flat = [exp(0.75 * log(n)) if n > 0.0 else 0.0 for n in table.column_sum]
+    all, rows = total(flat), []
+    for row, n in zip(table.rows, table.row_sum):
+        values = [(x, log(value * all / (n * flat[x]))) for x, value in row]
+        rows.append([(x, value) for x, value in values if value > 0.0])
+    return Table(rows)
+
+
+def affinity(table):
+    """Positional affinity: how much a token tells of the one a given distance after it.
+
+    It is the collision information (Renyi 1961), log(J / (R C)): J, R and C are the chances that two places drawn at random agree
+    in the pair, in its first, in its second token. Counting n (n - 1) makes each estimate unbiased.
+    """
+    pairs = total([n * (n - 1.0) for row in table.rows for _, n in row])
+    rows = total([n * (n - 1.0) for n in table.row_sum])
+    columns = total([n * (n - 1.0) for n in table.column_sum])
+    everything = table.sum * (table.sum - 1.0)
+    return max(log(pairs / rows * (everything / columns)), 0.0) if pairs > 0.0 else 0.0
+
+
+def orthonormalize(rows):
+    """Makes the columns of a matrix orthonormal, left to right (Gram and Schmidt, in the modified order); a column that the
+    ones before it span becomes zero.  [n][r] -> [n][r]"""
+    done = []
+    for column in map(list, zip(*rows)):
+        before = dot(column, column)
+        for other in done:
+            along = dot(other, column)
+            column = [x - along * y for x, y in zip(column, other)]
+        after = dot(column, column)
+        scale = 1.0 / sqrt(after) if after > 1e-20 * before else 0.0
+        done.append([x * scale for x in column])
+    return list(map(list, zip(*done)))
+
+
+def subspace(table, r, rounds):
+    """[rows][r]: orthonormal columns that nearly span the table's leading right singular directions, by subspace iteration
+    from a random start (Halko, Martinsson and Tropp 2011)."""
+    back, rng = table.transposed(), Rng(1)
+    q = [[rng.uniform() - 0.5 for _ in range(r)] for _ in table.rows]
+    for _ in range(rounds):
+        q = orthonormalize(back.times(table.times(q)))
+    return q
+
+
+def eigen(m):
+    """Eigenvalues and eigenvectors of a small symmetric matrix by Jacobi's rotations (1846).  [n][n] -> [n], [n][n]; a row
+    of the second is an eigenvector."""
+    n = len(m)
+    m = [row[:] for row in m]
+    v = [[1.0 if i == j else 0.0 for j in range(n)] for i in range(n)]
+    for _ in range(10):
+        for p in range(n):
+            for q in range(p + 1, n):
+                off = m[p][q]
+                if off * off <= 1e-24 * (m[p][p] * m[q][q]):
+                    continue
+                theta = (m[q][q] - m[p][p]) / (2.0 * off)
+                t = (-1.0 if theta < 0.0 else 1.0) / (abs(theta) + sqrt(theta * theta + 1.0))
+                c = 1.0 / sqrt(t * t + 1.0)
+                s = t * c
+                for row in m:
+                    x, y = row[p], row[q]
+                    row[p], row[q] = c * x - s * y, s * x + c * y
+                for rows in m, v:
+                    x, y = rows[p], rows[q]
+                    rows[p] = [c * a - s * b for a, b in zip(x, y)]
+                    rows[q] = [s * a + c * b for a, b in zip(x, y)]
+    return [m[k][k] for k in range(n)], v
+
+
+def factor(table, r, rounds):
+    """The leading singular value decomposition, table ~ u diag(s) v^T, s falling.  -> [rows][r], [r], [rows][r]"""
+    q = subspace(table, r, rounds)
+    y = table.times(q)
+    gram = [matvec([0.0] * r, column, y) for column in zip(*y)]
+    values, vectors = eigen(gram)
+    order = sorted(range(r), key=lambda k: -values[k])
+    turn = list(zip(*[vectors[k] for k in order]))
+    s = [sqrt(values[k]) if values[k] > 0.0 else 0.0 for k in order]
+    u = [[x / t if t > 1e-9 * s[0] else 0.0 for x, t in zip(matvec([0.0] * r, row, turn), s)] for row in y]
+    return u, s, [matvec([0.0] * r, row, turn) for row in q]
+
+
+ROOM_FOR_TRACE = 16         # tokens: the reach of the Hebbian trace
+ROOM_FOR_PROMISE = 12       # tokens: a promise not kept by then was none
+ROOM_FOR_TOPIC = 32         # tokens on both sides: what is talked of together
+DESTINY = 24                # coordinates of destiny's embeddings
+WHOLE = 720720              # the least common multiple of 1 .. 16: WHOLE / distance is a whole number
+
+
+class Metaweights:
+    """What is counted in a text of token ids, a language model already.
+
+    chain    the probability of the next token after the last order - 1
+    company  the Hebbian trace: (a, then x) at distances 2 .. 16, weight 1 / distance; trace: the same as positive PMI
+    promise  prophecy: how much likelier x is within 12 tokens after an a than anywhere, as a logarithm
+    topic    destiny: unit embeddings from a window of 32 on both sides, [24][vocab]; filled by topics()
+    """
+
+    def __init__(self, ids, vocab, order=3, starts=None):
+        self.text, self.vocab, self.topic = Text(ids, starts), vocab, None
+        self.chain = Chain(self.text, vocab, order)
+        weight = [0, 0] + [WHOLE // d for d in range(2, ROOM_FOR_TRACE + 1)]
+        self.company = count_pairs(self.text, vocab, weight, ROOM_FOR_TRACE, WHOLE / 3.0 + 1.0)
+        self.trace = pmi(self.company)
+        self.promise = self.promises()
+
+    def promises(self):
+        """How much likelier each x is within 12 tokens after an a than within any 12 tokens, where it is, as a Table."""
+        vocab, window, n = self.vocab, ROOM_FOR_PROMISE, len(self.text.ids)
+        met, rows = [Counter() for _ in range(vocab)], []
+        for ids in self.text.documents():
+            for i, a in enumerate(ids, 1):
+                met[a].update(set(ids[i:i + window]))
+        often = Counter(self.text.ids)
+        chance = []
+        for x in range(vocab):
+            q = 1.0 - often[x] / n
+            q3 = q * q * q
+            chance.append(1.0 - q3 * q3 * (q3 * q3))
+        for a in range(vocab):
+            row = [(x, log((k + chance[x]) / ((often[a] + 1.0) * chance[x]))) for x, k in sorted(met[a].items()) if k >= 2]
+            rows.append([(x, value) for x, value in row if value > 0.0])
+        return Table(rows)
+
+    def topics(self):
+        """Fills topic."""
+        r = min(DESTINY, self.vocab)
+        table = pmi(count_pairs(self.text, self.vocab, [1] * (ROOM_FOR_TOPIC + 1), ROOM_FOR_TOPIC, 3.0, around=True))
+        u, s, _ = factor(table, r, 2)
+        rows = []
+        for row in u:
+            row = [x * sqrt(t) for x, t in zip(row, s)]
+            length = sqrt(dot(row, row))
+            rows.append([x / length if length > 0.0 else 0.0 for x in row] + [0.0] * (DESTINY - r))
+        self.topic = list(map(list, zip(*rows)))
+
+
+# ---------------------------------------------------------------------------------------------
+# III  TRANSFORMER: content heads, RRPRAM heads, one residual stream (Vaswani and others 2017)
+
+class Shape:
+    """The transformer's measures. Raises ValueError where the heads do not divide embd."""
+
+    LIMITS = {"layers": (1, 32), "embd": (2, 1024), "content": (0, 64), "rrpram": (0, 64), "context": (2, 4096), "mlp": (1, 16)}
+
+    def __init__(self, layers=2, embd=48, content=2, rrpram=2, context=64, mlp=4):
+        self.layers, self.embd, self.content, self.rrpram, self.context, self.mlp = layers, embd, content, rrpram, context, mlp
+        heads = content + rrpram
+        if not heads or embd % heads:
+            raise ValueError("embd=%d cannot be divided among %d heads (content + rrpram)" % (embd, heads))
+        self.head_dim = embd // heads
+        self.content_dim, self.rrpram_dim = content * self.head_dim, rrpram * self.head_dim
+
+
+def zeros(n, m):
+    """A matrix of zeros.  [n][m]"""
+    return [[0.0] * m for _ in range(n)]
+
+
+class Layer:
+    """The matrices of one layer, rows first."""
+
+    def __init__(self, shape):
+        embd, hidden = shape.embd, shape.mlp * shape.embd
+        self.q = zeros(embd, shape.content_dim)           # content heads
+        self.k = zeros(embd, shape.content_dim)
+        self.v = zeros(embd, shape.content_dim)
+        self.r = [zeros(embd, shape.context) for _ in range(shape.rrpram)]      # RRPRAM heads: x Wr, a column a place
+        self.rv = zeros(embd, shape.rrpram_dim)
+        self.out = zeros(embd, embd)
+        self.up = zeros(embd, hidden)
+        self.down = zeros(hidden, embd)
+
+    def matrices(self):
+        """All of them, in the order of postgpt.c's parameters."""
+        return [self.q, self.k, self.v, *self.r, self.rv, self.out, self.up, self.down]
+
+
+class Transformer:
+    """wte [vocab][embd], wpe [context][embd], layers, head [embd][vocab], all zero at first."""
+
+    def __init__(self, shape, vocab=1280):
+        self.shape, self.vocab = shape, vocab
+        self.wte, self.wpe = zeros(vocab, shape.embd), zeros(shape.context, shape.embd)
+        self.layers = [Layer(shape) for _ in range(shape.layers)]
+        self.head = zeros(shape.embd, vocab)
+
+    def matrices(self):
+        """All matrices, in the order of postgpt.c's parameters."""
+        return [self.wte, self.wpe, *(m for layer in self.layers for m in layer.matrices()), self.head]
+
+    def n_params(self):
+        """The number of parameters."""
+        return sum(len(row) for matrix in self.matrices() for row in matrix)
+
+    def randomize(self, seed):
+        """Random weights instead of the ghost: what training usually starts from."""
+        rng, root = Rng(seed), sqrt(self.shape.embd)
+        for matrix in self.matrices():
+            for row in matrix:
+                row[:] = [(rng.uniform() - 0.5) / root for _ in row]
+
+
+class Window:
+    """A window of the text going through the transformer, token by token, keys and values cached."""
+
+    def __init__(self, net):
+        self.net = net
+        self.clear()
+
+    def clear(self):
+        """Forgets everything."""
+        shape = self.net.shape
+        self.ids, self.x = [], None
+        self.keys = [[[] for _ in range(shape.content_dim)] for _ in range(shape.layers)]     # [layers][content_dim][n]
+        self.values = [[[] for _ in range(shape.content + shape.rrpram)] for _ in range(shape.layers)]    # [layers][heads][n][head_dim]
+
+    def forward(self, id):
+        """One token through all layers at the window's next position; the residual stream is left in x."""
+        net, shape = self.net, self.net.shape
+        embd, content, d, root = shape.embd, shape.content, shape.head_dim, sqrt(shape.head_dim)
+        no_content, no_rrpram, nothing = [0.0] * shape.content_dim, [0.0] * shape.rrpram_dim, [0.0] * embd
+        n = len(self.ids) + 1
+        x = list(map(add, net.wte[id], net.wpe[n - 1]))
+        self.ids.append(id)
+        for layer, keys, values in zip(net.layers, self.keys, self.values):
+            normed = rmsnorm(x)
+            for row, key in zip(keys, matvec(no_content, normed, layer.k)):
+                row.append(key)
+            query = matvec(no_content, normed, layer.q)
+            value = matvec(no_content, normed, layer.v) + matvec(no_rrpram, normed, layer.rv)
+            mixed = []
+            for h, held in enumerate(values):
+                held.append(value[h * d:h * d + d])
+                if h < content:                           # what is relevant: q_i . k_j / sqrt(d)
+                    score = [s / root for s in matvec([0.0] * n, query[h * d:h * d + d], keys[h * d:h * d + d])]
+                else:                                     # which places form a pattern: n_i . Wr[:, j]
+                    score = matvec([0.0] * n, normed, layer.r[h - content])
+                mixed += matvec([0.0] * d, softmax(score), held)
+            x = matvec(x, mixed, layer.out)
+            hidden = matvec([0.0] * (shape.mlp * embd), rmsnorm(x), layer.up)
+            x = matvec(x, [u if u > 0.0 else 0.0 for u in hidden], layer.down)
+        self.x = x
+
+    def push(self, id):
+        """The next token of a text of any length. When the context is full it slides: the newest half of it becomes the
+        first positions, computed anew, so that the cost a token stays constant."""
+        if len(self.ids) == self.net.shape.context:
+            newest = self.ids[-(len(self.ids) // 2):]
+            self.clear()
+            for old in newest:
+                self.forward(old)
+        self.forward(id)
+
+    def logits(self):
+        """What the transformer says of the next token.  -> [vocab]"""
+        return matvec([0.0] * self.net.vocab, rmsnorm(self.x), self.net.head)
+
+
+# ---------------------------------------------------------------------------------------------
+# IV  SEEDING: the ghost becomes flesh
+#
+# The residual stream is divided into rooms: `follow` coordinates for who follows a token, `company` for what it is talked
+# of with, `place` for its position (pairs of sine and cosine), one that is constant, and one that completes every
+# embedding to the same length, so that RMSNorm scales all tokens alike and destroys nothing.
+
+def rooms_of(embd, vocab):
+    """The sizes of the rooms follow, company and place; the constant and the filling coordinate are the last two."""
+    place = 6 if embd >= 32 else 4 if embd >= 12 else 0
+    company = embd // 12
+    return min(embd - 2 - place - company, vocab - 1), company, place
+
+
+def cholesky(a, least):
+    """Cholesky's factors of many positive definite matrices at once: a[i][j], j <= i, is a list over the matrices."""
+    for j in range(len(a)):
+        for i in range(j, len(a)):
+            t, x, y = a[i][j], a[i], a[j]
+            k = 0
+            while j - k >= 4:
+                t = [s - x0 * y0 - x1 * y1 - x2 * y2 - x3 * y3 for s, x0, y0, x1, y1, x2, y2, x3, y3 in
+                     zip(t, x[k], y[k], x[k + 1], y[k + 1], x[k + 2], y[k + 2], x[k + 3], y[k + 3])]
+                k += 4
+            while k < j:
+                t = [s - x0 * y0 for s, x0, y0 in zip(t, x[k], y[k])]
+                k += 1
+            a[i][j] = [sqrt(max(s, least)) for s in t] if i == j else [s / p for s, p in zip(t, y[j])]
+
+
+def cholesky_solve(a, b):
+    """Solves the systems that `a` holds the factors of: b[i] is a list over the systems. Returns the solutions."""
+    n = len(a)
+    b = list(b)
+    for i in range(n):
+        for k in range(i):
+            b[i] = [s - x * y for s, x, y in zip(b[i], a[i][k], b[k])]
+        b[i] = [s / p for s, p in zip(b[i], a[i][i])]
+    for i in reversed(range(n)):
+        for k in range(i + 1, n):
+            b[i] = [s - x * y for s, x, y in zip(b[i], a[k][i], b[k])]
+        b[i] = [s / p for s, p in zip(b[i], a[i][i])]
+    return b
+
+
+RIDGE = 0.1
+
+
+def triangle(x):
+    """The products x[i] * x[j], j <= i, in one list: the lower half of an outer product."""
+    return [a * b for i, a in enumerate(x) for b in x[:i + 1]]
+
+
+def regress(h, weight, target, left, right):
+    """Weighted least squares, a row at a time: x[a] = the vector for which x[a] . h[b] + (any constant) comes closest to
+    target(a, b) over all b, where a pair weighs weight(a, b) + left[a] right[b], and where the target is 0 for the pairs that
+    are not in the tables. RIDGE pulls a row that was counted little toward 0.  [vocab][r], Tables, [vocab]s -> [vocab][r]
+    """
+    vocab, r = len(h), len(h[0])
+    squares = [triangle(row) for row in h]
+    common = matvec([0.0] * len(squares[0]), right, squares)
+    common_mean, common_sum = matvec([0.0] * r, right, h), total(right)
+    counted = [a for a, row in enumerate(weight.rows) if row]
+    systems, sides = [], []
+    for a in counted:
+        l, row, aims = left[a], weight.rows[a], target.rows[a]
+        w = [value for _, value in row]
+        push = [(value + l * right[b]) * aim for (b, value), (_, aim) in zip(row, aims)]
+        near = [h[b] for b, _ in row]
+        sum, hit = l * common_sum, 0.0
+        for value, p in zip(w, push):
+            sum += value
+            hit += p
+        mean = matvec([l * m for m in common_mean], w, near)
+        sides.append([y - hit * m / sum for y, m in zip(matvec([0.0] * r, push, near), mean)])
+        both = matvec([l * c for c in common], w, [squares[b] for b, _ in row])
+        systems.append([s - m / sum for s, m in zip(both, triangle(mean))])
+    x = [[0.0] * r for _ in range(vocab)]
+    if counted and r:
+        flat = list(map(list, zip(*systems)))
+        a = [flat[i * (i + 1) // 2:(i + 1) * (i + 2) // 2] for i in range(r)]
+        for i in range(r):
+            a[i][i] = [s + RIDGE for s in a[i][i]]
+        cholesky(a, RIDGE)
+        for token, row in zip(counted, zip(*cholesky_solve(a, map(list, zip(*sides))))):
+            x[token] = list(row)
+    return x
+
+
+def seed_follow(pairs, bigram, r):
+    """Who follows whom: x and h such that unigram(b) exp(x[a] . h[b]), normalised, comes close to the Kneser-Ney bigram.
+
+    The target log(P(b | a) / P(b)) is 0 (up to a constant a row) wherever a never met b; each side is fitted to the other in
+    turn, in closed form, and each pair weighs as often as the bigram expects it (alternating least squares as in
+    Hu, Koren and Volinsky 2008).  -> [vocab][r], [vocab][r]
+    """
+    left, weight, target, scaled = [], [], [], []
+    for a, (row, n) in enumerate(zip(pairs.rows, pairs.row_sum)):
+        node = bigram.child.get(a) if row else None
+        keep, prob = (bigram.backoff[node], bigram.prob[node]) if row else (0.0, {})
+        left.append(n * keep)
+        weight.append([(b, n * prob[b]) for b, _ in row])
+        target.append([(b, log(1.0 + prob[b] / (keep * bigram.unigram[b]))) for b, _ in row])
+        scaled.append([(b, t * sqrt(n * pairs.column_sum[b])) for b, t in target[-1]])
+    weight, target = Table(weight), Table(target)
+    h = [[y * (sqrt(pairs.sum / n) if n > 0.0 else 0.0) for y in row] for row, n in zip(subspace(Table(scaled), r, 1), pairs.column_sum)]
+    x = regress(h, weight, target, left, bigram.unigram)
+    h = regress(x, weight.transposed(), target.transposed(), bigram.unigram, left)
+    return regress(h, weight, target, left, bigram.unigram), h
+
+
+SHRINK = 1.0
+
+
+def covariance(x, count, sum):
+    """The covariance of the rows of x, a row weighing count[a] / sum, shrunk toward a sphere, as Cholesky's factor, ready
+    to solve r systems at once; and the mean.  -> [r][<= r][r], [r]"""
+    share, r = [n / sum for n in count], len(x[0])
+    mean = matvec([0.0] * r, share, x)
+    squares = [triangle([a - m for a, m in zip(row, mean)]) for row in x]
+    flat = matvec([0.0] * (r * (r + 1) // 2), share, squares)
+    c = [[[s] for s in flat[i * (i + 1) // 2:(i + 1) * (i + 2) // 2]] for i in range(r)]
+    sphere = SHRINK * total([c[i][i][0] for i in range(r)]) / r if r else 0.0
+    for i in range(r):
+        c[i][i][0] += sphere
+    cholesky(c, 1e-9)
+    return [[factor * r for factor in row] for row in c], mean
+
+
+def seed_map(x, h, xx, hh, x_mean, h_mean, pairs, rank):
+    """What a head adds: the linear map P that best says, from the x of a token that stands somewhere before, the h of the one to
+    come: P = Cov(x, x)^-1 Cov(x, h) Cov(h, h)^-1, over the places that `pairs` counts; as factors u diag(s) v^T of the rank
+    that its heads have room for.  -> [r][rank], [rank], [r][rank]"""
+    r = len(x_mean)
+    sums = pairs.times(h)
+    c = [matvec([0.0] * r, column, sums) for column in zip(*x)]
+    c = [[value / pairs.sum - a * b for value, b in zip(row, h_mean)] for row, a in zip(c, x_mean)]
+    c = cholesky_solve(hh, zip(*cholesky_solve(xx, c)))
+    return factor(Table([list(enumerate(row)) for row in zip(*c)]), rank, 4)
+
+
+SHARPNESS = 8.0             # of a head that reads places: softmax then puts 99.9 % on one of them
+RELEVANCE = 4.0             # of a head that reads company
+REACH = 8                   # tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this
+
+
+def seed(net, meta):
+    """Fills the transformer's matrices from what was counted: no gradient step."""
+    shape, vocab = net.shape, net.vocab
+    embd, d = shape.embd, shape.head_dim
+    r, n_company, n_place = rooms_of(embd, vocab)
+    company, place, constant_at, fill_at = r, r + n_company, embd - 2, embd - 1
+    turn, period = 6.283185307179586, (5.0, 8.0, shape.context / 2.0 if shape.context > 64 else 32.0)
+
+    bigram = Chain(meta.text, vocab, 2)
+    pairs = count_pairs(meta.text, vocab, [0, 1], 1, 1.0)
+    x, h = seed_follow(pairs, bigram, r) if r else ([[] for _ in range(vocab)],) * 2
+
+    # the embeddings: rooms filled, then completed to one length
+    rows = [x[t] + [meta.topic[k][t] for k in range(n_company)] for t in range(vocab)]
+    square = [dot(row, row) for row in rows]
+    whole = 2.0 * max(square) + 1.0
+    constant, length = sqrt(whole / 4.0), whole + whole / 4.0
+    for t, row in enumerate(rows):
+        net.wte[t][:len(row)] = row
+        net.wte[t][fill_at] = sqrt(whole - square[t])
+        net.wte[t][constant_at] = constant
+    swing = sqrt(length / (5.0 * n_place)) if n_place else 0.0
+    for i, row in enumerate(net.wpe):
+        for k in range(0, n_place, 2):
+            angle = turn * i / period[k // 2]
+            row[place + k], row[place + k + 1] = swing * sin(angle), swing * cos(angle)
+    scale = sqrt(embd / (length + swing * swing * n_place / 2.0))       # RMSNorm multiplies every embedding by this
+    for k in range(r):
+        net.head[k] = [row[k] / scale for row in h]
+    net.head[constant_at] = [log(p) / (constant * scale) for p in bigram.unigram]
+    # the MLP starts as the identity: nothing comes down, but what goes up is ready to be trained
+    rng = Rng(1)
+    for layer in net.layers:
+        for row in layer.up:
+            row[:] = [(rng.uniform() - 0.5) / sqrt(embd) for _ in row]
+    if not r:
+        return
+
+    xx, x_mean = covariance(x, pairs.row_sum, pairs.sum)
+    hh, h_mean = covariance(h, pairs.column_sum, pairs.sum)
+    # RRPRAM heads: each looks at one distance, the nearer first, and speaks as loud as that distance has told
+    near = affinity(pairs)
+    for l, layer in enumerate(net.layers):
+        for n in range(shape.rrpram if n_place else 0):
+            distance, rank = l * shape.rrpram + n + 2, min(d, r)
+            if distance > REACH:
+                continue
+            apart = count_pairs(meta.text, vocab, [0] * distance + [1], distance, 1.0)
+            told = affinity(apart)
+            if not told > 0.0:
+                continue
+            loud = told / (near + told)
+            u, s, v = seed_map(x, h, xx, hh, x_mean, h_mean, apart, rank)
+            for j in range(shape.context):
+                for k in range(0, n_place, 2):
+                    angle = turn * (j + distance - 1) / period[k // 2]
+                    layer.r[n][place + k][j] = SHARPNESS / (swing * scale) * sin(angle)
+                    layer.r[n][place + k + 1][j] = SHARPNESS / (swing * scale) * cos(angle)
+            for k in range(rank):
+                for i in range(r):
+                    layer.rv[i][n * d + k] = u[i][k] * sqrt(s[k]) / scale
+                    layer.out[shape.content_dim + n * d + k][i] = loud * (sqrt(s[k]) * v[i][k])
+
+    # content heads: they look where the company is alike, and tell what follows such tokens at a distance
+    if shape.content:
+        most = min(shape.content_dim, r)
+        u, s, v = seed_map(x, h, xx, hh, x_mean, h_mean, meta.company, most)
+        for layer in net.layers:
+            for n in range(shape.content):
+                for k in range(min(n_company, d)):
+                    layer.q[company + k][n * d + k] = RELEVANCE * sqrt(d) / (scale * scale)
+                    layer.k[company + k][n * d + k] = 1.0
+            for k in range(most):
+                for i in range(r):
+                    layer.v[i][k] = u[i][k] * sqrt(s[k]) / scale
+                    layer.out[k][i] = 0.4 / shape.layers * (sqrt(s[k]) * v[i][k])
+
+
+# ---------------------------------------------------------------------------------------------
+# V  THE DARIO FIELD: p(x | context) = softmax((B + alpha H + beta F + gamma A + T) / tau)
+
+ECHO = 0.85                 # resonance fades by this with each token back
+DRIFT = 0.96                # destiny keeps this much of its direction at each token
+CALM = 0.9                  # trauma keeps this much of its level at each token
+REST = 0.5                  # trauma up to this level is silent
+DOUBT = 256.0               # a match of 4 tokens (4^4 = 256) is believed half
+FADE = 64.0                 # tokens: a moment this long ago counts 1 / sqrt(2)
+
+COEFFICIENTS = {"lambda": 0.86, "kappa": 0.24, "alpha": 0.06, "beta": 0.7, "gamma": 0.05, "trauma": 3.0}
+
+# Which terms speak in a mode
+META, TRANSFORMER, FULL = "BHF", "Z", "BZHFAT"
+MODES = {"meta": META, "full": FULL, "transformer": TRANSFORMER}
+
+
+class Field:
+    """Hears a text token by token and says what it expects next.
+
+    The transformer sees its window; the field remembers the last `memory` tokens of the document.
+    """
+
+    def __init__(self, meta, coefficients, memory, window=None):
+        self.meta, self.co, self.memory, self.window = meta, coefficients, memory, window
+        self.gone = 1.0                     # DRIFT to the power of the memory
+        for _ in range(memory):
+            self.gone *= DRIFT
+        self.reset()
+
+    def reset(self):
+        """A new document."""
+        self.ids = []
+        self.before = []                    # the last earlier place of the same token, or -1
+        self.match = []                     # how many tokens up to that place match the newest ones
+        self.newest = {}                    # the last place of each token
+        self.level = 0.0                    # trauma: 0 where all comes as expected, 1 where nothing does
+        self.destiny = [0.0] * DESTINY
+        if self.window:
+            self.window.clear()
+
+    def expected(self, id):
+        """How much the chain expects a token."""
+        return self.meta.chain.token_prob(self.ids, id)
+
+    def push(self, id, expected):
+        """The next token, and how much it was expected: by the chain where it is heard, by the sampler where it is spoken."""
+        ids, before, match, n = self.ids, self.before, self.match, len(self.ids)
+        # trauma rises by what was not expected and decays otherwise
+        self.level = CALM * self.level + (1.0 - CALM) * (1.0 - expected)
+        ids.append(id)
+        # matches grow by one where the token before agreed too; the newest place is updated first, as it reads the older
+        before.append(self.newest.get(id, -1))
+        self.newest[id] = n
+        match.append(0)
+        start = max(len(ids) - self.memory, 0)
+        at = before[n]
+        while at >= start:
+            match[at] = match[at - 1] + 1 if at > start and ids[at - 1] == ids[n - 1] else 1
+            at = before[at]
+        if self.meta.topic:
+            gone, old = (self.gone, ids[n - self.memory]) if n >= self.memory else (0.0, id)     # what is forgotten leaves the mean
+            self.destiny = [DRIFT * k + topic[id] - gone * topic[old] for k, topic in zip(self.destiny, self.meta.topic)]
+        if self.window:
+            self.window.push(id)
+
+    def terms(self):
+        """Computes every term for the token to come: log_p, z, h, f, a, t.  [vocab] each"""
+        meta, ids, n = self.meta, self.ids, len(self.ids)
+        start = max(n - self.memory, 0)
+        heard, nothing = n - start, [0.0] * meta.vocab
+        # B: what the counts say, what the transformer computes
+        p = meta.chain.probs(ids)
+        self.log_p = list(map(log, p))
+        if self.window:                                   # before the first token there is nothing to transform
+            self.z = self.window.logits() if self.window.ids else self.log_p
+        # H: Hebbian resonance with the last tokens but the newest, fading with distance
+        self.h = h = nothing[:]
+        echo = 1.0
+        for back in range(2, min(ROOM_FOR_TRACE, heard) + 1):
+            for x, value in meta.trace.rows[ids[-back]]:
+                h[x] += echo * value
+            echo *= ECHO
+        # F: prophecy: what the last tokens promised and what has not come since, the stronger the older
+        self.f = f = nothing[:]
+        since = set()
+        for back in range(2, min(ROOM_FOR_PROMISE - 1, heard) + 1):
+            age = sqrt(back) / ROOM_FOR_PROMISE
+            since.add(ids[1 - back])
+            for x, value in meta.promise.rows[ids[-back]]:
+                if x not in since:
+                    f[x] += age * value
+        # A: destiny: the cosine with the direction of the talk
+        self.a, length = nothing, sqrt(dot(self.destiny, self.destiny))
+        if meta.topic and length > 0.0:
+            self.a = matvec(nothing, [k / length for k in self.destiny], meta.topic)
+        # T: trauma: earlier moments like this one, and what followed them; log(1 + odds) mixes recall with the chain
+        recall, at = {}, self.before[n - 1] if n else -1
+        while at >= start:
+            m = float(self.match[at])
+            m4 = m * m * (m * m)
+            x = ids[at + 1]
+            recall[x] = recall.get(x, 0.0) + m4 / (m4 + DOUBT) / sqrt(1.0 + (n - at - 1) / FADE)
+            at = self.before[at]
+        odds = self.co["trauma"] * (self.level - REST) if self.level > REST else 0.0
+        self.t = [(x, log(1.0 + odds * value / p[x])) for x, value in recall.items()]
+
+    def logits(self, use):
+        """The terms named in `use`, weighed and added. The counted part alone leaves the chain its full weight; beside
+        the transformer it has lambda.  -> [vocab]"""
+        co = self.co
+        if use == TRANSFORMER:
+            return self.z
+        logits = self.log_p
+        if use not in ("B", META):
+            logits = [co["lambda"] * x for x in logits]
+        for name, weight, term in (("Z", "kappa", "z"), ("H", "alpha", "h"), ("F", "beta", "f"), ("A", "gamma", "a")):
+            if name in use:
+                w = co[weight]
+                logits = [x + w * y for x, y in zip(logits, getattr(self, term))]
+        if "T" in use:
+            logits = logits[:]
+            for x, value in self.t:
+                logits[x] += value
+        return logits
+
+
+# ---------------------------------------------------------------------------------------------
+# VI  SAMPLING
+
+RECENT = 12                 # tokens: what the repetition penalty looks back on
+BROKEN = 255
+
+# How a UTF-8 text may go on (Unicode, table 3-7). A state is how many bytes of the character are missing, and, times 4, which
+# narrower range its second byte has: 1 from A0, 2 to 9F, 3 from 90, 4 to 8F. BROKEN is where no text goes on.
+LEAD = [0] * 0x80 + [BROKEN] * 0x42 + [1] * 0x1E + [6] + [2] * 12 + [10] + [2] * 2 + [15] + [3] * 3 + [19] + [BROKEN] * 11
+LOW, HIGH = (0x80, 0xA0, 0x80, 0x90, 0x80), (0xBF, 0xBF, 0x9F, 0xBF, 0x8F)
+
+
+def utf8_run(state, data):
+    """The state after data, from a state."""
+    for byte in data:
+        if state == BROKEN:
+            break
+        if state:
+            state = state % 4 - 1 if LOW[state // 4] <= byte <= HIGH[state // 4] else BROKEN
+        else:
+            state = LEAD[byte]
+    return state
+
+
+class Speller:
+    """What has been written so far, as far as the next token's spelling depends on it.
+
+    A writer uses words he has read: `lexicon` is the sorted list of the corpus' pieces without their space, or None where words may
+    be new. Where the corpus is valid UTF-8 (`utf8`), so is what is written.
+    """
+
+    def __init__(self, lexicon, utf8):
+        self.lexicon, self.utf8, self.state, self.word, self.known = lexicon, utf8, 0, b"", 2
+
+    def find(self, word):
+        """0: no word begins so; 1: some word does; 2: it is a word."""
+        at = bisect.bisect_left(self.lexicon, word)
+        if at == len(self.lexicon) or not self.lexicon[at].startswith(word):
+            return 0
+        return 2 if self.lexicon[at] == word else 1
+
+    def write(self, data):
+        """These bytes have been written."""
+        if self.utf8:
+            for byte in data:
+                self.state = utf8_run(self.state, (byte,))
+            if self.state == BROKEN:
+                self.state = 0
+        if self.lexicon is not None:
+            for piece in PIECE.findall(self.word + data):
+                self.word = piece.strip(b" ") if KIND[piece[-1]] < SPACE else b""
+            self.known = self.find(self.word) if self.word else 2
+
+    def allows(self, data):
+        """May these bytes, a token's, come next? Its one piece must go on like a word of the lexicon, or begin like one after a whole
+        one. A word that was unknown already, in the prompt, may go on as it likes."""
+        if self.utf8 and utf8_run(self.state, data) == BROKEN:
+            return False
+        if self.lexicon is None:
+            return True
+        if self.word and KIND[data[0]] == KIND[self.word[0]]:
+            return not self.known or self.find(self.word + data) > 0
+        if self.known == 1:
+            return False
+        core = data[KIND[data[0]] >= SPACE:]
+        return not core or KIND[core[0]] >= SPACE or self.find(core) > 0
+
+
+def sample(logits, tokens, recent, temperature, top_k, repetition, speller, rng):
+    """Draws a token: repetition penalty on the recent ids, temperature, top-k, softmax, one uniform draw.
+
+    logits [vocab]; tokens: the bytes of each. Where spelling allows none, any may come. Returns the id and how much was
+    expected of it.
+    """
+    logits, cost = logits[:], log(1.0 + repetition)
+    for id in recent:
+        logits[id] -= cost
+    most = (top_k or len(logits)) if temperature > 0.0 else 1
+    heap = [(-x, id) for id, x in enumerate(logits)]
+    heapq.heapify(heap)
+    kept, best = [], heap[0][1]
+    while heap and len(kept) < most:
+        id = heapq.heappop(heap)[1]
+        if speller.allows(tokens[id]):
+            kept.append(id)
+    if not kept:
+        kept.append(best)
+    if len(kept) == 1:
+        return kept[0], 1.0
+    odds = [exp((logits[id] - logits[kept[0]]) / temperature) for id in kept]
+    sum, walked, draw = total(odds), 0.0, rng.uniform()
+    for id, x in zip(kept, odds):
+        walked += x / sum
+        if draw < walked:
+            break
+    return id, x / sum
+
+
+class PostGPT:
+    """The model: a corpus, what was counted in it, and the ghost.
+
+    >>> model = PostGPT(open("postgpt.txt", "rb").read())
+    >>> b"".join(model.generate(b"The transformer", tokens=20))      # doctest: +SKIP
+
+    Options: merges, alphabet ("bytes" or "corpus"), order, lines, shape (a dict of Shape's arguments), init ("ghost" or
+    "random"), seed, memory, and the field's coefficients by name (in COEFFICIENTS); tokenizer, where it has been learned already.
+    Raises Failure where the corpus has less than two bytes.
+    """
+
+    def __init__(self, corpus, merges=1024, alphabet="bytes", order=3, lines=False, shape=None, init="ghost", seed=42, memory=4096,
+                 tokenizer=None, **coefficients):
+        if len(corpus) < 2:
+            raise Failure("the corpus %s: there is nothing to count" % ("has one byte" if corpus else "is empty"))
+        for name in coefficients:
+            if name not in COEFFICIENTS:
+                raise TypeError("PostGPT has no option %r" % name)
+        self.lines, self.memory, self.coefficients = lines, memory, {**COEFFICIENTS, **coefficients}
+        self.tokenizer = tokenizer or Tokenizer.learn(corpus, merges, alphabet_of(corpus, alphabet, lines))
+        self.shape = Shape(**(shape or {}))
+        try:
+            corpus.decode()
+            self.utf8 = True
+        except UnicodeDecodeError:
+            self.utf8 = False
+        ids, starts = self.encode_text(corpus)
+        self.lexicon = None if lines else sorted({piece[1:] if len(piece) > 1 and piece[:1] == b" " else piece for piece in self.tokenizer.seen})
+        self.meta = Metaweights(ids, self.tokenizer.vocab, order, starts)
+        self.init, self.seed, self.network = init, seed, None
+
+    @property
+    def net(self):
+        """The transformer, seeded when it is first wanted."""
+        if not self.network:
+            self.meta.topics()
+            self.network = Transformer(self.shape, self.tokenizer.vocab)
+            if self.init == "ghost":
+                seed(self.network, self.meta)
+            else:
+                self.network.randomize(self.seed)
+        return self.network
+
+    def encode_text(self, data):
+        """The tokens of data as documents: (ids, None), or with `lines` (ids, starts), a newline before each line and one after it."""
+        encode = self.tokenizer.encode
+        if not self.lines:
+            return encode(data), None
+        newline, ids, starts = encode(b"\n"), [], [0]
+        for line in (data[:-1] if data.endswith(b"\n") else data).split(b"\n") if data else ():
+            ids += newline + encode(line) + newline
+            starts.append(len(ids))
+        return ids, starts
+
+    def field(self, use):
+        """A field for a mode's terms."""
+        return Field(self.meta, self.coefficients, self.memory, Window(self.net) if "Z" in use else None)
+
+    def generate(self, prompt=b"", tokens=100, mode="full", seed=42, temperature=0.75, top_k=15, repetition=0.5):
+        """Yields what follows the prompt (bytes), token by token; bytes of a character under way are held back until it is whole.
+
+        mode: meta, full or transformer. Raises Failure where the prompt has a byte that the alphabet lacks.
+        """
+        use, context, tok = MODES[mode], self.shape.context, self.tokenizer
+        ids = tok.encode(b"\n") if self.lines else tok.encode(b"\n\n") if not prompt and 10 in tok.id_of_byte else []
+        ids += tok.encode(prompt)
+        field = self.field(use)
+        window, field.window = field.window, None
+        for id in ids[max(len(ids) - self.memory - context, 0):]:
+            field.push(id, field.expected(id))
+        field.window, step = window, context - context // 2
+        if window:
+            for id in ids[max((len(ids) - context + step - 1) // step * step, 0):]:
+                window.push(id)
+        rng, held, speller = Rng(seed), b"", Speller(self.lexicon, self.utf8)
+        speller.write(prompt)
+        for _ in range(tokens):
+            field.terms()
+            id, chance = sample(field.logits(use), tok.text, field.ids[:-RECENT - 1:-1], temperature, top_k, repetition, speller, rng)
+            speller.write(tok.text[id])
+            held += tok.text[id]
+            if not speller.state:
+                yield held
+                held = b""
+            if self.lines and tok.text[id] == b"\n":
+                field.reset()                             # the next line is another document
+            field.push(id, chance)
+
+
+def alphabet_of(corpus, name, lines):
+    """The bytes that are numbered: all, or those that occur; a document begins and ends with a newline."""
+    return range(256) if name == "bytes" else sorted({*corpus, *(b"\n" if lines else b"")})
