@@ -585,9 +585,9 @@ typedef struct {
 static void table_free(Table *t) { free(t->first); free(t->column); free(t->value); free(t->row_sum); free(t->column_sum); }
 
 /* Co-occurrence: value(a, x) = sum of weight[d] over the places where x stands d tokens after a, d <= window
- * (AROUND: or before it; ONCE: each a counts each x once). Entries under `least` are summed but not kept.
+ * (ONCE: each a counts each x once). Entries under `least` are summed but not kept.
  * Weights are whole numbers, so that every sum is exact and its order does not matter. */
-enum { AFTER, AROUND, ONCE };
+enum { EVERY, ONCE };
 
 static void table_count(Table *table, const Text *text, size_t vocab, const double *weight, size_t window, int how, double least) {
     const size_t words = (vocab + 63) / 64;
@@ -601,16 +601,11 @@ static void table_count(Table *table, const Text *text, size_t vocab, const doub
     for (size_t i = 0; i < text->n; i++) place[from[text->ids[i]]++] = i;     /* from[a] is now where a + 1 begins */
     for (size_t a = 0; a < vocab; a++) {
         for (size_t p = a ? from[a - 1] : 0; p < from[a]; p++) {
-            const size_t at = place[p], doc = text_document(text, at), begin = text->start[doc], end = text->start[doc + 1];
+            const size_t at = place[p], end = text->start[text_document(text, at) + 1];
             for (size_t d = 1; d <= window && at + d < end; d++) {
                 const uint32_t x = text->ids[at + d];
                 if (how == ONCE && last[x] == at + 1) continue;
                 last[x] = at + 1;
-                sum[x] += weight[d];
-                touched[x / 64] |= (uint64_t)1 << x % 64;
-            }
-            for (size_t d = 1; how == AROUND && d <= window && at >= begin + d; d++) {
-                const uint32_t x = text->ids[at - d];
                 sum[x] += weight[d];
                 touched[x / 64] |= (uint64_t)1 << x % 64;
             }
@@ -810,7 +805,6 @@ static void factor(double *u, double *s, double *v, const Table *table, size_t r
 
 #define ROOM_FOR_TRACE 16        /* tokens: the reach of the Hebbian trace */
 #define ROOM_FOR_PROMISE 12      /* tokens: a promise not kept by then was none */
-#define ROOM_FOR_TOPIC 32        /* tokens on both sides: what is talked of together */
 #define DESTINY 24               /* coordinates of destiny's embeddings */
 #define WHOLE 720720.0           /* the least common multiple of 1 .. 16: WHOLE / distance is a whole number */
 
@@ -821,20 +815,20 @@ typedef struct {
     Table company;               /* the Hebbian trace: (a, then x) at distances 2 .. 16, weight 1 / distance */
     Table trace;                 /* the same as positive PMI */
     Table promise;               /* prophecy: how much likelier x is within 12 tokens after an a than anywhere */
-    double *topic;               /* [DESTINY][vocab]: unit embeddings, from a window of 32 on both sides */
+    double *topic;               /* [DESTINY][vocab]: unit embeddings, the trace factored */
 } Metaweights;
 
 static void metaweights_make(Metaweights *meta, Text text, size_t vocab, size_t order) {
-    double weight[ROOM_FOR_TOPIC + 1];
+    double weight[ROOM_FOR_TRACE + 1];
     meta->text = text;
     meta->vocab = vocab;
     chain_make(&meta->chain, &text, vocab, order);
 
     for (size_t d = 1; d <= ROOM_FOR_TRACE; d++) weight[d] = d < 2 ? 0.0 : WHOLE / (double)d;
-    table_count(&meta->company, &text, vocab, weight, ROOM_FOR_TRACE, AFTER, WHOLE / 3.0 + 1.0);
+    table_count(&meta->company, &text, vocab, weight, ROOM_FOR_TRACE, EVERY, WHOLE / 3.0 + 1.0);
     table_pmi(&meta->trace, &meta->company);
 
-    for (size_t d = 1; d <= ROOM_FOR_TOPIC; d++) weight[d] = 1.0;
+    for (size_t d = 1; d <= ROOM_FOR_PROMISE; d++) weight[d] = 1.0;
     table_count(&meta->promise, &text, vocab, weight, ROOM_FOR_PROMISE, ONCE, 2.0);
     double *count = alloc(vocab, sizeof *count);
     for (size_t i = 0; i < text.n; i++) count[text.ids[i]] += 1.0;
@@ -849,13 +843,8 @@ static void metaweights_make(Metaweights *meta, Text text, size_t vocab, size_t 
 
 static void metaweights_topics(Metaweights *meta) {
     const size_t vocab = meta->vocab, r = vocab < DESTINY ? vocab : DESTINY;
-    double weight[ROOM_FOR_TOPIC + 1];
-    for (size_t d = 1; d <= ROOM_FOR_TOPIC; d++) weight[d] = 1.0;
-    Table table, pmi;
-    table_count(&table, &meta->text, vocab, weight, ROOM_FOR_TOPIC, AROUND, 3.0);
-    table_pmi(&pmi, &table);
     double *u = alloc(vocab * r, sizeof *u), *s = alloc(r, sizeof *s), *v = alloc(vocab * r, sizeof *v);
-    factor(u, s, v, &pmi, r, 2);
+    factor(u, s, v, &meta->trace, r, 2);
     meta->topic = alloc(DESTINY * vocab, sizeof *meta->topic);
     for (size_t t = 0; t < vocab; t++) {
         for (size_t k = 0; k < r; k++) u[t * r + k] *= sqrt(s[k]);
@@ -863,8 +852,6 @@ static void metaweights_topics(Metaweights *meta) {
         for (size_t k = 0; k < r; k++) meta->topic[k * vocab + t] = length > 0.0 ? u[t * r + k] / length : 0.0;
     }
     free(u); free(s); free(v);
-    table_free(&table);
-    table_free(&pmi);
 }
 
 /* ---------------------------------------------------------------------------------------------
@@ -1003,7 +990,7 @@ static const double *window_logits(Window *w) {
  *
  * The residual stream is divided into rooms: `follow` coordinates for who follows a token, `company` for what it is
  * talked of with, `place` for its position (pairs of sine and cosine), one that is constant, and one that completes every
- * embedding to the same length, so that RMSNorm scales all tokens alike and destroys nothing.
+ * embedding to the same length, so that RMSNorm scales all tokens alike and destroys nothing. What is left is free.
  */
 typedef struct { size_t follow, company, place, constant, fill; } Rooms;
 
@@ -1011,11 +998,12 @@ static Rooms rooms_of(size_t embd, size_t vocab) {
     Rooms rooms;
     const size_t pairs = embd >= 32 ? 3 : embd >= 12 ? 2 : 0;
     rooms.place = 2 * pairs;
-    rooms.company = embd / 12;
-    rooms.follow = embd < 2 ? 0 : embd - 2 - rooms.place - rooms.company;
-    if (rooms.follow > vocab - 1) rooms.follow = vocab - 1;
-    rooms.constant = embd < 2 ? 0 : embd - 2;
+    rooms.company = embd / 8;
+    rooms.constant = embd - 2;
     rooms.fill = embd - 1;
+    const size_t left = embd - 2 - rooms.place - rooms.company, wanted = embd * 5 / 12 > 8 ? embd * 5 / 12 : 8;
+    rooms.follow = left < wanted ? left : wanted;
+    if (rooms.follow > vocab - 1) rooms.follow = vocab - 1;
     return rooms;
 }
 
@@ -1126,7 +1114,7 @@ static void seed_follow(double *x, double *h, size_t r, const Table *pairs, cons
 }
 
 /* covariance[r][r] of the rows of x, a row weighing count[a] / sum, shrunk a little toward a sphere; mean[r] */
-#define SHRINK 1.0
+#define SHRINK 0.5               /* of a covariance toward a sphere: its own mean square, times this, is added */
 
 static void covariance(double *c, double *mean, const double *x, size_t r, const double *count, double sum, size_t vocab) {
     zero(c, r * r);
@@ -1166,6 +1154,23 @@ static void seed_map(double *u, double *s, double *v, const Follow *f, const Tab
     table_free(&dense);
 }
 
+/* The map u diag(s) v^T, `loud` times, into a head's value matrix and the rows of the output matrix that belong to it. What
+ * it is applied to is x less its mean, which the constant coordinate takes off. */
+static void seed_value(double *value, size_t width, double *out, size_t embd, const Follow *f, const double *u, const double *s, const double *v,
+                       size_t rank, double loud, double scale, double constant) {
+    for (size_t k = 0; k < rank; k++) {
+        const double root = sqrt(s[k]);
+        double mean = 0.0;
+        for (size_t i = 0; i < f->r; i++) {
+            mean += f->x_mean[i] * u[i * rank + k];
+            value[i * width + k] = u[i * rank + k] * root / scale;
+            out[k * embd + i] = loud * (root * v[i * rank + k]);
+        }
+        value[(embd - 2) * width + k] = -(mean * root / (constant * scale));
+    }
+}
+
+#define CHORUS 0.4               /* how loud the content heads of all layers are together */
 #define SHARPNESS 8.0            /* of a head that reads places: softmax then puts 99.9 % on one of them */
 #define RELEVANCE 4.0            /* of a head that reads company */
 #define REACH 8                  /* tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this */
@@ -1181,7 +1186,7 @@ static void seed(Transformer *net, const Metaweights *meta) {
     Chain bigram;
     Table pairs;
     chain_make(&bigram, &meta->text, vocab, 2);
-    table_count(&pairs, &meta->text, vocab, one_apart, 1, AFTER, 1.0);
+    table_count(&pairs, &meta->text, vocab, one_apart, 1, EVERY, 1.0);
     Follow f = {r, alloc(vocab * r, 8), alloc(vocab * r, 8), alloc(r * r, 8), alloc(r * r, 8), alloc(r, 8), alloc(r, 8)};
     seed_follow(f.x, f.h, r, &pairs, &bigram);
 
@@ -1235,7 +1240,7 @@ static void seed(Transformer *net, const Metaweights *meta) {
             double weight[REACH + 1] = {0.0};
             weight[distance] = 1.0;
             Table apart;
-            table_count(&apart, &meta->text, vocab, weight, distance, AFTER, 1.0);
+            table_count(&apart, &meta->text, vocab, weight, distance, EVERY, 1.0);
             const double affinity = table_affinity(&apart), loud = affinity > 0.0 ? affinity / (near + affinity) : 0.0;
             Layer *layer = &net->layer[l];
             if (loud > 0.0) {
@@ -1247,11 +1252,8 @@ static void seed(Transformer *net, const Metaweights *meta) {
                         wr[0] = SHARPNESS / (swing * scale) * sin(angle);
                         wr[s.context] = SHARPNESS / (swing * scale) * cos(angle);
                     }
-                for (size_t k = 0; k < rank; k++)
-                    for (size_t i = 0; i < r; i++) {
-                        layer->rv[i * net->rrpram_dim + h * head_dim + k] = u[i * rank + k] * sqrt(sv[k]) / scale;
-                        layer->out[(net->content_dim + h * head_dim + k) * embd + i] = loud * (sqrt(sv[k]) * v[i * rank + k]);
-                    }
+                seed_value(layer->rv + h * head_dim, net->rrpram_dim, layer->out + (net->content_dim + h * head_dim) * embd, embd, &f, u, sv, v, rank, loud,
+                           scale, constant);
             }
             table_free(&apart);
         }
@@ -1266,11 +1268,7 @@ static void seed(Transformer *net, const Metaweights *meta) {
                     layer->q[(company + k) * net->content_dim + h * head_dim + k] = RELEVANCE * sqrt((double)head_dim) / (scale * scale);
                     layer->k[(company + k) * net->content_dim + h * head_dim + k] = 1.0;
                 }
-            for (size_t k = 0; k < most; k++)
-                for (size_t i = 0; i < r; i++) {
-                    layer->v[i * net->content_dim + k] = u[i * most + k] * sqrt(sv[k]) / scale;
-                    layer->out[k * embd + i] = 0.4 / (double)s.layers * (sqrt(sv[k]) * v[i * most + k]);
-                }
+            seed_value(layer->v, net->content_dim, layer->out, embd, &f, u, sv, v, most, CHORUS / (double)s.layers, scale, constant);
         }
     }
     free(f.x); free(f.h); free(f.xx); free(f.hh); free(f.x_mean); free(f.h_mean); free(square); free(u); free(sv); free(v);

@@ -368,9 +368,9 @@ class Table:
         return [matvec(nothing, [value for _, value in row], [x[b] for b, _ in row]) for row in self.rows]
 
 
-def count_pairs(text, vocab, weight, window, least, around=False):
-    """Co-occurrence as a Table: value(a, x) = sum of weight[d] over the places where x stands d tokens after a, d <= window;
-    `around`: or before it. Entries under `least` are summed but not kept.
+def count_pairs(text, vocab, weight, window, least):
+    """Co-occurrence as a Table: value(a, x) = sum of weight[d] over the places where x stands d tokens after a, d <= window.
+    Entries under `least` are summed but not kept.
 
     Weights are whole numbers, so that every sum is exact and its order does not matter.
     """
@@ -382,9 +382,6 @@ def count_pairs(text, vocab, weight, window, least, around=False):
             keys = [a + x for a, x, r in zip(rows, ids[d:], room) if r > d] if text.lines else map(add, rows, ids[d:])
             for key, n in Counter(keys).items():
                 counts[key] += n * weight[d]
-    if around:
-        for key, n in list(counts.items()):
-            counts[key % vocab * vocab + key // vocab] += n
     row_sum, column_sum = [0.0] * vocab, [0.0] * vocab
     kept = [[] for _ in range(vocab)]
     for key, n in counts.items():
@@ -485,7 +482,6 @@ def factor(table, r, rounds):
 
 ROOM_FOR_TRACE = 16         # tokens: the reach of the Hebbian trace
 ROOM_FOR_PROMISE = 12       # tokens: a promise not kept by then was none
-ROOM_FOR_TOPIC = 32         # tokens on both sides: what is talked of together
 DESTINY = 24                # coordinates of destiny's embeddings
 WHOLE = 720720              # the least common multiple of 1 .. 16: WHOLE / distance is a whole number
 
@@ -496,7 +492,7 @@ class Metaweights:
     chain    the probability of the next token after the last order - 1
     company  the Hebbian trace: (a, then x) at distances 2 .. 16, weight 1 / distance; trace: the same as positive PMI
     promise  prophecy: how much likelier x is within 12 tokens after an a than anywhere, as a logarithm
-    topic    destiny: unit embeddings from a window of 32 on both sides, [24][vocab]; filled by topics()
+    topic    destiny: unit embeddings, the trace factored, [24][vocab]; filled by topics()
     """
 
     def __init__(self, ids, vocab, order=3, starts=None):
@@ -526,10 +522,9 @@ class Metaweights:
         return Table(rows)
 
     def topics(self):
-        """Fills topic."""
+        """Fills topic: the trace factored into one unit vector a token."""
         r = min(DESTINY, self.vocab)
-        table = pmi(count_pairs(self.text, self.vocab, [1] * (ROOM_FOR_TOPIC + 1), ROOM_FOR_TOPIC, 3.0, around=True))
-        u, s, _ = factor(table, r, 2)
+        u, s, _ = factor(self.trace, r, 2)
         rows = []
         for row in u:
             row = [x * sqrt(t) for x, t in zip(row, s)]
@@ -665,13 +660,13 @@ class Window:
 #
 # The residual stream is divided into rooms: `follow` coordinates for who follows a token, `company` for what it is talked
 # of with, `place` for its position (pairs of sine and cosine), one that is constant, and one that completes every
-# embedding to the same length, so that RMSNorm scales all tokens alike and destroys nothing.
+# embedding to the same length, so that RMSNorm scales all tokens alike and destroys nothing. What is left is free.
 
 def rooms_of(embd, vocab):
     """The sizes of the rooms follow, company and place; the constant and the filling coordinate are the last two."""
     place = 6 if embd >= 32 else 4 if embd >= 12 else 0
-    company = embd // 12
-    return min(embd - 2 - place - company, vocab - 1), company, place
+    company = embd // 8
+    return min(embd - 2 - place - company, max(embd * 5 // 12, 8), vocab - 1), company, place
 
 
 def cholesky(a, least):
@@ -771,7 +766,7 @@ def seed_follow(pairs, bigram, r):
     return regress(h, weight, target, left, bigram.unigram), h
 
 
-SHRINK = 1.0
+SHRINK = 0.5                # of a covariance toward a sphere: its own mean square, times this, is added
 
 
 def covariance(x, count, sum):
@@ -801,6 +796,19 @@ def seed_map(x, h, xx, hh, x_mean, h_mean, pairs, rank):
     return factor(Table([list(enumerate(row)) for row in zip(*c)]), rank, 4)
 
 
+def seed_value(value, column, out, row, x_mean, u, s, v, loud, scale, constant):
+    """The map u diag(s) v^T, `loud` times, into a head's columns of the value matrix and its rows of the output matrix.
+
+    What it is applied to is x less its mean, which the constant coordinate takes off."""
+    for k, root in enumerate(map(sqrt, s)):
+        for i in range(len(u)):
+            value[i][column + k] = u[i][k] * root / scale
+            out[row + k][i] = loud * (root * v[i][k])
+        mean = dot(x_mean, [a[k] for a in u])
+        value[-2][column + k] = -(mean * root / (constant * scale))
+
+
+CHORUS = 0.4                # how loud the content heads of all layers are together
 SHARPNESS = 8.0             # of a head that reads places: softmax then puts 99.9 % on one of them
 RELEVANCE = 4.0             # of a head that reads company
 REACH = 8                   # tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this
@@ -864,10 +872,7 @@ def seed(net, meta):
                     angle = turn * (j + distance - 1) / period[k // 2]
                     layer.r[n][place + k][j] = SHARPNESS / (swing * scale) * sin(angle)
                     layer.r[n][place + k + 1][j] = SHARPNESS / (swing * scale) * cos(angle)
-            for k in range(rank):
-                for i in range(r):
-                    layer.rv[i][n * d + k] = u[i][k] * sqrt(s[k]) / scale
-                    layer.out[shape.content_dim + n * d + k][i] = loud * (sqrt(s[k]) * v[i][k])
+            seed_value(layer.rv, n * d, layer.out, shape.content_dim + n * d, x_mean, u, s, v, loud, scale, constant)
 
     # content heads: they look where the company is alike, and tell what follows such tokens at a distance
     if shape.content:
@@ -878,10 +883,7 @@ def seed(net, meta):
                 for k in range(min(n_company, d)):
                     layer.q[company + k][n * d + k] = RELEVANCE * sqrt(d) / (scale * scale)
                     layer.k[company + k][n * d + k] = 1.0
-            for k in range(most):
-                for i in range(r):
-                    layer.v[i][k] = u[i][k] * sqrt(s[k]) / scale
-                    layer.out[k][i] = 0.4 / shape.layers * (sqrt(s[k]) * v[i][k])
+            seed_value(layer.v, 0, layer.out, 0, x_mean, u, s, v, CHORUS / shape.layers, scale, constant)
 
 
 # ---------------------------------------------------------------------------------------------
