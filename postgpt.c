@@ -844,7 +844,7 @@ static void metaweights_make(Metaweights *meta, Text text, size_t vocab, size_t 
 static void metaweights_topics(Metaweights *meta) {
     const size_t vocab = meta->vocab, r = vocab < DESTINY ? vocab : DESTINY;
     double *u = alloc(vocab * r, sizeof *u), *s = alloc(r, sizeof *s), *v = alloc(vocab * r, sizeof *v);
-    factor(u, s, v, &meta->trace, r, 2);
+    factor(u, s, v, &meta->trace, r, 1);
     meta->topic = alloc(DESTINY * vocab, sizeof *meta->topic);
     for (size_t t = 0; t < vocab; t++) {
         for (size_t k = 0; k < r; k++) u[t * r + k] *= sqrt(s[k]);
@@ -1034,8 +1034,9 @@ static void cholesky_solve(const double *a, double *b, size_t n) {         /* b 
 
 /* Weighted least squares, a row at a time: x[a] = the vector for which x[a] . h[b] + (any constant) comes closest to
  * target(a, b) over all b, where a pair weighs weight(a, b) + left[a] right[b], and where the target is 0 for the pairs that are
- * not in the tables. RIDGE pulls a row that was counted little toward 0. */
-static void regress(double *x, const double *h, size_t r, const Table *weight, const double *target, const double *left, const double *right) {
+ * not in the tables. Entries that weigh under `least` are passed over. RIDGE pulls a row that was counted little toward 0. */
+static void regress(double *x, const double *h, size_t r, const Table *weight, const double *target, const double *left, const double *right,
+                    double least) {
     double *common = alloc(r * r, sizeof *common), *common_mean = alloc(r, sizeof *common_mean), common_sum = 0.0;
     double *a = alloc(r * r, sizeof *a), *mean = alloc(r, sizeof *mean);
     for (size_t b = 0; b < weight->rows; b++) {
@@ -1056,6 +1057,7 @@ static void regress(double *x, const double *h, size_t r, const Table *weight, c
         }
         for (size_t e = weight->first[row]; e < weight->first[row + 1]; e++) {
             const size_t b = weight->column[e];
+            if (weight->value[e] < least) continue;
             const double *hb = h + b * r, w = weight->value[e], push = (w + left[row] * right[b]) * target[e];
             sum += w;
             hit += push;
@@ -1106,9 +1108,9 @@ static void seed_follow(double *x, double *h, size_t r, const Table *pairs, cons
     Table weight_back, target_back;
     table_transpose(&weight_back, &weight);
     table_transpose(&target_back, &target);
-    regress(x, h, r, &weight, target.value, left, bigram->unigram);
-    regress(h, x, r, &weight_back, target_back.value, bigram->unigram, left);
-    regress(x, h, r, &weight, target.value, left, bigram->unigram);
+    regress(x, h, r, &weight, target.value, left, bigram->unigram, 0.6);       /* a sketch: without the pairs met once */
+    regress(h, x, r, &weight_back, target_back.value, bigram->unigram, left, 0.0);
+    regress(x, h, r, &weight, target.value, left, bigram->unigram, 0.0);
     free(weight.value); free(target.value); free(scaled.value); free(left);
     table_free(&weight_back); table_free(&target_back);
 }

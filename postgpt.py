@@ -10,9 +10,11 @@ here stands in the order in which postgpt.c does it.
     python3 postgpt.py "The transformer architecture"
 """
 import bisect
+import errno
 import heapq
 import os
 import re
+import signal
 import sys
 import zlib
 from collections import Counter
@@ -32,10 +34,10 @@ class Failure(Exception):
 def matvec(y, x, rows):
     """y + x W: y[j] + sum over i of x[i] * rows[i][j], ascending i for each j.  [n], [n][m] -> [m]
 
-    Rows are taken eight, four or one at a time, which is quicker and adds in the same order; a zero in x adds
-    nothing. Returns a new list.
+    Rows are taken eight, three or one at a time, which is quicker and adds in the same order; a zero in x adds
+    nothing and is passed over.
     """
-    pairs = [(a, row) for a, row in zip(x, rows) if a]
+    pairs = [pair for pair in zip(x, rows) if pair[0]]
     i, n = 0, len(pairs)
     while n - i >= 8:
         (a, p), (b, q), (c, r), (d, s), (e, t), (f, u), (g, v), (h, w) = pairs[i:i + 8]
@@ -374,21 +376,25 @@ def count_pairs(text, vocab, weight, window, least):
 
     Weights are whole numbers, so that every sum is exact and its order does not matter.
     """
-    ids, counts = text.ids, Counter()
-    rows = [a * vocab for a in ids]
+    ids, counts = text.ids, {}
+    rows, get = [a * vocab for a in ids], counts.get
     room = [end - i for start, end in zip(text.starts, text.starts[1:]) for i in range(start, end)] if text.lines else None
     for d in range(1, window + 1):
         if weight[d]:
             keys = [a + x for a, x, r in zip(rows, ids[d:], room) if r > d] if text.lines else map(add, rows, ids[d:])
+            w = float(weight[d])
             for key, n in Counter(keys).items():
-                counts[key] += n * weight[d]
+                counts[key] = get(key, 0.0) + n * w
     row_sum, column_sum = [0.0] * vocab, [0.0] * vocab
     kept = [[] for _ in range(vocab)]
     for key, n in counts.items():
-        row_sum[key // vocab] += n
-        column_sum[key % vocab] += n
-    for key in sorted([key for key, n in counts.items() if n >= least]):
-        kept[key // vocab].append((key % vocab, float(counts[key])))
+        a, x = divmod(key, vocab)
+        row_sum[a] += n
+        column_sum[x] += n
+        if n >= least:
+            kept[a].append((x, n))
+    for row in kept:
+        row.sort()
     return Table(kept, row_sum, column_sum, total(row_sum))
 
 
@@ -524,7 +530,7 @@ class Metaweights:
     def topics(self):
         """Fills topic: the trace factored into one unit vector a token."""
         r = min(DESTINY, self.vocab)
-        u, s, _ = factor(self.trace, r, 2)
+        u, s, _ = factor(self.trace, r, 1)
         rows = []
         for row in u:
             row = [x * sqrt(t) for x, t in zip(row, s)]
@@ -708,7 +714,7 @@ def triangle(x):
     return [a * b for i, a in enumerate(x) for b in x[:i + 1]]
 
 
-def regress(h, weight, target, left, right):
+def regress(h, weight, target, left, right, least=0.0):
     """Weighted least squares, a row at a time: x[a] = the vector for which x[a] . h[b] + (any constant) comes closest to
     target(a, b) over all b, where a pair weighs weight(a, b) + left[a] right[b], and where the target is 0 for the pairs that
     are not in the tables. RIDGE pulls a row that was counted little toward 0.  [vocab][r], Tables, [vocab]s -> [vocab][r]
@@ -720,17 +726,17 @@ def regress(h, weight, target, left, right):
     counted = [a for a, row in enumerate(weight.rows) if row]
     systems, sides = [], []
     for a in counted:
-        l, row, aims = left[a], weight.rows[a], target.rows[a]
-        w = [value for _, value in row]
-        push = [(value + l * right[b]) * aim for (b, value), (_, aim) in zip(row, aims)]
-        near = [h[b] for b, _ in row]
+        l, row = left[a], [(b, w, aim) for (b, w), (_, aim) in zip(weight.rows[a], target.rows[a]) if w >= least]
+        w = [value for _, value, _ in row]
+        push = [(value + l * right[b]) * aim for b, value, aim in row]
+        near = [h[b] for b, _, _ in row]
         sum, hit = l * common_sum, 0.0
         for value, p in zip(w, push):
             sum += value
             hit += p
         mean = matvec([l * m for m in common_mean], w, near)
         sides.append([y - hit * m / sum for y, m in zip(matvec([0.0] * r, push, near), mean)])
-        both = matvec([l * c for c in common], w, [squares[b] for b, _ in row])
+        both = matvec([l * c for c in common], w, [squares[b] for b, _, _ in row])
         systems.append([s - m / sum for s, m in zip(both, triangle(mean))])
     x = [[0.0] * r for _ in range(vocab)]
     if counted and r:
@@ -761,7 +767,7 @@ def seed_follow(pairs, bigram, r):
         scaled.append([(b, t * sqrt(n * pairs.column_sum[b])) for b, t in target[-1]])
     weight, target = Table(weight), Table(target)
     h = [[y * (sqrt(pairs.sum / n) if n > 0.0 else 0.0) for y in row] for row, n in zip(subspace(Table(scaled), r, 1), pairs.column_sum)]
-    x = regress(h, weight, target, left, bigram.unigram)
+    x = regress(h, weight, target, left, bigram.unigram, 0.6)         # a sketch: without the pairs met once
     h = regress(x, weight.transposed(), target.transposed(), bigram.unigram, left)
     return regress(h, weight, target, left, bigram.unigram), h
 
@@ -1111,6 +1117,41 @@ def sample(logits, tokens, recent, temperature, top_k, repetition, speller, rng)
     return id, x / sum
 
 
+# ---------------------------------------------------------------------------------------------
+# VIII  EVALUATION: held-out figures, teacher-forced through the same window as generation
+
+LN2 = 0.6931471805599453
+
+ROWS = [("uniform", ""), ("unigram", ""), ("bigram", ""), ("chain", "B"), ("transformer", TRANSFORMER), ("meta", META), ("full", FULL),
+        ("full -H", "BZFAT"), ("full -F", "BZHAT"), ("full -A", "BZHFT"), ("full -T", "BZHFA"), ("full -transformer", "BHFAT")]
+
+
+def surprise(logits, id):
+    """-log p(id), in nats."""
+    top = max(logits)
+    return log(total([exp(x - top) for x in logits])) - (logits[id] - top)
+
+
+# ---------------------------------------------------------------------------------------------
+# The model: a corpus, what was counted in it, and the ghost
+
+def alphabet_of(corpus, name, lines):
+    """The bytes that are numbered: all, or those that occur; a document begins and ends with a newline."""
+    return range(256) if name == "bytes" else sorted({*corpus, *(b"\n" if lines else b"")})
+
+
+def encode_text(tokenizer, data, lines):
+    """The tokens of data as documents: (ids, None), or with `lines` (ids, starts), a newline before each line and one after it."""
+    encode = tokenizer.encode
+    if not lines:
+        return encode(data), None
+    newline, ids, starts = encode(b"\n"), [], [0]
+    for line in (data[:-1] if data.endswith(b"\n") else data).split(b"\n") if data else ():
+        ids += newline + encode(line) + newline
+        starts.append(len(ids))
+    return ids, starts
+
+
 class PostGPT:
     """The model: a corpus, what was counted in it, and the ghost.
 
@@ -1137,7 +1178,7 @@ class PostGPT:
             self.utf8 = True
         except UnicodeDecodeError:
             self.utf8 = False
-        ids, starts = self.encode_text(corpus)
+        ids, starts = encode_text(self.tokenizer, corpus, lines)
         self.lexicon = None if lines else sorted({piece[1:] if len(piece) > 1 and piece[:1] == b" " else piece for piece in self.tokenizer.seen})
         self.meta = Metaweights(ids, self.tokenizer.vocab, order, starts)
         self.init, self.seed, self.network = init, seed, None
@@ -1153,17 +1194,6 @@ class PostGPT:
             else:
                 self.network.randomize(self.seed)
         return self.network
-
-    def encode_text(self, data):
-        """The tokens of data as documents: (ids, None), or with `lines` (ids, starts), a newline before each line and one after it."""
-        encode = self.tokenizer.encode
-        if not self.lines:
-            return encode(data), None
-        newline, ids, starts = encode(b"\n"), [], [0]
-        for line in (data[:-1] if data.endswith(b"\n") else data).split(b"\n") if data else ():
-            ids += newline + encode(line) + newline
-            starts.append(len(ids))
-        return ids, starts
 
     def field(self, use):
         """A field for a mode's terms."""
@@ -1199,7 +1229,450 @@ class PostGPT:
                 field.reset()                             # the next line is another document
             field.push(id, chance)
 
+    def logprobs(self, ids, mode="full"):
+        """The log probability (nats) of every id after those before it, at temperature 1, without top-k or repetition penalty.
 
-def alphabet_of(corpus, name, lines):
-    """The bytes that are numbered: all, or those that occur; a document begins and ends with a newline."""
-    return range(256) if name == "bytes" else sorted({*corpus, *(b"\n" if lines else b"")})
+        With `lines` ids is one document, and its first id is only context.
+        """
+        use, found = MODES[mode], []
+        field = self.field(use)
+        for i, id in enumerate(ids):
+            if i >= self.lines:
+                field.terms()
+                found.append(-surprise(field.logits(use), id))
+            field.push(id, field.expected(id))
+        return found
+
+    def evaluate(self, data):
+        """Held-out figures of data (bytes): (label, bits a byte, nats a token) for each row of ROWS. Raises Failure where data is empty."""
+        if not data:
+            raise Failure("the text is empty: there is nothing to evaluate")
+        text = Text(*encode_text(self.tokenizer, data, self.lines))
+        field, vocab = self.field(FULL), self.meta.vocab
+        shorter = [Chain(self.meta.text, vocab, order) for order in (1, 2)]
+        nats, tokens = [0.0] * len(ROWS), 0
+        for ids in text.documents():
+            field.reset()
+            for i, id in enumerate(ids):
+                if i >= self.lines:
+                    field.terms()
+                    nats[0] += log(vocab)
+                    for k, chain in enumerate(shorter, 1):
+                        nats[k] -= log(chain.token_prob(field.ids, id))
+                    for k, (_, use) in enumerate(ROWS[3:], 3):
+                        nats[k] += surprise(field.logits(use), id)
+                    tokens += 1
+                field.push(id, field.expected(id))
+        return [(label, n / LN2 / len(data), n / tokens) for (label, _), n in zip(ROWS, nats)]
+
+
+# ---------------------------------------------------------------------------------------------
+# IX  THE COMMAND LINE
+
+HELP = """postgpt [PROMPT] [options]      a GPT whose weights are counted, not trained
+
+PROMPT is a text to continue; "-" reads it from standard input; without one,
+a short demonstration from eight places of the corpus.
+
+  -m, --mode NAME        both, meta, full or transformer (default both)
+  -n, --tokens N         tokens to generate, 1 to 1000000 (default 100)
+  -t, --temperature X    0 to 10, 0 is greedy (default 0.75)
+  -k, --top-k N          0 to the vocabulary's size, 0 is all (default 15)
+  -r, --repetition X     penalty on the last 12 tokens, 0 to 10 (default 0.5)
+  -s, --seed N           0 to 2^64 - 1 (default 42)
+  -c, --corpus FILE      default postgpt.txt beside the program
+      --merges N         byte pairs to learn, 0 to 65280 (default 1024)
+      --alphabet NAME    bytes or corpus: number all bytes, or those that occur
+      --order N          tokens the chain looks at, 1 to 8 (default 3)
+      --lines            every line of the corpus is a document
+      --shape LIST       default layers=2,embd=48,content=2,rrpram=2,context=64,mlp=4
+      --init NAME        ghost or random: seed the transformer from the counts or not
+      --lambda X         the field's coefficients, 0 to 100: the chain (default 0.86)
+      --kappa X          the transformer (default 0.24)
+      --alpha X          Hebbian resonance (default 0.06)
+      --beta X           prophecy (default 0.7)
+      --gamma X          destiny (default 0.05)
+      --trauma X         trauma (default 3)
+      --memory N         tokens the field remembers, 1 to 1000000 (default 4096)
+      --eval FILE        held-out figures: bits a byte, nats a token
+      --holdout F        build on the first 1 - F of the corpus, evaluate on the rest
+      --train N          train the transformer for N steps, 1 to 1000000
+      --lr X             learning rate, 0 to 1 (default 0.01)
+      --batch N          documents or windows a step, 1 to 1024 (default 4)
+      --save FILE        write a checkpoint (.safetensors)
+      --load FILE        read one
+      --encode FILE      print FILE's token ids in one line
+      --info             counts, parameters, memory, files
+      --no-cache         neither read nor write the merges file
+  -q, --quiet            no notes on standard error
+  -h, --help             this text
+      --version          the version
+"""
+
+
+class Misuse(Exception):
+    """A wrong command line; its text names the option and what it takes."""
+
+
+class Option:
+    """What an option takes: a flag nothing, a word one of `words`, a number one from low to high."""
+
+    def __init__(self, name, letter, takes, default=None, low=0, high=0, words=""):
+        self.name, self.letter, self.takes, self.default, self.low, self.high, self.words = name, letter, takes, default, low, high, words
+
+    def range(self):
+        """What it takes, in words."""
+        if self.takes == "word":
+            return self.words
+        if self.takes == "text":
+            return "a file"
+        if self.takes == "shape":
+            return "layers, embd, content, rrpram, context or mlp as name=number, apart by commas"
+        return "a %snumber from %s to %s" % ("" if self.takes == "number" else "whole ", self.low, self.high)
+
+    def refuse(self, value):
+        """Raises Misuse."""
+        raise Misuse("--%s takes %s, not '%s'" % (self.name, self.range(), value))
+
+    def parse(self, value):
+        """The value of a string, or Misuse."""
+        if self.takes == "word":
+            if value not in re.split(", | or ", self.words):
+                self.refuse(value)
+            return value
+        if self.takes == "text":
+            if not value:
+                raise Misuse("--%s needs the name of a file" % self.name)
+            return value
+        if self.takes == "shape":
+            return self.parse_shape(value)
+        whole = self.takes == "count"
+        if not re.fullmatch("[0-9]+" if whole else r"([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?", value):
+            self.refuse(value)
+        number = int(value) if whole else float(value)
+        if not self.low <= number <= self.high:
+            self.refuse(value)
+        return number
+
+    def parse_shape(self, value):
+        """layers=2,embd=48: a dict of Shape's arguments."""
+        shape = {}
+        for part in value.split(","):
+            name, equals, number = part.partition("=")
+            if name not in Shape.LIMITS or not equals or not re.fullmatch("[0-9]+", number):
+                self.refuse(value)
+            low, high = Shape.LIMITS[name]
+            if not low <= int(number) <= high:
+                raise Misuse("--shape: %s goes from %d to %d, not %s" % (name, low, high, number))
+            shape[name] = int(number)
+        try:
+            Shape(**shape)
+        except ValueError as error:
+            raise Misuse("--shape: %s" % error)
+        return shape
+
+
+OPTIONS = [
+    Option("mode", "m", "word", "both", words="both, meta, full or transformer"),
+    Option("tokens", "n", "count", 100, 1, 1000000),
+    Option("temperature", "t", "number", 0.75, 0, 10),
+    Option("top-k", "k", "count", 15, 0, 65536),
+    Option("repetition", "r", "number", 0.5, 0, 10),
+    Option("seed", "s", "count", 42, 0, 18446744073709551615),
+    Option("corpus", "c", "text"),
+    Option("merges", "", "count", 1024, 0, 65280),
+    Option("alphabet", "", "word", "bytes", words="bytes or corpus"),
+    Option("order", "", "count", 3, 1, 8),
+    Option("lines", "", "flag", False),
+    Option("shape", "", "shape", {}),
+    Option("init", "", "word", "ghost", words="ghost or random"),
+    *(Option(name, "", "number", default, 0, 100) for name, default in COEFFICIENTS.items()),
+    Option("memory", "", "count", 4096, 1, 1000000),
+    Option("eval", "", "text"),
+    Option("holdout", "", "number", 0.0, 0.001, 0.999),
+    Option("train", "", "count", 0, 1, 1000000),
+    Option("lr", "", "number", 0.01, 0, 1),
+    Option("batch", "", "count", 4, 1, 1024),
+    Option("save", "", "text"),
+    Option("load", "", "text"),
+    Option("encode", "", "text"),
+    Option("info", "", "flag", False),
+    Option("no-cache", "", "flag", False),
+    Option("quiet", "q", "flag", False),
+    Option("help", "h", "flag", False),
+    Option("version", "", "flag", False),
+]
+
+
+def parse(args):
+    """The options by name, and the prompt or None. Raises Misuse."""
+    found, prompt, only_prompt = {option.name: option.default for option in OPTIONS}, None, False
+    args = iter(args)
+    for arg in args:
+        if only_prompt or not arg.startswith("-") or arg == "-":
+            if prompt is not None:
+                raise Misuse("one prompt at a time: '%s' is a second one (put a prompt of several words in quotes)" % arg)
+            prompt = arg
+            continue
+        if arg == "--":
+            only_prompt = True
+            continue
+        if arg.startswith("--"):
+            name, equals, value = arg[2:].partition("=")
+            value = value if equals else None
+            options = [option for option in OPTIONS if option.name == name]
+        else:
+            value = arg[2:] or None
+            options = [option for option in OPTIONS if option.letter == arg[1]]
+        if not options:
+            raise Misuse("there is no option '%s' (postgpt --help lists them)" % arg)
+        option, = options
+        if option.takes == "flag":
+            if value is not None:
+                raise Misuse("--%s takes no value, but '%s' has one" % (option.name, arg))
+            found[option.name] = True
+            continue
+        if value is None:
+            value = next(args, None)
+        if value is None:
+            raise Misuse("--%s needs a value: %s" % (option.name, option.range()))
+        value = option.parse(value)
+        found[option.name] = {**found["shape"], **value} if option.name == "shape" else value
+    return found, prompt
+
+
+def put(data):
+    """Writes to standard output at once: text is to be seen as it comes."""
+    while data:
+        try:
+            data = data[os.write(1, data):]
+        except OSError as error:
+            raise Failure("cannot write standard output: %s" % os.strerror(error.errno))
+
+
+def put_error(text):
+    """One line on standard error."""
+    try:
+        os.write(2, os.fsencode("postgpt: %s\n" % text))
+    except OSError:
+        pass                                              # nobody listens
+
+
+def read_file(path, what):
+    """All bytes of a file, or of standard input where path is None. Raises Failure."""
+    try:
+        if path is None:
+            with open(0, "rb", closefd=False) as file:
+                return file.read()
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise Failure("cannot read %s %s: %s" % (what, path or "from standard input", os.strerror(error.errno)))
+
+
+def write_file(path, data):
+    """Writes a whole file or none: to a temporary name, then renamed. Raises OSError."""
+    temporary = "%s.%d.tmp" % (path, os.getpid())
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+        os.rename(temporary, path)
+    except BaseException:
+        if os.path.exists(temporary):
+            os.remove(temporary)
+        raise
+
+
+def merges_text(tokenizer, corpus, options):
+    """The merges file: a header line, then a pair of ids a line."""
+    pairs = b"".join([b"%d %d\n" % pair for pair in tokenizer.pairs])
+    return b"postgpt-merges 1 corpus %d crc32 %08x alphabet %s %d merges %d learned %d crc32 %08x\n%s" % (
+        len(corpus), zlib.crc32(corpus), options["alphabet"].encode(), tokenizer.base, options["merges"], len(tokenizer.pairs),
+        zlib.crc32(pairs), pairs)
+
+
+def merges_take(file, corpus, options):
+    """The tokenizer of a merges file, or None where its pairs are not those that learning would give: the file must read
+    exactly as it would be written again, and no token may be longer than the corpus."""
+    tokenizer = Tokenizer(alphabet_of(corpus, options["alphabet"], options["lines"]))
+    for line in file.split(b"\n")[1:options["merges"] + 1]:
+        pair = line.split(b" ")
+        if len(pair) != 2 or not all(re.fullmatch(b"[0-9]{1,5}", id) and int(id) < tokenizer.vocab for id in pair):
+            break
+        left, right = map(int, pair)
+        if len(tokenizer.text[left]) + len(tokenizer.text[right]) > len(corpus):
+            break
+        tokenizer.add(left, right)
+    return tokenizer if merges_text(tokenizer, corpus, options) == file else None
+
+
+def merges_path(corpus):
+    """postgpt.merges for postgpt.txt: the last extension is exchanged, or added where there is none."""
+    stem, extension = os.path.splitext(corpus)
+    return (corpus if extension == ".merges" else stem) + ".merges"
+
+
+def load_tokenizer(corpus, options):
+    """The tokenizer from the merges file, or learned and kept there."""
+    path = merges_path(options["corpus"])
+    cached, tokenizer, why = not (options["no-cache"] or options["holdout"]), None, "is missing"
+    if cached:
+        try:
+            tokenizer = merges_take(read_file(path, ""), corpus, options)
+            why = "is damaged, or of another corpus or setting"
+        except Failure:
+            pass
+    if not tokenizer:
+        tokenizer = Tokenizer.learn(corpus, options["merges"], alphabet_of(corpus, options["alphabet"], options["lines"]))
+        if cached:
+            if not options["quiet"]:
+                put_error("learned %d merges: %s %s" % (len(tokenizer.pairs), path, why))
+            try:
+                write_file(path, merges_text(tokenizer, corpus, options))
+            except OSError:
+                pass                                      # where it cannot be kept, the next start learns again
+    return tokenizer
+
+
+def check_bytes(tokenizer, data, what):
+    """Raises Failure at a byte that the alphabet lacks."""
+    for byte in data:
+        if byte not in tokenizer.id_of_byte:
+            raise Failure("%s has the byte 0x%02x, which the corpus' alphabet lacks (--alphabet bytes knows all)" % (what, byte))
+
+
+def put_figures(model, data, what):
+    """The held-out figures of data."""
+    if not data:
+        raise Failure("%s is empty: there is nothing to evaluate" % what)
+    check_bytes(model.tokenizer, data, what)
+    for label, bits, nats in model.evaluate(data):
+        put(b"%-18s  %8.4f bits/byte  %8.4f nats/token\n" % (label.encode(), bits, nats))
+
+
+def put_info(model, corpus, options):
+    """Counts, parameters, memory, files."""
+    shape, net, meta, vocab = model.shape, model.net, model.meta, model.meta.vocab
+    embd, context, heads = shape.embd, shape.context, shape.content + shape.rrpram
+    a_layer = sum(len(row) for matrix in net.layers[0].matrices() for row in matrix)
+    n = net.n_params()
+    put(os.fsencode("""corpus       %s: %d bytes, crc32 %08x, %s
+documents    %d
+tokens       %d
+vocabulary   %d: %d bytes and %d merges
+chain        order %d: %d contexts, %d counts
+trace        %d pairs that keep company
+prophecy     %d promises
+destiny      %d coordinates a token
+parameters   %d
+  wte        %d: %d x %d
+  wpe        %d: %d x %d
+  layers     %d: %d x %d
+    content  %d a layer: %d heads of %d
+    rrpram   %d a layer: %d heads of %d
+    out      %d a layer
+    mlp      %d a layer
+  head       %d: %d x %d
+memory       %d bytes of parameters, %d of keys and values, %d tokens in the field
+files        %s
+""" % (options["corpus"], len(corpus), zlib.crc32(corpus), "UTF-8" if model.utf8 else "not UTF-8",
+       len(meta.text.starts) - 1, len(meta.text.ids), vocab, model.tokenizer.base, len(model.tokenizer.pairs),
+       meta.chain.order, len(meta.chain.backoff), meta.chain.counts, len(meta.trace), len(meta.promise), DESTINY, n,
+       vocab * embd, vocab, embd, context * embd, context, embd, shape.layers * a_layer, shape.layers, a_layer,
+       3 * embd * shape.content_dim, shape.content, shape.head_dim,
+       shape.rrpram * embd * context + embd * shape.rrpram_dim, shape.rrpram, shape.head_dim, embd * embd, 2 * shape.mlp * embd * embd,
+       embd * vocab, embd, vocab, 8 * n, 8 * shape.layers * context * (shape.content_dim + embd), model.memory,
+       merges_path(options["corpus"]))))
+
+
+def continue_prompt(model, prompt, options):
+    """The prompt and what follows it, in one mode, or in both under a heading each."""
+    both = options["mode"] == "both"
+    for mode in ("meta", "full") if both else (options["mode"],):
+        if both:
+            put(b"--- %s ---\n" % mode.encode())
+        put(prompt)
+        for data in model.generate(prompt, options["tokens"], mode, options["seed"], options["temperature"], options["top-k"], options["repetition"]):
+            put(data)
+        put(b"\n")
+
+
+def demonstrate(model, corpus, options):
+    """Eight prompts from the corpus itself: the first three pieces of the lines after each eighth of it."""
+    for i in range(8):
+        at = len(corpus) // 8 * i
+        if at:
+            at = corpus.find(b"\n", at - 1) + 1 or len(corpus)
+        at = re.compile(rb"[\t-\r ]*").match(corpus, at).end()
+        end, pieces = at, 0
+        while pieces < 3 and end < len(corpus) and KIND[corpus[end]] != WHITE:
+            end, pieces = PIECE.match(corpus, end).end(), pieces + 1
+        if i:
+            put(b"\n")
+        continue_prompt(model, corpus[at:end], options)
+
+
+def run(args):
+    """The program. Raises Misuse, Failure."""
+    options, prompt = parse(args)
+    if options["help"]:
+        return put(HELP.encode())
+    if options["version"]:
+        return put(VERSION.encode() + b"\n")
+    if not options["corpus"]:
+        options["corpus"] = os.path.join(os.path.dirname(os.path.realpath(__file__)), "postgpt.txt")
+    path, order = options["corpus"], options["order"]
+    everything = read_file(path, "the corpus")
+    if len(everything) < 2:
+        raise Failure("the corpus %s %s: there is nothing to count" % (path, "has one byte" if everything else "is empty"))
+    held_out = int(len(everything) * options["holdout"])
+    corpus, rest = everything[:len(everything) - held_out], everything[len(everything) - held_out:]
+    if len(corpus) < 2:
+        raise Failure("--holdout leaves too little of the corpus %s to build on" % path)
+    if prompt is not None:
+        prompt = read_file(None, "the prompt") if prompt == "-" else os.fsencode(prompt)
+    alphabet = Tokenizer(alphabet_of(corpus, options["alphabet"], options["lines"]))
+    if options["top-k"] > alphabet.base + options["merges"]:
+        Option("top-k", "", "count", high=alphabet.base + options["merges"]).refuse(options["top-k"])
+    check_bytes(alphabet, prompt or b"", "the prompt")
+    tokenizer = load_tokenizer(corpus, options)
+    if options["encode"]:
+        data = read_file(options["encode"], "the text")
+        check_bytes(tokenizer, data, options["encode"])
+        ids, _ = encode_text(tokenizer, data, options["lines"])
+        return put(" ".join(map(str, ids)).encode() + b"\n")
+    model = PostGPT(corpus, options["merges"], options["alphabet"], order, options["lines"], options["shape"], options["init"],
+                    options["seed"], options["memory"], tokenizer, **{name: options[name] for name in COEFFICIENTS})
+    if options["info"]:
+        put_info(model, corpus, options)
+    if options["holdout"]:
+        put_figures(model, rest, "what --holdout holds out")
+    if options["eval"]:
+        put_figures(model, read_file(options["eval"], "the text"), options["eval"])
+    if prompt is not None:
+        continue_prompt(model, prompt, options)
+    elif not (options["info"] or options["eval"] or options["holdout"]):
+        demonstrate(model, corpus, options)
+
+
+def main():
+    """Runs the command line and exits: 0, 1 what cannot be done, 2 a wrong command line, 130 an interrupt."""
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)     # a closed pipe is a silent end
+    try:
+        run(sys.argv[1:])
+    except Misuse as misuse:
+        put_error(misuse)
+        sys.exit(2)
+    except Failure as failure:
+        put_error(failure)
+        sys.exit(1)
+    except MemoryError:
+        put_error("out of memory")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
