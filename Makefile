@@ -1,0 +1,23 @@
+# make (builds ./postgpt) · make test · make bench · make check (sanitizers, fuzz) · make clean
+CC = cc
+# -ffp-contract=off: no fused multiply-add, so that both twins round alike; the widest vectors the machine has are welcome
+CFLAGS = -std=c11 -O3 -ffp-contract=off $(shell $(CC) -march=native -E -x c /dev/null >/dev/null 2>&1 && echo -march=native)
+PYTHON = python3
+
+postgpt: postgpt.c
+	@$(CC) $(CFLAGS) -o $@ postgpt.c -lm
+
+test: postgpt
+	@$(PYTHON) tests
+
+bench: postgpt
+	@$(PYTHON) tests/bench.py
+
+check: postgpt
+	@$(PYTHON) tests/check.py
+	@$(PYTHON) tests/fuzz_parity.py --cases 500 --seed 1
+
+clean:
+	rm -rf postgpt *.merges *.tmp tests/__pycache__ __pycache__
+
+.PHONY: test bench check clean
