@@ -672,7 +672,7 @@ def rooms_of(embd, vocab):
     """The sizes of the rooms follow, company and place; the constant and the filling coordinate are the last two."""
     place = 6 if embd >= 32 else 4 if embd >= 12 else 0
     company = embd // 8
-    return min(embd - 2 - place - company, max(embd * 5 // 12, 8), vocab - 1), company, place
+    return min(embd - 2 - place - company, max(embd * 3 // 8, 8), vocab - 1), company, place
 
 
 def cholesky(a, least):
