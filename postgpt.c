@@ -818,7 +818,7 @@ static void factor(double *u, double *s, double *v, const Table *table, size_t r
 
 #define ROOM_FOR_TRACE 16        /* tokens: the reach of the Hebbian trace */
 #define ROOM_FOR_PROMISE 12      /* tokens: a promise not kept by then was none */
-#define DESTINY 24               /* coordinates of destiny's embeddings */
+#define DESTINY 16               /* coordinates of destiny's embeddings */
 #define WHOLE 720720.0           /* the least common multiple of 1 .. 16: WHOLE / distance is a whole number */
 
 typedef struct {
@@ -1130,7 +1130,7 @@ static void seed_follow(double *x, double *h, size_t r, const Table *pairs, cons
     Table weight_back, target_back;
     table_transpose(&weight_back, &weight);
     table_transpose(&target_back, &target);
-    regress(x, h, r, &weight, target.value, left, bigram->unigram, 0.6);       /* a sketch: without the pairs met once */
+    regress(x, h, r, &weight, target.value, left, bigram->unigram, 1.2);       /* a sketch: without the pairs met once or twice */
     regress(h, x, r, &weight_back, target_back.value, bigram->unigram, left, 0.0);
     regress(x, h, r, &weight, target.value, left, bigram->unigram, 0.0);
     free(weight.value); free(target.value); free(scaled.value); free(left);

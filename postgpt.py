@@ -488,7 +488,7 @@ def factor(table, r, rounds):
 
 ROOM_FOR_TRACE = 16         # tokens: the reach of the Hebbian trace
 ROOM_FOR_PROMISE = 12       # tokens: a promise not kept by then was none
-DESTINY = 24                # coordinates of destiny's embeddings
+DESTINY = 16                # coordinates of destiny's embeddings
 WHOLE = 720720              # the least common multiple of 1 .. 16: WHOLE / distance is a whole number
 
 
@@ -498,7 +498,7 @@ class Metaweights:
     chain    the probability of the next token after the last order - 1
     company  the Hebbian trace: (a, then x) at distances 2 .. 16, weight 1 / distance; trace: the same as positive PMI
     promise  prophecy: how much likelier x is within 12 tokens after an a than anywhere, as a logarithm
-    topic    destiny: unit embeddings, the trace factored, [24][vocab]; filled by topics()
+    topic    destiny: unit embeddings, the trace factored, [16][vocab]; filled by topics()
     """
 
     def __init__(self, ids, vocab, order=3, starts=None):
@@ -605,11 +605,25 @@ class Transformer:
                 row[:] = [(rng.uniform() - 0.5) / root for _ in row]
 
 
+class Rows:
+    """A matrix as its rows that are not all zero: the ghost leaves many empty, and an empty row adds nothing."""
+
+    def __init__(self, matrix):
+        self.at = [i for i, row in enumerate(matrix) if any(row)]
+        self.rows, self.nothing = [matrix[i] for i in self.at], [0.0] * len(matrix[0])
+
+    def times(self, x, y=None):
+        """y + x W, y zero where it is not given."""
+        return matvec(y or self.nothing, [x[i] for i in self.at], self.rows)
+
+
 class Window:
     """A window of the text going through the transformer, token by token, keys and values cached."""
 
     def __init__(self, net):
-        self.net = net
+        self.net, self.head = net, Rows(net.head)
+        self.layers = [(Rows(layer.q), Rows(layer.k), Rows(layer.v), [Rows(r) for r in layer.r], Rows(layer.rv), Rows(layer.out),
+                        Rows(layer.up), Rows(layer.down)) for layer in net.layers]
         self.clear()
 
     def clear(self):
@@ -622,28 +636,23 @@ class Window:
     def forward(self, id):
         """One token through all layers at the window's next position; the residual stream is left in x."""
         net, shape = self.net, self.net.shape
-        embd, content, d, root = shape.embd, shape.content, shape.head_dim, sqrt(shape.head_dim)
-        no_content, no_rrpram, nothing = [0.0] * shape.content_dim, [0.0] * shape.rrpram_dim, [0.0] * embd
-        n = len(self.ids) + 1
+        content, d, root, n = shape.content, shape.head_dim, sqrt(shape.head_dim), len(self.ids) + 1
         x = list(map(add, net.wte[id], net.wpe[n - 1]))
         self.ids.append(id)
-        for layer, keys, values in zip(net.layers, self.keys, self.values):
+        for (q, k, v, r, rv, out, up, down), keys, values in zip(self.layers, self.keys, self.values):
             normed = rmsnorm(x)
-            for row, key in zip(keys, matvec(no_content, normed, layer.k)):
+            for row, key in zip(keys, k.times(normed)):
                 row.append(key)
-            query = matvec(no_content, normed, layer.q)
-            value = matvec(no_content, normed, layer.v) + matvec(no_rrpram, normed, layer.rv)
-            mixed = []
+            query, value, mixed = q.times(normed), v.times(normed) + rv.times(normed), []
             for h, held in enumerate(values):
                 held.append(value[h * d:h * d + d])
                 if h < content:                           # what is relevant: q_i . k_j / sqrt(d)
                     score = [s / root for s in matvec([0.0] * n, query[h * d:h * d + d], keys[h * d:h * d + d])]
                 else:                                     # which places form a pattern: n_i . Wr[:, j]
-                    score = matvec([0.0] * n, normed, layer.r[h - content])
+                    score = r[h - content].times(normed, [0.0] * n)
                 mixed += matvec([0.0] * d, softmax(score), held)
-            x = matvec(x, mixed, layer.out)
-            hidden = matvec([0.0] * (shape.mlp * embd), rmsnorm(x), layer.up)
-            x = matvec(x, [u if u > 0.0 else 0.0 for u in hidden], layer.down)
+            x = out.times(mixed, x)
+            x = down.times([u if u > 0.0 else 0.0 for u in up.times(rmsnorm(x))] if down.at else [], x)
         self.x = x
 
     def push(self, id):
@@ -658,7 +667,7 @@ class Window:
 
     def logits(self):
         """What the transformer says of the next token.  -> [vocab]"""
-        return matvec([0.0] * self.net.vocab, rmsnorm(self.x), self.net.head)
+        return self.head.times(rmsnorm(self.x))
 
 
 # ---------------------------------------------------------------------------------------------
@@ -767,7 +776,7 @@ def seed_follow(pairs, bigram, r):
         scaled.append([(b, t * sqrt(n * pairs.column_sum[b])) for b, t in target[-1]])
     weight, target = Table(weight), Table(target)
     h = [[y * (sqrt(pairs.sum / n) if n > 0.0 else 0.0) for y in row] for row, n in zip(subspace(Table(scaled), r, 1), pairs.column_sum)]
-    x = regress(h, weight, target, left, bigram.unigram, 0.6)         # a sketch: without the pairs met once
+    x = regress(h, weight, target, left, bigram.unigram, 1.2)         # a sketch: without the pairs met once or twice
     h = regress(x, weight.transposed(), target.transposed(), bigram.unigram, left)
     return regress(h, weight, target, left, bigram.unigram), h
 
