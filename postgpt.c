@@ -461,8 +461,8 @@ static void chain_make(Chain *chain, const Text *text, size_t vocab, size_t orde
     chain->order = order;
     chain->vocab = vocab;
     Map index;
-    map_make(&chain->child, text->n / 2);
-    map_make(&index, text->n + text->n * (order > 2) / 2);
+    map_make(&chain->child, order > 2 ? text->n / 2 : 1024);
+    map_make(&index, text->n * order / 3);
     size_t cap_entries = 4096, cap_nodes = 1024, n_nodes = 1, n_entries = 0;
     Entry *entries = alloc(cap_entries, sizeof *entries);
     unsigned char *depth = alloc(cap_nodes, 1);
@@ -615,8 +615,8 @@ static void table_count(Table *table, const Text *text, size_t vocab, const doub
                 sum[x] += weight[d];
             }
         }
-        if (table->n + vocab > size) {
-            size = 2 * (table->n + vocab);
+        if (table->n + vocab >= size) {
+            size = 2 * (table->n + vocab) + 1;
             table->column = resize(table->column, size, sizeof *table->column);
             table->value = resize(table->value, size, sizeof *table->value);
         }
@@ -626,9 +626,8 @@ static void table_count(Table *table, const Text *text, size_t vocab, const doub
             uint64_t eight;
             memcpy(&eight, touched + w, 8);
             if (!eight) continue;
-            for (size_t x = w; x < w + 8; x++) {
-                if (!touched[x]) continue;
-                touched[x] = 0;
+            memset(touched + w, 0, 8);
+            for (size_t x = w; x < w + 8 && x < vocab; x++) {          /* without a branch: what is too rare is overwritten */
                 row += sum[x];
                 table->column_sum[x] += sum[x];
                 table->column[n] = (uint32_t)x;
@@ -1050,23 +1049,29 @@ static void cholesky_solve(double (*a)[LANES], double (*b)[LANES], size_t n) {
 
 #define RIDGE 0.1
 
+/* a += w x x^T, the lower half, rows padded to whole LANES so that the innermost loop is one vector. */
+static void add_square(double *restrict a, double w, const double *restrict x, size_t r, size_t padded) {
+    for (size_t i = 0; i < r; i++)
+        for (size_t j = 0; j <= i; j += LANES)
+            for (size_t l = 0; l < LANES; l++) a[i * padded + j + l] += w * (x[i] * x[j + l]);
+}
+
 /* Weighted least squares, a row at a time: x[a] = the vector for which x[a] . h[b] + (any constant) comes closest to
  * target(a, b) over all b, where a pair weighs weight(a, b) + left[a] right[b], and where the target is 0 for the pairs that are
  * not in the tables. Entries that weigh under `least` are passed over. RIDGE pulls a row that was counted little toward 0. */
 static void regress(double *x, const double *h, size_t r, const Table *weight, const double *target, const double *left, const double *right,
                     double least) {
-    const size_t vocab = weight->rows, half = r * (r + 1) / 2;
-    double *squares = alloc(vocab * half, sizeof *squares);         /* [vocab][half]: the products h[b][i] h[b][j], j <= i */
-    double *common = alloc(half, sizeof *common), *common_mean = alloc(r, sizeof *common_mean), common_sum = 0.0;
-    double *a = alloc(half, sizeof *a), *y = alloc(r, sizeof *y), *mean = alloc(r, sizeof *mean);
+    const size_t vocab = weight->rows, padded = (r + LANES - 1) / LANES * LANES;
+    double *wide = alloc(vocab * padded, sizeof *wide);             /* h, its rows padded */
+    double *common = alloc(r * padded, sizeof *common), *common_mean = alloc(padded, sizeof *common_mean), common_sum = 0.0;
+    double *a = alloc(r * padded, sizeof *a), *y = alloc(padded, sizeof *y), *mean = alloc(padded, sizeof *mean);
     double(*systems)[LANES] = alloc(r * r, sizeof *systems), (*sides)[LANES] = alloc(r, sizeof *sides);
     size_t waiting[LANES], n = 0;
     for (size_t b = 0; b < vocab; b++) {
-        double *square = squares + b * half;
-        for (size_t i = 0; i < r; i++) for (size_t j = 0; j <= i; j++) *square++ = h[b * r + i] * h[b * r + j];
+        memcpy(wide + b * padded, h + b * r, r * sizeof *h);
+        add_square(common, right[b], wide + b * padded, r, padded);
         common_sum += right[b];
     }
-    matvec(common, right, squares, vocab, half, half);
     matvec(common_mean, right, h, vocab, r, r);
     zero(x, vocab * r);
     for (size_t row = 0; row <= vocab; row++) {
@@ -1080,25 +1085,29 @@ static void regress(double *x, const double *h, size_t r, const Table *weight, c
         double sum = left[row] * common_sum, hit = 0.0;
         zero(y, r);
         for (size_t i = 0; i < r; i++) mean[i] = left[row] * common_mean[i];
-        for (size_t i = 0; i < half; i++) a[i] = left[row] * common[i];
+        for (size_t i = 0; i < r * padded; i++) a[i] = left[row] * common[i];
         for (size_t e = weight->first[row]; e < weight->first[row + 1]; e++) {
             if (weight->value[e] < least) continue;
             const size_t b = weight->column[e];
             const double w = weight->value[e], push = (w + left[row] * right[b]) * target[e];
             sum += w;
             hit += push;
-            matvec(y, &push, h + b * r, 1, r, r);
-            matvec(mean, &w, h + b * r, 1, r, r);
-            matvec(a, &w, squares + b * half, 1, half, half);
+            const double *hb = wide + b * padded;
+            for (size_t i = 0; i < padded; i += LANES)
+                for (size_t l = 0; l < LANES; l++) {
+                    y[i + l] += push * hb[i + l];
+                    mean[i + l] += w * hb[i + l];
+                }
+            add_square(a, w, hb, r, padded);
         }
-        for (size_t i = 0, at = 0; i < r; i++) {
+        for (size_t i = 0; i < r; i++) {
             sides[i][n] = y[i] - hit * mean[i] / sum;
-            for (size_t j = 0; j <= i; j++, at++) systems[i * r + j][n] = a[at] - mean[i] * mean[j] / sum;
+            for (size_t j = 0; j <= i; j++) systems[i * r + j][n] = a[i * padded + j] - mean[i] * mean[j] / sum;
             systems[i * r + i][n] += RIDGE;
         }
         waiting[n++] = row;
     }
-    free(squares); free(common); free(common_mean); free(a); free(y); free(mean); free(systems); free(sides);
+    free(wide); free(common); free(common_mean); free(a); free(y); free(mean); free(systems); free(sides);
 }
 
 /* Who follows whom: x[vocab][r] and h[vocab][r] such that unigram(b) exp(x[a] . h[b]), normalised, comes close to the
