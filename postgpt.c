@@ -827,7 +827,7 @@ typedef struct {
     Table company;               /* the Hebbian trace: (a, then x) at distances 2 .. 16, weight 1 / distance */
     Table trace;                 /* the same as positive PMI */
     Table promise;               /* prophecy: how much likelier x is within 12 tokens after an a than anywhere */
-    double *topic;               /* [DESTINY][vocab]: unit embeddings, the trace factored */
+    double *topic;               /* [DESTINY][vocab]: unit embeddings, the trace factored and centred */
 } Metaweights;
 
 static void metaweights_make(Metaweights *meta, Text text, size_t vocab, size_t order) {
@@ -857,12 +857,22 @@ static void metaweights_topics(Metaweights *meta) {
     const size_t vocab = meta->vocab, r = vocab < DESTINY ? vocab : DESTINY;
     double *u = alloc(vocab * r, sizeof *u), *s = alloc(r, sizeof *s), *v = alloc(vocab * r, sizeof *v);
     factor(u, s, v, &meta->trace, r, 1);
+    /* what all tokens have in common tells nothing: the mean is taken off */
+    const double *count = meta->company.row_sum, all = meta->company.sum > 0.0 ? meta->company.sum : 1.0;
+    double *mean = alloc(r, sizeof *mean);
+    for (size_t t = 0; t < vocab; t++)
+        for (size_t k = 0; k < r; k++) {
+            u[t * r + k] *= sqrt(s[k]);
+            mean[k] += count[t] / all * u[t * r + k];
+        }
     meta->topic = alloc(DESTINY * vocab, sizeof *meta->topic);
     for (size_t t = 0; t < vocab; t++) {
-        for (size_t k = 0; k < r; k++) u[t * r + k] *= sqrt(s[k]);
-        const double length = sqrt(dot(u + t * r, u + t * r, r));
-        for (size_t k = 0; k < r; k++) meta->topic[k * vocab + t] = length > 0.0 ? u[t * r + k] / length : 0.0;
+        double *row = u + t * r;
+        for (size_t k = 0; k < r; k++) row[k] -= mean[k];
+        const double length = sqrt(dot(row, row, r));
+        for (size_t k = 0; k < r; k++) meta->topic[k * vocab + t] = length > 0.0 && count[t] > 0.0 ? row[k] / length : 0.0;
     }
+    free(mean);
     free(u); free(s); free(v);
 }
 
@@ -1014,8 +1024,7 @@ static Rooms rooms_of(size_t embd, size_t vocab) {
     rooms.constant = embd - 2;
     rooms.fill = embd - 1;
     const size_t left = embd - 2 - rooms.place - rooms.company, wanted = embd * 3 / 8 > 8 ? embd * 3 / 8 : 8;
-    rooms.follow = left < wanted ? left : wanted;
-    if (rooms.follow > vocab - 1) rooms.follow = vocab - 1;
+    rooms.follow = vocab <= left ? vocab - 1 : left < wanted ? left : wanted;     /* a small vocabulary needs no approximation */
     return rooms;
 }
 
@@ -1146,7 +1155,7 @@ static void seed_follow(double *x, double *h, size_t r, const Table *pairs, cons
     table_free(&weight_back); table_free(&target_back);
 }
 
-#define SHRINK 0.5               /* of a covariance toward a sphere: its own mean square, times this, is added */
+#define SHRINK 2.0               /* of a covariance toward a sphere: its own mean square, times this, is added */
 
 /* The covariance of the rows of x, a row weighing count[a] / sum, shrunk toward a sphere, as Cholesky's factor; and the mean. */
 static void covariance(double (*factor_of)[LANES], double *mean, const double *x, size_t r, const double *count, double sum, size_t vocab) {
@@ -1216,7 +1225,7 @@ static void seed_value(double *value, size_t width, double *out, size_t embd, co
     }
 }
 
-#define CHORUS 0.4               /* how loud the content heads of all layers are together */
+#define CHORUS 0.2               /* how loud the content heads of all layers are together */
 #define SHARPNESS 8.0            /* of a head that reads places: softmax then puts 99.9 % on one of them */
 #define RELEVANCE 4.0            /* of a head that reads company */
 #define REACH 8                  /* tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this */
@@ -1333,7 +1342,7 @@ static void transformer_random(Transformer *net, uint64_t seed_number) {
 typedef struct { double lambda, kappa, alpha, beta, gamma, trauma; size_t memory; } Coefficients;
 
 #define ECHO 0.85                /* resonance fades by this with each token back */
-#define DRIFT 0.96               /* destiny keeps this much of its direction at each token */
+#define DRIFT 0.98               /* destiny keeps this much of its direction at each token */
 #define CALM 0.9                 /* trauma keeps this much of its level at each token */
 #define REST 0.5
 #define DOUBT 256.0              /* a match of 4 tokens (4^4 = 256) is believed half */
@@ -1449,12 +1458,11 @@ static void field_terms(Field *field) {
         for (size_t i = meta->promise.first[a]; i < meta->promise.first[a + 1]; i++)
             if (field->since[meta->promise.column[i]] != field->step) field->f[meta->promise.column[i]] += age * meta->promise.value[i];
     }
-    /* A: destiny: the cosine with the direction of the talk */
+    /* A: destiny: the cosine with the direction of the talk, times how settled that direction is */
     zero(field->a, vocab);
-    const double length = sqrt(dot(field->destiny, field->destiny, DESTINY));
-    if (meta->topic && length > 0.0) {
+    if (meta->topic) {
         double direction[DESTINY];
-        for (size_t k = 0; k < DESTINY; k++) direction[k] = field->destiny[k] / length;
+        for (size_t k = 0; k < DESTINY; k++) direction[k] = (1.0 - DRIFT) * field->destiny[k];
         matvec(field->a, direction, meta->topic, DESTINY, vocab, vocab);
     }
     /* T: trauma: earlier moments like this one, and what followed them; log(1 + odds) mixes recall with the chain */
@@ -1655,7 +1663,7 @@ typedef struct {
 } Options;
 
 static const Options OPTIONS = {"both", NULL, NULL, "bytes", "ghost", NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 100, 1024, 3, 0, 4, 0.0, 0.01,
-                                {2, 48, 2, 2, 64, 4}, {0.86, 0.24, 0.06, 0.7, 0.05, 3.0, 4096}, {0.75, 0.5, 15, 42}};
+                                {2, 48, 2, 2, 64, 4}, {0.93, 0.13, 0.05, 0.75, 0.4, 3.0, 4096}, {0.75, 0.5, 15, 42}};
 
 typedef struct { unsigned char *data; size_t length; } Bytes;
 
@@ -1830,11 +1838,11 @@ static const char HELP[] =
     "      --lines            every line of the corpus is a document\n"
     "      --shape LIST       default layers=2,embd=48,content=2,rrpram=2,context=64,mlp=4\n"
     "      --init NAME        ghost or random: seed the transformer from the counts or not\n"
-    "      --lambda X         the field's coefficients, 0 to 100: the chain (default 0.86)\n"
-    "      --kappa X          the transformer (default 0.24)\n"
-    "      --alpha X          Hebbian resonance (default 0.06)\n"
-    "      --beta X           prophecy (default 0.7)\n"
-    "      --gamma X          destiny (default 0.05)\n"
+    "      --lambda X         the field's coefficients, 0 to 100: the chain (default 0.93)\n"
+    "      --kappa X          the transformer (default 0.13)\n"
+    "      --alpha X          Hebbian resonance (default 0.05)\n"
+    "      --beta X           prophecy (default 0.75)\n"
+    "      --gamma X          destiny (default 0.4)\n"
     "      --trauma X         trauma (default 3)\n"
     "      --memory N         tokens the field remembers, 1 to 1000000 (default 4096)\n"
     "      --eval FILE        held-out figures: bits a byte, nats a token\n"

@@ -498,7 +498,7 @@ class Metaweights:
     chain    the probability of the next token after the last order - 1
     company  the Hebbian trace: (a, then x) at distances 2 .. 16, weight 1 / distance; trace: the same as positive PMI
     promise  prophecy: how much likelier x is within 12 tokens after an a than anywhere, as a logarithm
-    topic    destiny: unit embeddings, the trace factored, [16][vocab]; filled by topics()
+    topic    destiny: unit embeddings, the trace factored and centred, [16][vocab]; filled by topics()
     """
 
     def __init__(self, ids, vocab, order=3, starts=None):
@@ -528,14 +528,18 @@ class Metaweights:
         return Table(rows)
 
     def topics(self):
-        """Fills topic: the trace factored into one unit vector a token."""
-        r = min(DESTINY, self.vocab)
+        """Fills topic: the trace factored into one unit vector a token. What all tokens have in common tells nothing: the mean is
+        taken off."""
+        r, count = min(DESTINY, self.vocab), self.company.row_sum
         u, s, _ = factor(self.trace, r, 1)
+        root = list(map(sqrt, s))
+        u = [list(map(mul, row, root)) for row in u]
+        mean = matvec([0.0] * r, [n / (self.company.sum or 1.0) for n in count], u)
         rows = []
-        for row in u:
-            row = [x * sqrt(t) for x, t in zip(row, s)]
+        for row, n in zip(u, count):
+            row = [x - m for x, m in zip(row, mean)]
             length = sqrt(dot(row, row))
-            rows.append([x / length if length > 0.0 else 0.0 for x in row] + [0.0] * (DESTINY - r))
+            rows.append([x / length if length > 0.0 and n > 0.0 else 0.0 for x in row] + [0.0] * (DESTINY - r))
         self.topic = list(map(list, zip(*rows)))
 
 
@@ -681,7 +685,8 @@ def rooms_of(embd, vocab):
     """The sizes of the rooms follow, company and place; the constant and the filling coordinate are the last two."""
     place = 6 if embd >= 32 else 4 if embd >= 12 else 0
     company = embd // 8
-    return min(embd - 2 - place - company, max(embd * 3 // 8, 8), vocab - 1), company, place
+    left = embd - 2 - place - company
+    return vocab - 1 if vocab <= left else min(left, max(embd * 3 // 8, 8)), company, place     # a small vocabulary needs no approximation
 
 
 def cholesky(a, least):
@@ -781,7 +786,7 @@ def seed_follow(pairs, bigram, r):
     return regress(h, weight, target, left, bigram.unigram), h
 
 
-SHRINK = 0.5                # of a covariance toward a sphere: its own mean square, times this, is added
+SHRINK = 2.0                # of a covariance toward a sphere: its own mean square, times this, is added
 
 
 def covariance(x, count, sum):
@@ -823,7 +828,7 @@ def seed_value(value, column, out, row, x_mean, u, s, v, loud, scale, constant):
         value[-2][column + k] = -(mean * root / (constant * scale))
 
 
-CHORUS = 0.4                # how loud the content heads of all layers are together
+CHORUS = 0.2                # how loud the content heads of all layers are together
 SHARPNESS = 8.0             # of a head that reads places: softmax then puts 99.9 % on one of them
 RELEVANCE = 4.0             # of a head that reads company
 REACH = 8                   # tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this
@@ -905,13 +910,13 @@ def seed(net, meta):
 # V  THE DARIO FIELD: p(x | context) = softmax((B + alpha H + beta F + gamma A + T) / tau)
 
 ECHO = 0.85                 # resonance fades by this with each token back
-DRIFT = 0.96                # destiny keeps this much of its direction at each token
+DRIFT = 0.98                # destiny keeps this much of its direction at each token
 CALM = 0.9                  # trauma keeps this much of its level at each token
 REST = 0.5                  # trauma up to this level is silent
 DOUBT = 256.0               # a match of 4 tokens (4^4 = 256) is believed half
 FADE = 64.0                 # tokens: a moment this long ago counts 1 / sqrt(2)
 
-COEFFICIENTS = {"lambda": 0.86, "kappa": 0.24, "alpha": 0.06, "beta": 0.7, "gamma": 0.05, "trauma": 3.0}
+COEFFICIENTS = {"lambda": 0.93, "kappa": 0.13, "alpha": 0.05, "beta": 0.75, "gamma": 0.4, "trauma": 3.0}
 
 # Which terms speak in a mode
 META, TRANSFORMER, FULL = "BHF", "Z", "BZHFAT"
@@ -993,10 +998,10 @@ class Field:
             for x, value in meta.promise.rows[ids[-back]]:
                 if x not in since:
                     f[x] += age * value
-        # A: destiny: the cosine with the direction of the talk
-        self.a, length = nothing, sqrt(dot(self.destiny, self.destiny))
-        if meta.topic and length > 0.0:
-            self.a = matvec(nothing, [k / length for k in self.destiny], meta.topic)
+        # A: destiny: the cosine with the direction of the talk, times how settled that direction is
+        self.a = nothing
+        if meta.topic:
+            self.a = matvec(nothing, [(1.0 - DRIFT) * k for k in self.destiny], meta.topic)
         # T: trauma: earlier moments like this one, and what followed them; log(1 + odds) mixes recall with the chain
         recall, at = {}, self.before[n - 1] if n else -1
         while at >= start:
@@ -1296,11 +1301,11 @@ a short demonstration from eight places of the corpus.
       --lines            every line of the corpus is a document
       --shape LIST       default layers=2,embd=48,content=2,rrpram=2,context=64,mlp=4
       --init NAME        ghost or random: seed the transformer from the counts or not
-      --lambda X         the field's coefficients, 0 to 100: the chain (default 0.86)
-      --kappa X          the transformer (default 0.24)
-      --alpha X          Hebbian resonance (default 0.06)
-      --beta X           prophecy (default 0.7)
-      --gamma X          destiny (default 0.05)
+      --lambda X         the field's coefficients, 0 to 100: the chain (default 0.93)
+      --kappa X          the transformer (default 0.13)
+      --alpha X          Hebbian resonance (default 0.05)
+      --beta X           prophecy (default 0.75)
+      --gamma X          destiny (default 0.4)
       --trauma X         trauma (default 3)
       --memory N         tokens the field remembers, 1 to 1000000 (default 4096)
       --eval FILE        held-out figures: bits a byte, nats a token
