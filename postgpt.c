@@ -1313,7 +1313,7 @@ static void seed(Transformer *net, const Metaweights *meta) {
         }
 
     /* content heads: they look where the company is alike, and tell what follows such tokens at a distance */
-    if (s.content && r) {
+    if (s.content && r && meta->company.sum > 0.0) {
         seed_map(u, sv, v, &f, &meta->company, most);
         for (size_t l = 0; l < s.layers; l++) {
             Layer *layer = &net->layer[l];
@@ -1933,7 +1933,7 @@ static void parse_shape(const Option *option, const char *value) {
         c += length + 1;
         uint64_t n = 0;
         const char *begin = c;
-        for (; is_digit(*c) && n <= 4096; c++) n = 10 * n + (uint64_t)(*c - '0');
+        for (; is_digit(*c); c++) if (n <= 4096) n = 10 * n + (uint64_t)(*c - '0');
         if (c == begin || (*c && *c != ',')) refuse(option, value);
         if (n < part[i].low || n > part[i].high)
             usage_error("--shape: %s goes from %u to %u, not %.*s", part[i].name, (unsigned)part[i].low, (unsigned)part[i].high, (int)(c - begin), begin);
@@ -1943,6 +1943,15 @@ static void parse_shape(const Option *option, const char *value) {
     const size_t heads = shape->content + shape->rrpram;
     if (!heads || shape->embd % heads)
         usage_error("--shape: embd=%zu cannot be divided among %zu heads (content + rrpram)", shape->embd, heads);
+}
+
+/* Is it one of the words of a list such as "both, meta, full or transformer"? */
+static int is_word_of(const char *words, const char *value) {
+    for (size_t length; (length = strcspn(words, ", ")); words += strspn(words, ", "), words += !strncmp(words, "or ", 3) ? 3 : 0) {
+        if (strlen(value) == length && !strncmp(words, value, length)) return 1;
+        words += length;
+    }
+    return 0;
 }
 
 static void parse(Options *o, int argc, char **argv) {
@@ -2024,14 +2033,10 @@ static void parse(Options *o, int argc, char **argv) {
         case SEED: *(uint64_t *)option->to = parse_count(option, value, UINT64_MAX); break;
         case NUMBER: *(double *)option->to = parse_number(option, value); break;
         case SHAPE: parse_shape(option, value); break;
-        case WORD: {                                    /* one of the words between ", " and " or " */
-            const char *at = strstr(option->words, value);
-            const size_t length = strlen(value);
-            if (!length || !at || (at > option->words && at[-1] != ' ') || (at[length] && at[length] != ',' && at[length] != ' ') || !strcmp(value, "or"))
-                refuse(option, value);
+        case WORD:
+            if (!is_word_of(option->words, value)) refuse(option, value);
             *(const char **)option->to = value;
             break;
-        }
         default:
             if (!*value) usage_error("--%s needs the name of a file", option->name);
             *(const char **)option->to = value;
@@ -2242,8 +2247,10 @@ static void model_info(const Model *model, const Bytes *corpus) {
     const Metaweights *meta = &model->meta;
     const size_t embd = s.embd, a_layer = (net->n_params - 2 * net->vocab * embd - s.context * embd) / s.layers;
     char text[2048];
+    put_text("corpus       ");
+    put_text(model->options->corpus);
     snprintf(text, sizeof text,
-             "corpus       %s: %zu bytes, crc32 %08x, %s\n"
+             ": %zu bytes, crc32 %08x, %s\n"
              "documents    %zu\n"
              "tokens       %zu\n"
              "vocabulary   %zu: %zu bytes and %zu merges\n"
@@ -2261,7 +2268,7 @@ static void model_info(const Model *model, const Bytes *corpus) {
              "    mlp      %zu a layer\n"
              "  head       %zu: %zu x %zu\n"
              "memory       %zu bytes of parameters, %zu of keys and values, %zu tokens in the field\n",
-             model->options->corpus, corpus->length, crc32_of(corpus->data, corpus->length), model->utf8 ? "UTF-8" : "not UTF-8",
+             corpus->length, crc32_of(corpus->data, corpus->length), model->utf8 ? "UTF-8" : "not UTF-8",
              model->n_docs, model->ids.n, net->vocab, model->tokenizer.base, model->tokenizer.merges,
              meta->chain.order, meta->chain.n_nodes, meta->chain.n_entries, meta->trace.n, meta->promise.n, DESTINY, net->n_params,
              net->vocab * embd, net->vocab, embd, s.context * embd, s.context, embd, s.layers * a_layer, s.layers, a_layer,

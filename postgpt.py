@@ -895,7 +895,7 @@ def seed(net, meta):
             seed_value(layer.rv, n * d, layer.out, shape.content_dim + n * d, x_mean, u, s, v, loud, scale, constant)
 
     # content heads: they look where the company is alike, and tell what follows such tokens at a distance
-    if shape.content:
+    if shape.content and meta.company.sum > 0.0:
         most = min(shape.content_dim, r)
         u, s, v = seed_map(x, h, xx, hh, x_mean, h_mean, meta.company, most)
         for layer in net.layers:
@@ -1328,6 +1328,12 @@ class Misuse(Exception):
     """A wrong command line; its text names the option and what it takes."""
 
 
+def whole_number(digits):
+    """The number; one of more than 20 digits as 2^64: too large for any option, and Python may refuse to read it."""
+    digits = digits.lstrip("0")
+    return int(digits or "0") if len(digits) <= 20 else 1 << 64
+
+
 class Option:
     """What an option takes: a flag nothing, a word one of `words`, a number one from low to high."""
 
@@ -1363,7 +1369,7 @@ class Option:
         whole = self.takes == "count"
         if not re.fullmatch("[0-9]+" if whole else r"([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?", value):
             self.refuse(value)
-        number = int(value) if whole else float(value)
+        number = whole_number(value) if whole else float(value)
         if not self.low <= number <= self.high:
             self.refuse(value)
         return number
@@ -1376,13 +1382,9 @@ class Option:
             if name not in Shape.LIMITS or not equals or not re.fullmatch("[0-9]+", number):
                 self.refuse(value)
             low, high = Shape.LIMITS[name]
-            if not low <= int(number) <= high:
+            if not low <= whole_number(number) <= high:
                 raise Misuse("--shape: %s goes from %d to %d, not %s" % (name, low, high, number))
-            shape[name] = int(number)
-        try:
-            Shape(**shape)
-        except ValueError as error:
-            raise Misuse("--shape: %s" % error)
+            shape[name] = whole_number(number)
         return shape
 
 
@@ -1451,7 +1453,13 @@ def parse(args):
         if value is None:
             raise Misuse("--%s needs a value: %s" % (option.name, option.range()))
         value = option.parse(value)
-        found[option.name] = {**found["shape"], **value} if option.name == "shape" else value
+        if option.name == "shape":
+            value = {**found["shape"], **value}
+            try:
+                Shape(**value)
+            except ValueError as error:
+                raise Misuse("--shape: %s" % error)
+        found[option.name] = value
     return found, prompt
 
 
