@@ -1523,7 +1523,7 @@ static unsigned char utf8_run(unsigned char state, const unsigned char *bytes, s
     return state;
 }
 
-/* Spelling: a writer uses words he has read. The lexicon holds the pieces of the corpus without their space, sorted. */
+/* Spelling: a writer uses words he has read. The lexicon holds the pieces of the corpus, and of the prompt, without their space, sorted. */
 typedef struct { const unsigned char *bytes; size_t length; } Word;
 typedef struct { Word *words; size_t n; unsigned char *bytes; } Lexicon;
 
@@ -1533,17 +1533,28 @@ static int by_bytes(const void *a, const void *b) {
     return order ? order : (x->length > y->length) - (x->length < y->length);
 }
 
+static void lexicon_add(Lexicon *lexicon, const unsigned char *piece, size_t length) {
+    const size_t space = length > 1 && piece[0] == ' ';
+    lexicon->words[lexicon->n++] = (Word){piece + space, length - space};
+}
+
 static void lexicon_make(Lexicon *lexicon, const Tokenizer *tok) {
-    lexicon->n = tok->n_pieces;
-    lexicon->words = alloc(lexicon->n, sizeof *lexicon->words);
+    lexicon->words = alloc(tok->n_pieces, sizeof *lexicon->words);
     lexicon->bytes = alloc(tok->n_bytes, 1);
     memcpy(lexicon->bytes, tok->bytes, tok->n_bytes);
-    for (size_t i = 0; i < lexicon->n; i++) {
-        const struct Piece *piece = &tok->pieces[i];
-        const size_t space = piece->length > 1 && tok->bytes[piece->at] == ' ';
-        lexicon->words[i] = (Word){lexicon->bytes + piece->at + space, piece->length - space};
-    }
+    for (size_t i = 0; i < tok->n_pieces; i++) lexicon_add(lexicon, lexicon->bytes + tok->pieces[i].at, tok->pieces[i].length);
     qsort(lexicon->words, lexicon->n, sizeof *lexicon->words, by_bytes);
+}
+
+/* A copy that knows the words of a prompt too, but for the last, which may be cut short. */
+static Lexicon lexicon_with(const Lexicon *lexicon, const unsigned char *prompt, size_t length) {
+    size_t pieces = 0;
+    for (size_t at = 0; at < length; at = piece_end(prompt, at, length)) pieces++;
+    Lexicon more = {alloc(lexicon->n + pieces, sizeof *more.words), lexicon->n, NULL};
+    memcpy(more.words, lexicon->words, lexicon->n * sizeof *more.words);
+    for (size_t at = 0, end; at < length && (end = piece_end(prompt, at, length)) < length; at = end) lexicon_add(&more, prompt + at, end - at);
+    if (pieces > 1) qsort(more.words, more.n, sizeof *more.words, by_bytes);
+    return more;
 }
 
 /* 0: no word begins so; 1: some word does; 2: it is a word. */
@@ -1722,7 +1733,8 @@ static void generate(Model *model, const unsigned char *prompt, size_t length, i
     Rng rng = {o->sampling.seed};
     Draw draw;
     draw_make(&draw, vocab);
-    Speller speller = {o->lines ? NULL : &model->lexicon, model->utf8, 0, NULL, 0, 0, 2};
+    Lexicon lexicon = lexicon_with(&model->lexicon, prompt, length);
+    Speller speller = {o->lines ? NULL : &lexicon, model->utf8, 0, NULL, 0, 0, 2};
     unsigned char *held = NULL;
     size_t n_held = 0;
     speller_write(&speller, prompt, length);
@@ -1747,7 +1759,7 @@ static void generate(Model *model, const unsigned char *prompt, size_t length, i
     if (net) window_free(&window);
     field_free(&field);
     draw_free(&draw);
-    free(ids.ids); free(speller.word); free(held);
+    free(ids.ids); free(lexicon.words); free(speller.word); free(held);
 }
 
 /* Counts the corpus and seeds the transformer. */

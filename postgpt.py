@@ -1057,11 +1057,16 @@ def utf8_run(state, data):
     return state
 
 
+def words_of(pieces):
+    """The set of pieces without their space."""
+    return {piece[1:] if len(piece) > 1 and piece[:1] == b" " else piece for piece in pieces}
+
+
 class Speller:
     """What has been written so far, as far as the next token's spelling depends on it.
 
-    A writer uses words he has read: `lexicon` is the sorted list of the corpus' pieces without their space, or None where words may
-    be new. Where the corpus is valid UTF-8 (`utf8`), so is what is written.
+    A writer uses words he has read: `lexicon` is the sorted list of the pieces of the corpus and the prompt without their space, or
+    None where words may be new. Where the corpus is valid UTF-8 (`utf8`), so is what is written.
     """
 
     def __init__(self, lexicon, utf8):
@@ -1193,7 +1198,7 @@ class PostGPT:
         except UnicodeDecodeError:
             self.utf8 = False
         ids, starts = encode_text(self.tokenizer, corpus, lines)
-        self.lexicon = None if lines else sorted({piece[1:] if len(piece) > 1 and piece[:1] == b" " else piece for piece in self.tokenizer.seen})
+        self.words = None if lines else words_of(self.tokenizer.seen)
         self.meta = Metaweights(ids, self.tokenizer.vocab, order, starts)
         self.init, self.seed, self.network = init, seed, None
 
@@ -1229,7 +1234,9 @@ class PostGPT:
         if window:
             for id in ids[max((len(ids) - context + step - 1) // step * step, 0):]:
                 window.push(id)
-        rng, held, speller = Rng(seed), b"", Speller(self.lexicon, self.utf8)
+        # the words of the prompt may be used too, but for the last, which may be cut short
+        lexicon = None if self.lines else sorted(self.words | words_of(PIECE.findall(prompt)[:-1]))
+        rng, held, speller = Rng(seed), b"", Speller(lexicon, self.utf8)
         speller.write(prompt)
         for _ in range(tokens):
             field.terms()
