@@ -2350,6 +2350,7 @@ int main(int argc, char **argv) {
     parse(&o, argc, argv);
     if (o.help) { put_text(HELP); return 0; }
     if (o.version) { put_text(VERSION); return 0; }
+    if (o.train || o.save || o.load) fail("--%s: this version does not train", o.train ? "train" : o.save ? "save" : "load");
     if (!o.corpus) o.corpus = beside(argv[0], "postgpt.txt");
 
     Bytes corpus = read_file(o.corpus, "the corpus"), prompt = {NULL, 0};

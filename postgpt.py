@@ -1648,6 +1648,9 @@ def run(args):
         return put(HELP.encode())
     if options["version"]:
         return put(VERSION.encode() + b"\n")
+    for name in ("train", "save", "load"):
+        if options[name]:
+            raise Failure("--%s: this version does not train" % name)
     if not options["corpus"]:
         options["corpus"] = os.path.join(os.path.dirname(os.path.realpath(__file__)), "postgpt.txt")
     path, order = options["corpus"], options["order"]
