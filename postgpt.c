@@ -1661,6 +1661,21 @@ static uint32_t sample(Draw *draw, const Tokenizer *tok, const Ids *text, const 
 }
 
 /* ---------------------------------------------------------------------------------------------
+ * VIII  EVALUATION: held-out figures, teacher-forced through the same window as generation
+ */
+static double surprise(const double *logits, size_t n, uint32_t id) {      /* -log p(id), in nats */
+    double top = logits[0], sum = 0.0;
+    for (size_t i = 1; i < n; i++) if (logits[i] > top) top = logits[i];
+    for (size_t i = 0; i < n; i++) sum += exp(logits[i] - top);
+    return log(sum) - (logits[id] - top);
+}
+
+static const struct { const char *label; int use; } ROWS[] = {
+    {"uniform", 0}, {"unigram", 0}, {"bigram", 0}, {"chain", USE_CHAIN}, {"transformer", USE_NET}, {"meta", META}, {"full", FULL},
+    {"full -H", FULL - USE_H}, {"full -F", FULL - USE_F}, {"full -A", FULL - USE_A}, {"full -T", FULL - USE_T}, {"full -transformer", FULL - USE_NET}};
+enum { N_ROWS = sizeof ROWS / sizeof *ROWS };
+
+/* ---------------------------------------------------------------------------------------------
  * The model: a corpus, what was counted in it, and the ghost
  */
 typedef struct {
@@ -1774,21 +1789,6 @@ static void model_count(Model *model, const Bytes *corpus) {
     if (!strcmp(o->init, "ghost")) seed(&model->net, &model->meta);
     else transformer_random(&model->net, o->sampling.seed);
 }
-
-/* ---------------------------------------------------------------------------------------------
- * VIII  EVALUATION: held-out figures, teacher-forced through the same window as generation
- */
-static double surprise(const double *logits, size_t n, uint32_t id) {      /* -log p(id), in nats */
-    double top = logits[0], sum = 0.0;
-    for (size_t i = 1; i < n; i++) if (logits[i] > top) top = logits[i];
-    for (size_t i = 0; i < n; i++) sum += exp(logits[i] - top);
-    return log(sum) - (logits[id] - top);
-}
-
-static const struct { const char *label; int use; } ROWS[] = {
-    {"uniform", 0}, {"unigram", 0}, {"bigram", 0}, {"chain", USE_CHAIN}, {"transformer", USE_NET}, {"meta", META}, {"full", FULL},
-    {"full -H", FULL - USE_H}, {"full -F", FULL - USE_F}, {"full -A", FULL - USE_A}, {"full -T", FULL - USE_T}, {"full -transformer", FULL - USE_NET}};
-enum { N_ROWS = sizeof ROWS / sizeof *ROWS };
 
 /* nats[N_ROWS]: the surprise at all tokens of the text; the count of tokens that were predicted */
 static size_t evaluate(const Model *model, const Text *text, double *nats) {
