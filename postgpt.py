@@ -10,7 +10,6 @@ here stands in the order in which postgpt.c does it.
     python3 postgpt.py "The transformer architecture"
 """
 import bisect
-import errno
 import heapq
 import os
 import re
@@ -1582,7 +1581,7 @@ def put_figures(model, data, what):
 def put_info(model, corpus, options):
     """Counts, parameters, memory, files."""
     shape, net, meta, vocab = model.shape, model.net, model.meta, model.meta.vocab
-    embd, context, heads = shape.embd, shape.context, shape.content + shape.rrpram
+    embd, context = shape.embd, shape.context
     a_layer = sum(len(row) for matrix in net.layers[0].matrices() for row in matrix)
     n = net.n_params()
     put(os.fsencode("""corpus       %s: %d bytes, crc32 %08x, %s
