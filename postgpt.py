@@ -267,30 +267,8 @@ class Chain:
     """
 
     def __init__(self, text, vocab, order):
-        self.order, self.vocab, self.child = order, vocab, {}
-        child, count, depth = self.child, [{}], [0]
-        for ids in text.documents():
-            for i in range(text.lines, len(ids)):
-                node, path, token = 0, [0], ids[i]
-                for back in range(1, min(order, i + 1)):
-                    key = node * vocab + ids[i - back]
-                    node = child.get(key)
-                    if node is None:
-                        node = child[key] = len(count)
-                        count.append({})
-                        depth.append(len(path))
-                    path.append(node)
-                # the longest context counts occurrences; every shorter one counts in how many longer ones the token
-                # was new; a document's start has nothing longer, so it counts occurrences too
-                counts = count[path[-1]]
-                known = token in counts
-                counts[token] = counts.get(token, 0) + (len(path) == order or text.lines)
-                for node in path[-2::-1]:
-                    if known:
-                        break
-                    counts = count[node]
-                    known = token in counts
-                    counts[token] = counts.get(token, 0) + 1
+        self.order, self.vocab = order, vocab
+        self.child, count, depth = self.count(text)
         tally = [[0] * 5 for _ in range(order)]           # how many counts are 1, 2, 3, 4, at each depth
         for counts, deep in zip(count, depth):
             for n in counts.values():
@@ -308,6 +286,35 @@ class Chain:
         self.unigram = [self.backoff[0] * (1.0 / vocab)] * vocab
         for token, p in self.prob[0].items():
             self.unigram[token] += p
+
+    def count(self, text):
+        """The tree: child[node * vocab + t], and for every node how often each token followed, and how many tokens it looks at.
+
+        The longest context counts occurrences; every shorter one counts in how many longer ones the token was new. A document's
+        start has nothing longer, so it counts occurrences too.
+        """
+        child, count, depth = {}, [{}], [0]
+        for ids in text.documents():
+            for i in range(text.lines, len(ids)):
+                node, path, token = 0, [0], ids[i]
+                for back in range(1, min(self.order, i + 1)):
+                    key = node * self.vocab + ids[i - back]
+                    node = child.get(key)
+                    if node is None:
+                        node = child[key] = len(count)
+                        count.append({})
+                        depth.append(len(path))
+                    path.append(node)
+                counts = count[path[-1]]
+                known = token in counts
+                counts[token] = counts.get(token, 0) + (len(path) == self.order or text.lines)
+                for node in path[-2::-1]:
+                    if known:
+                        break
+                    counts = count[node]
+                    known = token in counts
+                    counts[token] = counts.get(token, 0) + 1
+        return child, count, depth
 
     @staticmethod
     def discounts(n):
