@@ -1,0 +1,198 @@
+"""Chapter IV: what the ghost's weights are meant to be."""
+import math
+import random
+import sys
+import unittest
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+import postgpt
+from postgpt import PostGPT, Table, Window
+
+BOOK = (ROOT / "postgpt.txt").read_bytes()
+
+
+def solve(a, b):
+    """x with a x = b, by elimination with pivots."""
+    rows = [row[:] + [y] for row, y in zip(a, b)]
+    for i in range(len(rows)):
+        pivot = max(range(i, len(rows)), key=lambda k: abs(rows[k][i]))
+        rows[i], rows[pivot] = rows[pivot], rows[i]
+        for k in range(i + 1, len(rows)):
+            times = rows[k][i] / rows[i][i]
+            rows[k] = [x - times * y for x, y in zip(rows[k], rows[i])]
+    x = [0.0] * len(rows)
+    for i in reversed(range(len(rows))):
+        x[i] = (rows[i][-1] - math.fsum(rows[i][j] * x[j] for j in range(i + 1, len(rows)))) / rows[i][i]
+    return x
+
+
+def dot(x, y):
+    return math.fsum(a * b for a, b in zip(x, y))
+
+
+class Regression(unittest.TestCase):
+    def problem(self, rng, vocab, r):
+        """Embeddings, weights and targets of the pairs that were counted, and the weight that every pair has besides."""
+        h = [[rng.gauss(0, 1) for _ in range(r)] for _ in range(vocab)]
+        cells = [[(b, rng.uniform(0.2, 3), rng.uniform(-1, 2)) for b in range(vocab) if rng.random() < 0.4] for _ in range(vocab)]
+        cells[0] = []
+        weight, target = (Table([[(cell[0], cell[k]) for cell in row] for row in cells]) for k in (1, 2))
+        return h, weight, target, [rng.uniform(0.1, 2) for _ in range(vocab)], [rng.random() for _ in range(vocab)]
+
+    def normal_equations(self, h, weight, target, left, right, a, least):
+        """sum over b of w (h - mean)(h - mean)^T x = sum over b of w (h - mean) aim, written out over every b."""
+        vocab, r = len(h), len(h[0])
+        met = {b: (w, aim) for (b, w), (_, aim) in zip(weight.rows[a], target.rows[a]) if w >= least}
+        w = [left[a] * right[b] + met.get(b, (0.0, 0.0))[0] for b in range(vocab)]
+        aim = [met.get(b, (0.0, 0.0))[1] for b in range(vocab)]
+        mean = [dot(w, [row[k] for row in h]) / math.fsum(w) for k in range(r)]
+        off = [[x - m for x, m in zip(row, mean)] for row in h]
+        system = [[math.fsum(w[b] * off[b][i] * off[b][j] for b in range(vocab)) + postgpt.RIDGE * (i == j) for j in range(r)] for i in range(r)]
+        return solve(system, [math.fsum(w[b] * off[b][i] * aim[b] for b in range(vocab)) for i in range(r)])
+
+    def test_it_solves_the_normal_equations_of_every_row(self):
+        rng = random.Random(1)
+        for vocab, r, least in ((6, 1, 0.0), (9, 3, 0.0), (20, 5, 0.0), (20, 5, 1.0)):
+            h, weight, target, left, right = self.problem(rng, vocab, r)
+            found = postgpt.regress(h, weight, target, left, right, least)
+            self.assertEqual(found[0], [0.0] * r, "what was never counted stays where it is")
+            for a in range(1, vocab):
+                if weight.rows[a]:
+                    for x, y in zip(found[a], self.normal_equations(h, weight, target, left, right, a, least)):
+                        self.assertAlmostEqual(x, y, delta=1e-8)
+
+    def test_no_other_row_comes_closer(self):
+        rng = random.Random(2)
+        h, weight, target, left, right = self.problem(rng, 12, 3)
+        found = postgpt.regress(h, weight, target, left, right)
+
+        def miss(x, a):
+            """The weighted squared error with the best constant, and the ridge."""
+            met = {b: (w, aim) for (b, w), (_, aim) in zip(weight.rows[a], target.rows[a])}
+            w = [left[a] * right[b] + met.get(b, (0.0, 0.0))[0] for b in range(12)]
+            error = [dot(x, h[b]) - met.get(b, (0.0, 0.0))[1] for b in range(12)]
+            constant = dot(w, error) / math.fsum(w)
+            return math.fsum(v * (e - constant) ** 2 for v, e in zip(w, error)) + postgpt.RIDGE * dot(x, x)
+        for a in range(1, 12):
+            for k in range(3):
+                for step in (-0.01, 0.01):
+                    other = [x + step * (i == k) for i, x in enumerate(found[a])]
+                    self.assertGreater(miss(other, a), miss(found[a], a))
+
+
+class TheGhost(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.held = BOOK[-3000:]
+        cls.model = PostGPT(BOOK[:-3000])
+        cls.net = cls.model.net
+
+    def loss(self, model, mode="transformer"):
+        """Held-out nats a token."""
+        found = model.logprobs(model.tokenizer.encode(self.held[:1500]), mode)
+        return -math.fsum(found) / len(found)
+
+    def test_all_embeddings_have_one_length(self):
+        lengths = [math.sqrt(dot(row, row)) for row in self.net.wte]
+        self.assertLess(max(lengths) / min(lengths) - 1.0, 1e-9)
+        places = [dot(row, row) for row in self.net.wpe]
+        self.assertLess(max(places) / min(places) - 1.0, 1e-9)
+
+    def test_place_and_token_have_rooms_of_their_own(self):
+        for k in range(self.net.shape.embd):
+            self.assertFalse(any(row[k] for row in self.net.wte) and any(row[k] for row in self.net.wpe), "coordinate %d" % k)
+
+    def weights_of_places(self, head, layer, ids):
+        """The softmax weights of an RRPRAM head, [i][j], with the residual stream as the window computes it."""
+        window, rows = Window(self.net), []
+        normed, real = [], postgpt.rmsnorm
+        for i, id in enumerate(ids):
+            del normed[:]
+            postgpt.rmsnorm = lambda x: normed.append(real(x)) or normed[-1]
+            try:
+                window.push(id)
+            finally:
+                postgpt.rmsnorm = real
+            n = normed[2 * layer]                         # a layer norms twice: before its heads, before its MLP
+            r = self.net.layers[layer].r[head]
+            rows.append(postgpt.softmax([math.fsum(n[e] * r[e][j] for e in range(len(n))) for j in range(i + 1)]))
+        return rows
+
+    def test_the_previous_token_head_attends_to_the_token_before_the_last(self):
+        """Every seeded RRPRAM head looks back to one distance of its own: the first to the token before the newest."""
+        context = self.net.shape.context
+        ids = self.model.tokenizer.encode(self.held)[:context]
+        distances = []
+        for layer in range(self.net.shape.layers):
+            for head in range(self.net.shape.rrpram):
+                rows = self.weights_of_places(head, layer, ids)
+                on = lambda back: math.fsum(rows[i][i - back] for i in range(back, context)) / (context - back)
+                back = max(range(10), key=on)
+                self.assertGreater(on(back), 0.95)
+                distances.append(back)
+        self.assertEqual(distances[0], 1)
+        self.assertEqual(distances, sorted(set(distances)))
+
+    def test_the_mlp_is_the_identity(self):
+        for layer in self.net.layers:
+            self.assertFalse(any(any(row) for row in layer.down))
+            self.assertTrue(all(any(row) for row in layer.up), "what goes up is ready to be trained")
+
+    def test_held_out_loss_is_far_below_uniform_and_below_the_unigram(self):
+        vocab, ids = self.model.tokenizer.vocab, self.model.tokenizer.encode(self.held[:1500])
+        unigram = -math.fsum(math.log(self.model.meta.chain.unigram[id]) for id in ids) / len(ids)
+        self.assertLess(self.loss(self.model), math.log(vocab) - 1.5)
+        self.assertLess(self.loss(self.model), unigram - 0.3)
+
+    def test_random_weights_know_nothing(self):
+        model = PostGPT(BOOK[:8000], merges=200, init="random")
+        self.assertGreater(self.loss(model), math.log(model.tokenizer.vocab) - 0.2)
+
+    def test_the_heads_say_something_that_helps(self):
+        """With the attention's output silenced the held-out loss is higher."""
+        quiet = [row[:] for layer in self.net.layers for row in layer.out]
+        loss = self.loss(self.model)
+        try:
+            for layer in self.net.layers:
+                layer.out = postgpt.zeros(self.net.shape.embd, self.net.shape.embd)
+            self.assertGreater(self.loss(self.model), loss)
+        finally:
+            for i, layer in enumerate(self.net.layers):
+                layer.out = quiet[i * self.net.shape.embd:(i + 1) * self.net.shape.embd]
+
+
+class SmallGhosts(unittest.TestCase):
+    def test_same_corpus_same_weights(self):
+        first, second = (PostGPT(BOOK[:6000], merges=100, seed=seed).net.matrices() for seed in (1, 2))
+        self.assertEqual(first, second)
+
+    def test_another_corpus_other_weights(self):
+        first, second = (PostGPT(BOOK[at:at + 6000], merges=100).net.wte for at in (0, 6000))
+        self.assertNotEqual(first, second)
+
+    def test_random_weights_follow_the_seed(self):
+        first, same, other = (PostGPT(BOOK[:3000], merges=20, init="random", seed=seed).net.wte for seed in (1, 1, 2))
+        self.assertEqual(first, same)
+        self.assertNotEqual(first, other)
+
+    def test_a_language_of_bigrams_is_learned_to_its_bottom(self):
+        """Each of eight letters is followed by one of two, evenly: a token costs log 2, and the ghost comes near to it."""
+        rng, text = random.Random(3), [0]
+        for _ in range(6000):
+            text.append((2 * text[-1] + rng.randrange(2)) % 8)
+        model = PostGPT(bytes(97 + x for x in text[:5000]), merges=0, alphabet="corpus")
+        found = model.logprobs(text[5000:], "transformer")
+        self.assertLess(-math.fsum(found[1:]) / (len(found) - 1), math.log(2) + 0.05)
+
+    def test_every_shape_has_finite_weights(self):
+        for shape in (dict(embd=2, content=1, rrpram=1), dict(embd=6, content=2, rrpram=0, layers=1), dict(embd=16, content=0, rrpram=4),
+                      dict(embd=40, content=1, rrpram=1, context=2), dict(layers=5, embd=24, content=2, rrpram=2, context=100)):
+            for corpus in (BOOK[:2500], b"ab", b"aaaaaaaa", bytes(range(256))):
+                net = PostGPT(corpus, merges=30, shape=shape).net
+                self.assertTrue(all(math.isfinite(a) for matrix in net.matrices() for row in matrix for a in row), (shape, corpus[:9]))
+
+
+if __name__ == "__main__":
+    unittest.main()
