@@ -2,6 +2,7 @@
 
 The last line is `N passed, N failed`, with `, N skipped` where any were. Exit 0 where none failed and at least one passed.
 """
+import os
 import re
 import subprocess
 import sys
@@ -59,7 +60,8 @@ def run_here(modules):
 
 def run_apart(module):
     """Runs a module in a process of its own. Returns its counts and what it printed; a process that ended otherwise failed once."""
-    done = subprocess.run([sys.executable, str(HERE), module], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}     # the make that a test calls is its own
+    done = subprocess.run([sys.executable, str(HERE), module], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env)
     text = done.stdout.decode(errors="backslashreplace")
     last = LAST.search(text)
     if not last:

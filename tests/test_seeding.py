@@ -1,4 +1,5 @@
 """Chapter IV: what the ghost's weights are meant to be."""
+import copy
 import math
 import random
 import sys
@@ -85,14 +86,21 @@ class Regression(unittest.TestCase):
 class TheGhost(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.held = BOOK[-3000:]
-        cls.model = PostGPT(BOOK[:-3000])
+        cls.held = BOOK[-1500:]
+        cls.model = PostGPT(BOOK[:-1500])
         cls.net = cls.model.net
+        cls.nats = cls.loss(cls.model)
 
-    def loss(self, model, mode="transformer"):
-        """Held-out nats a token."""
-        found = model.logprobs(model.tokenizer.encode(self.held[:1500]), mode)
-        return -math.fsum(found) / len(found)
+    @classmethod
+    def loss(cls, model):
+        """Held-out nats a token of the transformer alone."""
+        window, ids = Window(model.net), model.tokenizer.encode(cls.held)
+        window.push(ids[0])
+        nats = 0.0
+        for id in ids[1:]:
+            nats += postgpt.surprise(window.logits(), id)
+            window.push(id)
+        return nats / (len(ids) - 1)
 
     def test_all_embeddings_have_one_length(self):
         lengths = [math.sqrt(dot(row, row)) for row in self.net.wte]
@@ -104,19 +112,15 @@ class TheGhost(unittest.TestCase):
         for k in range(self.net.shape.embd):
             self.assertFalse(any(row[k] for row in self.net.wte) and any(row[k] for row in self.net.wpe), "coordinate %d" % k)
 
-    def weights_of_places(self, head, layer, ids):
-        """The softmax weights of an RRPRAM head, [i][j], with the residual stream as the window computes it."""
-        window, rows = Window(self.net), []
-        normed, real = [], postgpt.rmsnorm
+    def weights_of_places(self, layer, head, ids):
+        """The softmax weights of an RRPRAM head, [i][j], on the residual stream that the layers below it leave."""
+        below = copy.copy(self.net)
+        below.shape, below.layers = copy.copy(self.net.shape), self.net.layers[:layer]
+        below.shape.layers = layer
+        window, r, rows = Window(below), self.net.layers[layer].r[head], []
         for i, id in enumerate(ids):
-            del normed[:]
-            postgpt.rmsnorm = lambda x: normed.append(real(x)) or normed[-1]
-            try:
-                window.push(id)
-            finally:
-                postgpt.rmsnorm = real
-            n = normed[2 * layer]                         # a layer norms twice: before its heads, before its MLP
-            r = self.net.layers[layer].r[head]
+            window.push(id)
+            n = postgpt.rmsnorm(window.x)
             rows.append(postgpt.softmax([math.fsum(n[e] * r[e][j] for e in range(len(n))) for j in range(i + 1)]))
         return rows
 
@@ -127,7 +131,7 @@ class TheGhost(unittest.TestCase):
         distances = []
         for layer in range(self.net.shape.layers):
             for head in range(self.net.shape.rrpram):
-                rows = self.weights_of_places(head, layer, ids)
+                rows = self.weights_of_places(layer, head, ids)
                 on = lambda back: math.fsum(rows[i][i - back] for i in range(back, context)) / (context - back)
                 back = max(range(10), key=on)
                 self.assertGreater(on(back), 0.95)
@@ -141,26 +145,23 @@ class TheGhost(unittest.TestCase):
             self.assertTrue(all(any(row) for row in layer.up), "what goes up is ready to be trained")
 
     def test_held_out_loss_is_far_below_uniform_and_below_the_unigram(self):
-        vocab, ids = self.model.tokenizer.vocab, self.model.tokenizer.encode(self.held[:1500])
+        vocab, ids = self.model.tokenizer.vocab, self.model.tokenizer.encode(self.held)
         unigram = -math.fsum(math.log(self.model.meta.chain.unigram[id]) for id in ids) / len(ids)
-        self.assertLess(self.loss(self.model), math.log(vocab) - 1.5)
-        self.assertLess(self.loss(self.model), unigram - 0.3)
+        self.assertLess(self.nats, math.log(vocab) - 1.5)
+        self.assertLess(self.nats, unigram - 0.3)
 
     def test_random_weights_know_nothing(self):
-        model = PostGPT(BOOK[:8000], merges=200, init="random")
+        model = PostGPT(BOOK[:8000], merges=200, init="random", shape=dict(layers=1, embd=16))
         self.assertGreater(self.loss(model), math.log(model.tokenizer.vocab) - 0.2)
 
     def test_the_heads_say_something_that_helps(self):
         """With the attention's output silenced the held-out loss is higher."""
-        quiet = [row[:] for layer in self.net.layers for row in layer.out]
-        loss = self.loss(self.model)
-        try:
-            for layer in self.net.layers:
-                layer.out = postgpt.zeros(self.net.shape.embd, self.net.shape.embd)
-            self.assertGreater(self.loss(self.model), loss)
-        finally:
-            for i, layer in enumerate(self.net.layers):
-                layer.out = quiet[i * self.net.shape.embd:(i + 1) * self.net.shape.embd]
+        quiet = copy.copy(self.model)
+        quiet.network = copy.copy(self.net)
+        quiet.network.layers = [copy.copy(layer) for layer in self.net.layers]
+        for layer in quiet.network.layers:
+            layer.out = postgpt.zeros(self.net.shape.embd, self.net.shape.embd)
+        self.assertGreater(self.loss(quiet), self.nats)
 
 
 class SmallGhosts(unittest.TestCase):
