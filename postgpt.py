@@ -12,10 +12,13 @@ here stands in the order in which postgpt.c does it.
 import bisect
 import errno
 import heapq
+import itertools
 import os
 import re
 import signal
+import struct
 import sys
+import time
 import zlib
 from collections import Counter
 from math import cos, exp, log, sin, sqrt
@@ -1433,6 +1436,89 @@ def train(net, text, steps, rate=0.01, batch=4, seed=42, held_out=None, report=N
             matrix[:] = rows
 
 
+def matrix_names(shape):
+    """The names of the matrices in a checkpoint, and each one's measures, in the order of Transformer.matrices(); the RRPRAM heads
+    of a layer are one [heads][embd][context]. Those without numbers are left out."""
+    embd, hidden, content, rrpram = shape.embd, shape.mlp * shape.embd, shape.content_dim, shape.rrpram_dim
+    yield "wte", [None, embd]
+    yield "wpe", [shape.context, embd]
+    for l in range(shape.layers):
+        for name, measures in (("content.q", [embd, content]), ("content.k", [embd, content]), ("content.v", [embd, content]),
+                               ("rrpram.r", [shape.rrpram, embd, shape.context]), ("rrpram.v", [embd, rrpram]), ("out", [embd, embd]),
+                               ("mlp.up", [embd, hidden]), ("mlp.down", [hidden, embd])):
+            if 0 not in measures:
+                yield "layers.%d.%s" % (l, name), measures
+    yield "head", [embd, None]
+
+
+def checkpoint_header(net, about):
+    """The JSON header of a checkpoint, in parts: (what it says, the text); '' for what stands between."""
+    before = '{"__metadata__":{"'
+    for name, value in about:
+        yield "", before + name + '":"'
+        yield name, value
+        before = '","'
+    yield "", '"}'
+    at = 0
+    for name, measures in matrix_names(net.shape):
+        measures, size = [net.vocab if n is None else n for n in measures], 8
+        for n in measures:
+            size *= n
+        yield "", ',"%s.weight":{"dtype":"' % name
+        yield name + ".weight dtype", "F64"
+        yield "", '","shape":['
+        yield name + ".weight shape", ",".join(map(str, measures))
+        yield "", '],"data_offsets":['
+        yield name + ".weight data_offsets", "%d,%d" % (at, at + size)
+        yield "", "]}"
+        at += size
+    yield "", "}"
+
+
+def checkpoint_bytes(net, about):
+    """The transformer as a .safetensors file: the header's length (8 bytes), the header, every weight as a little-endian double.
+
+    about: what must be the same where it is loaded, pairs of name and value.
+    """
+    header = "".join([text for _, text in checkpoint_header(net, about)]).encode()
+    header += b" " * (-len(header) % 8)
+    rows = [struct.pack("<%dd" % len(row), *row) for matrix in net.matrices() for row in matrix]
+    return struct.pack("<Q", len(header)) + header + b"".join(rows)
+
+
+def checkpoint_take(net, about, data):
+    """Fills the transformer from a checkpoint's bytes. The header must read as it would be written for this transformer, the
+    weights must be there, all, and finite. Raises Failure with what differs, and has taken nothing then."""
+    if len(data) < 8:
+        raise Failure("it is cut short: %d bytes" % len(data))
+    length, = struct.unpack_from("<Q", data)
+    if length > len(data) - 8:
+        raise Failure("its header is cut short: %d of %d bytes" % (len(data) - 8, length))
+    header, at = data[8:8 + length], 0
+    for label, text in checkpoint_header(net, about):
+        text, found = text.encode(), header[at:at + len(text)]
+        if label:
+            value = re.compile(rb"[ !#-\\^-~]{0,100}(?=[\"\]])").match(header, at)
+            if value and value.group() != text:
+                raise Failure("its %s is %s, not %s" % (label, value.group().decode(), text.decode()))
+        if found != text:
+            raise Failure("its header is damaged near byte %d" % (8 + at))
+        at += len(text)
+    if header[at:] != b" " * (-at % 8):
+        raise Failure("its header is damaged near byte %d" % (8 + at))
+    rows = [row for matrix in net.matrices() for row in matrix]
+    expected = 8 * sum(map(len, rows))
+    if len(data) - 8 - length != expected:
+        raise Failure("it has %d bytes of weights, not %d" % (len(data) - 8 - length, expected))
+    numbers = struct.unpack_from("<%dd" % (expected // 8), data, 8 + length)
+    for i, x in enumerate(numbers):
+        if x - x != 0.0:
+            raise Failure("its weight %d is not a finite number" % i)
+    numbers = iter(numbers)
+    for row in rows:
+        row[:] = itertools.islice(numbers, len(row))
+
+
 # ---------------------------------------------------------------------------------------------
 # VIII  EVALUATION: held-out figures, teacher-forced through the same window as generation
 
@@ -1488,6 +1574,7 @@ class PostGPT:
             self.utf8 = True
         except UnicodeDecodeError:
             self.utf8 = False
+        self.alphabet, self.crc32 = alphabet, zlib.crc32(corpus)
         ids, starts = encode_text(self.tokenizer, corpus, lines)
         self.lexicon = None if lines else sorted({piece[1:] if len(piece) > 1 and piece[:1] == b" " else piece for piece in self.tokenizer.seen})
         self.meta = Metaweights(ids, self.tokenizer.vocab, order, starts)
@@ -1504,6 +1591,28 @@ class PostGPT:
             else:
                 self.network.randomize(self.seed)
         return self.network
+
+    def train(self, steps, rate=0.01, batch=4, held_out=b"", report=None):
+        """Trains the transformer on the corpus: see train(). held_out: bytes that choose the best state."""
+        rest = Text(*encode_text(self.tokenizer, held_out, self.lines))
+        train(self.net, self.meta.text, steps, rate, batch, self.seed, rest if len(rest.ids) > 1 else None, report)
+
+    def about(self):
+        """What a checkpoint says of itself: where any of it differs, its weights mean something else."""
+        return [("format", "postgpt-checkpoint 1"),
+                ("shape", ",".join(["%s=%d" % (name, getattr(self.shape, name)) for name in Shape.LIMITS])),
+                ("merges", "%d" % len(self.tokenizer.pairs)), ("alphabet", "%s %d" % (self.alphabet, self.tokenizer.base)),
+                ("corpus_crc32", "%08x" % self.crc32)]
+
+    def save(self):
+        """The transformer as the bytes of a .safetensors file."""
+        return checkpoint_bytes(self.net, self.about())
+
+    def load(self, data):
+        """The transformer from what save() returned. Raises Failure where it is not of this corpus and shape, or damaged."""
+        net = Transformer(self.shape, self.tokenizer.vocab)
+        checkpoint_take(net, self.about(), data)
+        self.network = net
 
     def field(self, use):
         """A field for a mode's terms."""
@@ -1895,6 +2004,39 @@ files        %s
        merges_path(options["corpus"]))))
 
 
+def save_model(model, options):
+    """Writes the checkpoint."""
+    try:
+        write_file(options["save"], model.save())
+    except OSError as error:
+        raise Failure("cannot write %s: %s" % (options["save"], os.strerror(error.errno)))
+
+
+def train_model(model, rest, options):
+    """Trains, and saves the best state also where it is interrupted or fails.
+
+    Every step has its line on standard error, and where that is a terminal a line of progress stands under them."""
+    check_bytes(model.tokenizer, rest, "what --holdout holds out")
+    steps, begin, terminal = options["train"], time.monotonic(), os.isatty(2)
+
+    def report(line, step):
+        if not options["quiet"]:
+            text = "\r\x1b[K%s\n" % line if terminal else line + "\n"
+            if terminal and 0 < step < steps:
+                speed = step / max(time.monotonic() - begin, 1e-9)
+                text += "%d of %d steps, %.1f a second, %.0f seconds left" % (step, steps, speed, (steps - step) / speed)
+            try:
+                os.write(2, text.encode())
+            except OSError:
+                pass                                      # nobody listens
+
+    try:
+        model.train(steps, options["lr"], options["batch"], rest, report)
+    finally:
+        if options["save"]:
+            save_model(model, options)
+
+
 def continue_prompt(model, prompt, options):
     """The prompt and what follows it, in one mode, or in both under a heading each."""
     both = options["mode"] == "both"
@@ -1953,6 +2095,16 @@ def run(args):
         return put(" ".join(map(str, ids)).encode() + b"\n")
     model = PostGPT(corpus, options["merges"], options["alphabet"], order, options["lines"], options["shape"], options["init"],
                     options["seed"], options["memory"], tokenizer, **{name: options[name] for name in COEFFICIENTS})
+    if options["load"]:
+        data = read_file(options["load"], "the checkpoint")
+        try:
+            model.load(data)
+        except Failure as failure:
+            raise Failure("cannot use %s: %s" % (options["load"], failure))
+    if options["train"]:
+        train_model(model, rest, options)
+    elif options["save"]:
+        save_model(model, options)
     if options["info"]:
         put_info(model, corpus, options)
     if options["holdout"]:
@@ -1961,7 +2113,7 @@ def run(args):
         put_figures(model, read_file(options["eval"], "the text"), options["eval"])
     if prompt is not None:
         continue_prompt(model, prompt, options)
-    elif not (options["info"] or options["eval"] or options["holdout"]):
+    elif not any([options[name] for name in ("info", "eval", "holdout", "train", "save")]):
         demonstrate(model, corpus, options)
 
 
