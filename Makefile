@@ -5,7 +5,7 @@ CFLAGS = -std=c11 -O3 -ffp-contract=off $(shell $(CC) -march=native -E -x c /dev
 PYTHON = python3
 
 postgpt: postgpt.c
-	@$(CC) $(CFLAGS) -o $@ postgpt.c -lm
+	@$(CC) $(CFLAGS) -o $@ postgpt.c -lm -pthread
 
 test: postgpt
 	@$(PYTHON) tests
