@@ -3033,7 +3033,7 @@ int main(int argc, char **argv) {
     model.options = &o;
     Tokenizer *tok = &model.tokenizer;
     tokenizer_make(tok, corpus.data, corpus.length, o.lines, !strcmp(o.alphabet, "corpus"));
-    if (o.sampling.top_k > tok->base + o.merges) {
+    if (o.sampling.top_k > tok->base + o.merges && o.sampling.top_k > OPTIONS.sampling.top_k) {   /* the default goes with every vocabulary */
         char value[32];
         snprintf(value, sizeof value, "%zu", o.sampling.top_k);
         refuse(&(Option){"top-k", 0, NULL, COUNT, 0, (double)(tok->base + o.merges), NULL}, value);

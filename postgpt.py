@@ -2084,7 +2084,7 @@ def run(args):
     if prompt is not None:
         prompt = read_file(None, "the prompt") if prompt == "-" else os.fsencode(prompt)
     alphabet = Tokenizer(alphabet_of(corpus, options["alphabet"], options["lines"]))
-    if options["top-k"] > alphabet.base + options["merges"]:
+    if options["top-k"] > max(alphabet.base + options["merges"], 15):      # the default goes with every vocabulary
         Option("top-k", "", "count", high=alphabet.base + options["merges"]).refuse(options["top-k"])
     check_bytes(alphabet, prompt or b"", "the prompt")
     tokenizer = load_tokenizer(corpus, options)
