@@ -91,88 +91,48 @@ static uint64_t rng_next(Rng *rng) {
 
 static double rng_uniform(Rng *rng) { return (double)(rng_next(rng) >> 11) * 0x1p-53; }
 
-/* A hash table from 64-bit keys to 32-bit values: open addressing, power-of-two size, at most half full. */
-typedef struct { uint64_t *keys; uint32_t *values; size_t size, used; } Map;
-#define NONE UINT32_MAX
+/* A hash table from 64-bit keys to 32-bit values: open addressing, power-of-two size, at most two thirds full. */
+typedef struct { uint64_t key; uint32_t value; } Slot;
+typedef struct { Slot *slots; size_t size, used; } Map;
+#define NONE UINT32_MAX          /* the value of an empty slot */
 
-static size_t map_slot(const Map *map, uint64_t key) {
-    size_t i = (size_t)((key * 0x9E3779B97F4A7C15u) >> 20) & (map->size - 1);
-    while (map->values[i] != NONE && map->keys[i] != key) i = (i + 1) & (map->size - 1);
-    return i;
+static Slot *map_slot(const Map *map, uint64_t key) {
+    size_t i = (size_t)((key * 0x9E3779B97F4A7C15u) >> 32) & (map->size - 1);
+    while (map->slots[i].value != NONE && map->slots[i].key != key) i = (i + 1) & (map->size - 1);
+    return &map->slots[i];
 }
 
-static void map_make(Map *map, size_t size) {
-    map->size = size;
+static void map_make(Map *map, size_t expected) {
+    map->size = 64;
+    while (2 * map->size < 3 * expected) map->size *= 2;
     map->used = 0;
-    map->keys = alloc(size, sizeof *map->keys);
-    map->values = alloc(size, sizeof *map->values);
-    memset(map->values, 0xFF, size * sizeof *map->values);
+    map->slots = alloc(map->size, sizeof *map->slots);
+    for (size_t i = 0; i < map->size; i++) map->slots[i].value = NONE;
 }
 
-static void map_free(Map *map) { free(map->keys); free(map->values); }
+static void map_free(Map *map) { free(map->slots); }
 
-static uint32_t map_get(const Map *map, uint64_t key) { return map->values[map_slot(map, key)]; }
+static uint32_t map_get(const Map *map, uint64_t key) { return map_slot(map, key)->value; }
 
 /* The value's place for a key; a new key's value is NONE, and the caller sets it. */
 static uint32_t *map_at(Map *map, uint64_t key) {
-    if (2 * map->used >= map->size) {
+    if (3 * map->used >= 2 * map->size) {
         Map old = *map;
-        map_make(map, old.size * 2);
+        map_make(map, old.size + 1);
+        map->used = old.used;
         for (size_t i = 0; i < old.size; i++)
-            if (old.values[i] != NONE) {
-                const size_t slot = map_slot(map, old.keys[i]);
-                map->keys[slot] = old.keys[i];
-                map->values[slot] = old.values[i];
-                map->used++;
-            }
+            if (old.slots[i].value != NONE) *map_slot(map, old.slots[i].key) = old.slots[i];
         map_free(&old);
     }
-    const size_t slot = map_slot(map, key);
-    if (map->values[slot] == NONE) { map->keys[slot] = key; map->used++; }
-    return &map->values[slot];
+    Slot *slot = map_slot(map, key);
+    if (slot->value == NONE) {
+        slot->key = key;
+        map->used++;
+    }
+    return &slot->value;
 }
 
 static uint64_t pair_key(size_t left, size_t right) { return (uint64_t)left << 32 | right; }
-
-/* ---------------------------------------------------------------------------------------------
- * I  TOKENIZER: bytes to tokens and back (byte pair encoding: Gage 1994; Sennrich, Haddow, Birch 2016)
- */
-typedef struct {
-    size_t base, merges, vocab;      /* byte tokens, learned pairs, their sum */
-    uint32_t id_of_byte[256];        /* NONE where the alphabet lacks the byte */
-    uint32_t *pairs;                 /* [merges][2]: token base + i is pairs[i] joined */
-    Map rank;                        /* (left, right) -> the token that joins them */
-    size_t *start;                   /* [vocab + 1]: token t's bytes are text[start[t]] .. */
-    unsigned char *text;
-    /* the pieces seen so far, so that each distinct piece is merged once */
-    Map seen;                        /* hash of the piece -> its entry */
-    struct Piece { size_t at, length, ids, count; uint32_t next; } *pieces;
-    size_t n_pieces, cap_pieces, n_bytes, cap_bytes, n_ids, cap_ids;
-    unsigned char *bytes;
-    uint32_t *ids;
-} Tokenizer;
-
-enum { LETTER, DIGIT, MARK, SPACE, WHITE };
-
-static unsigned char kind_of[256];
-
-static void kinds_make(void) {
-    for (unsigned c = 0; c < 256; c++)
-        kind_of[c] = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c >= 128 ? LETTER
-                   : c >= '0' && c <= '9' ? DIGIT : c == ' ' ? SPACE : c >= '\t' && c <= '\r' ? WHITE : MARK;
-}
-
-/* The end of the piece that starts at data[at]. */
-static size_t piece_end(const unsigned char *data, size_t at, size_t length) {
-    size_t end = at + (data[at] == ' ' && at + 1 < length && kind_of[data[at + 1]] < SPACE);
-    const unsigned char kind = kind_of[data[end]];
-    if (kind < SPACE) {
-        while (end < length && kind_of[data[end]] == kind) end++;
-        return end;
-    }
-    while (end < length && kind_of[data[end]] >= SPACE) end++;
-    return end < length && data[end - 1] == ' ' ? end - 1 : end;   /* the last space goes with what follows */
-}
 
 /* A min-heap of 64-bit keys: the caller packs what is to come first into the high bits. */
 typedef struct { uint64_t *keys; size_t used, size; } Heap;
@@ -197,6 +157,49 @@ static uint64_t heap_pop(Heap *heap) {
     }
     heap->keys[i] = last;
     return top;
+}
+
+/* ---------------------------------------------------------------------------------------------
+ * I  TOKENIZER: bytes to tokens and back (byte pair encoding: Gage 1994; Sennrich, Haddow, Birch 2016)
+ */
+typedef struct {
+    size_t base, merges, vocab;      /* byte tokens, learned pairs, their sum */
+    uint32_t id_of_byte[256];        /* NONE where the alphabet lacks the byte */
+    uint32_t *pairs;                 /* [merges][2]: token base + i is pairs[i] joined */
+    Map rank;                        /* (left, right) -> the token that joins them */
+    size_t *start;                   /* [vocab + 1]: token t's bytes are text[start[t]] .. */
+    unsigned char *text;
+    /* the pieces seen so far, so that each distinct piece is merged once */
+    Map seen;                        /* hash of the piece -> its entry */
+    struct Piece { size_t at, length, ids, count; uint32_t next; } *pieces;
+    size_t n_pieces, cap_pieces, n_bytes, cap_bytes, n_ids, cap_ids;
+    unsigned char *bytes;
+    uint32_t *ids;
+    uint32_t *work;                  /* room in which a piece is merged, and what waits to be */
+    size_t cap_work;
+    Heap heap;
+} Tokenizer;
+
+enum { LETTER, DIGIT, MARK, SPACE, WHITE };
+
+static unsigned char kind_of[256];
+
+static void kinds_make(void) {
+    for (unsigned c = 0; c < 256; c++)
+        kind_of[c] = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c >= 128 ? LETTER
+                   : c >= '0' && c <= '9' ? DIGIT : c == ' ' ? SPACE : c >= '\t' && c <= '\r' ? WHITE : MARK;
+}
+
+/* The end of the piece that starts at data[at]. */
+static size_t piece_end(const unsigned char *data, size_t at, size_t length) {
+    size_t end = at + (data[at] == ' ' && at + 1 < length && kind_of[data[at + 1]] < SPACE);
+    const unsigned char kind = kind_of[data[end]];
+    if (kind < SPACE) {
+        while (end < length && kind_of[data[end]] == kind) end++;
+        return end;
+    }
+    while (end < length && kind_of[data[end]] >= SPACE) end++;
+    return end < length && data[end - 1] == ' ' ? end - 1 : end;   /* the last space goes with what follows */
 }
 
 /* Finds or adds a distinct piece. */
@@ -361,8 +364,9 @@ static void tokenizer_spell(Tokenizer *tok) {
 /* Merges one piece: the earliest learned pair first, leftmost first, until none is left. */
 static void tokenizer_merge(Tokenizer *tok, struct Piece *piece) {
     const size_t n = piece->length;
-    uint32_t *token = alloc(3 * n, 4), *prev = token + n, *next = prev + n;
-    Heap heap = {0};
+    if (3 * n > tok->cap_work) tok->work = resize(tok->work, tok->cap_work = 6 * n, sizeof *tok->work);
+    uint32_t *token = tok->work, *prev = token + n, *next = prev + n;
+    Heap *heap = &tok->heap;
     for (size_t i = 0; i < n; i++) {
         token[i] = tok->id_of_byte[tok->bytes[piece->at + i]];
         prev[i] = i ? (uint32_t)i - 1 : NONE;
@@ -370,10 +374,10 @@ static void tokenizer_merge(Tokenizer *tok, struct Piece *piece) {
     }
     for (size_t i = 0; i + 1 < n; i++) {
         const uint32_t joined = map_get(&tok->rank, pair_key(token[i], token[i + 1]));
-        if (joined != NONE) heap_push(&heap, (uint64_t)joined << 32 | i);
+        if (joined != NONE) heap_push(heap, (uint64_t)joined << 32 | i);
     }
-    while (heap.used) {
-        const uint64_t top = heap_pop(&heap);
+    while (heap->used) {
+        const uint64_t top = heap_pop(heap);
         const uint32_t at = (uint32_t)top, id = (uint32_t)(top >> 32), right = next[at];
         if (token[at] == NONE || right == NONE || map_get(&tok->rank, pair_key(token[at], token[right])) != id) continue;
         token[at] = id;
@@ -384,7 +388,7 @@ static void tokenizer_merge(Tokenizer *tok, struct Piece *piece) {
         for (int s = 0; s < 2; s++) {
             const uint32_t l = sides[s], r = l == NONE ? NONE : next[l];
             const uint32_t joined = r == NONE ? NONE : map_get(&tok->rank, pair_key(token[l], token[r]));
-            if (joined != NONE) heap_push(&heap, (uint64_t)joined << 32 | l);
+            if (joined != NONE) heap_push(heap, (uint64_t)joined << 32 | l);
         }
     }
     if (tok->n_ids + n > tok->cap_ids) {
@@ -394,8 +398,6 @@ static void tokenizer_merge(Tokenizer *tok, struct Piece *piece) {
     piece->ids = tok->n_ids;
     piece->count = 0;
     for (size_t i = 0; i < n; i++) if (token[i] != NONE) { tok->ids[tok->n_ids++] = token[i]; piece->count++; }
-    free(token);
-    free(heap.keys);
 }
 
 typedef struct { uint32_t *ids; size_t n, size; } Ids;
@@ -461,8 +463,8 @@ static void chain_make(Chain *chain, const Text *text, size_t vocab, size_t orde
     chain->order = order;
     chain->vocab = vocab;
     Map index;
-    map_make(&chain->child, 4096);
-    map_make(&index, 4096);
+    map_make(&chain->child, order > 2 ? text->n / 2 : 1024);
+    map_make(&index, text->n * order / 3);
     size_t cap_entries = 4096, cap_nodes = 1024, n_nodes = 1, n_entries = 0;
     Entry *entries = alloc(cap_entries, sizeof *entries);
     unsigned char *depth = alloc(cap_nodes, 1);
@@ -592,11 +594,12 @@ static void table_free(Table *t) { free(t->first); free(t->column); free(t->valu
 enum { EVERY, ONCE };
 
 static void table_count(Table *table, const Text *text, size_t vocab, const double *weight, size_t window, int how, double least) {
-    const size_t words = (vocab + 63) / 64;
     size_t size = 0, *place = alloc(text->n, sizeof *place), *from = alloc(vocab + 1, sizeof *from);
     size_t *last = alloc(vocab, sizeof *last);                      /* 1 + the place of the a that counted x last */
     double *sum = alloc(vocab, sizeof *sum);
-    uint64_t *touched = alloc(words, sizeof *touched);
+    unsigned char *touched = alloc(vocab + 8, 1);                   /* looked through eight at a time */
+    size_t nearest = 1;
+    while (nearest < window && weight[nearest] <= 0.0) nearest++;
     *table = (Table){vocab, 0, alloc(vocab + 1, sizeof(size_t)), NULL, NULL, alloc(vocab, sizeof(double)), alloc(vocab, sizeof(double)), 0.0};
     for (size_t i = 0; i < text->n; i++) from[text->ids[i] + 1]++;
     for (size_t t = 0; t < vocab; t++) from[t + 1] += from[t];
@@ -604,30 +607,39 @@ static void table_count(Table *table, const Text *text, size_t vocab, const doub
     for (size_t a = 0; a < vocab; a++) {
         for (size_t p = a ? from[a - 1] : 0; p < from[a]; p++) {
             const size_t at = place[p], end = text->start[text_document(text, at) + 1];
-            for (size_t d = 1; d <= window && at + d < end; d++) {
+            for (size_t d = nearest; d <= window && at + d < end; d++) {
                 const uint32_t x = text->ids[at + d];
-                if (how == ONCE && last[x] == at + 1) continue;
-                last[x] = at + 1;
+                if (how == ONCE) {
+                    if (last[x] == at + 1) continue;
+                    last[x] = at + 1;
+                }
+                touched[x] = 1;
                 sum[x] += weight[d];
-                touched[x / 64] |= (uint64_t)1 << x % 64;
             }
         }
-        if (table->n + vocab > size) {
-            size = 2 * (table->n + vocab);
+        if (table->n + vocab >= size) {
+            size = 2 * (table->n + vocab) + 1;
             table->column = resize(table->column, size, sizeof *table->column);
             table->value = resize(table->value, size, sizeof *table->value);
         }
-        for (size_t w = 0; w < words; w++)
-            for (size_t x = 64 * w; touched[w]; touched[w] >>= 1, x++) {
-                if (!(touched[w] & 1)) continue;
-                table->row_sum[a] += sum[x];
+        double row = 0.0;
+        size_t n = table->n;
+        for (size_t w = 0; w < vocab; w += 8) {
+            uint64_t eight;
+            memcpy(&eight, touched + w, 8);
+            if (!eight) continue;
+            memset(touched + w, 0, 8);
+            for (size_t x = w; x < w + 8 && x < vocab; x++) {          /* without a branch: what is too rare is overwritten */
+                row += sum[x];
                 table->column_sum[x] += sum[x];
-                if (sum[x] > 0.0 && sum[x] >= least) {
-                    table->column[table->n] = (uint32_t)x;
-                    table->value[table->n++] = sum[x];
-                }
+                table->column[n] = (uint32_t)x;
+                table->value[n] = sum[x];
+                n += sum[x] >= least;
                 sum[x] = 0.0;
             }
+        }
+        table->n = n;
+        table->row_sum[a] = row;
         table->first[a + 1] = table->n;
         table->sum += table->row_sum[a];
     }
@@ -807,7 +819,7 @@ static void factor(double *u, double *s, double *v, const Table *table, size_t r
 
 #define ROOM_FOR_TRACE 16        /* tokens: the reach of the Hebbian trace */
 #define ROOM_FOR_PROMISE 12      /* tokens: a promise not kept by then was none */
-#define DESTINY 24               /* coordinates of destiny's embeddings */
+#define DESTINY 16               /* coordinates of destiny's embeddings */
 #define WHOLE 720720.0           /* the least common multiple of 1 .. 16: WHOLE / distance is a whole number */
 
 typedef struct {
@@ -817,7 +829,7 @@ typedef struct {
     Table company;               /* the Hebbian trace: (a, then x) at distances 2 .. 16, weight 1 / distance */
     Table trace;                 /* the same as positive PMI */
     Table promise;               /* prophecy: how much likelier x is within 12 tokens after an a than anywhere */
-    double *topic;               /* [DESTINY][vocab]: unit embeddings, the trace factored */
+    double *topic;               /* [DESTINY][vocab]: unit embeddings, the trace factored and centred */
 } Metaweights;
 
 static void metaweights_make(Metaweights *meta, Text text, size_t vocab, size_t order) {
@@ -847,12 +859,22 @@ static void metaweights_topics(Metaweights *meta) {
     const size_t vocab = meta->vocab, r = vocab < DESTINY ? vocab : DESTINY;
     double *u = alloc(vocab * r, sizeof *u), *s = alloc(r, sizeof *s), *v = alloc(vocab * r, sizeof *v);
     factor(u, s, v, &meta->trace, r, 1);
+    /* what all tokens have in common tells nothing: the mean is taken off */
+    const double *count = meta->company.row_sum, all = meta->company.sum > 0.0 ? meta->company.sum : 1.0;
+    double *mean = alloc(r, sizeof *mean);
+    for (size_t t = 0; t < vocab; t++)
+        for (size_t k = 0; k < r; k++) {
+            u[t * r + k] *= sqrt(s[k]);
+            mean[k] += count[t] / all * u[t * r + k];
+        }
     meta->topic = alloc(DESTINY * vocab, sizeof *meta->topic);
     for (size_t t = 0; t < vocab; t++) {
-        for (size_t k = 0; k < r; k++) u[t * r + k] *= sqrt(s[k]);
-        const double length = sqrt(dot(u + t * r, u + t * r, r));
-        for (size_t k = 0; k < r; k++) meta->topic[k * vocab + t] = length > 0.0 ? u[t * r + k] / length : 0.0;
+        double *row = u + t * r;
+        for (size_t k = 0; k < r; k++) row[k] -= mean[k];
+        const double length = sqrt(dot(row, row, r));
+        for (size_t k = 0; k < r; k++) meta->topic[k * vocab + t] = length > 0.0 && count[t] > 0.0 ? row[k] / length : 0.0;
     }
+    free(mean);
     free(u); free(s); free(v);
 }
 
@@ -1003,82 +1025,100 @@ static Rooms rooms_of(size_t embd, size_t vocab) {
     rooms.company = embd / 8;
     rooms.constant = embd - 2;
     rooms.fill = embd - 1;
-    const size_t left = embd - 2 - rooms.place - rooms.company, wanted = embd * 5 / 12 > 8 ? embd * 5 / 12 : 8;
-    rooms.follow = left < wanted ? left : wanted;
-    if (rooms.follow > vocab - 1) rooms.follow = vocab - 1;
+    const size_t left = embd - 2 - rooms.place - rooms.company, wanted = embd * 3 / 8 > 8 ? embd * 3 / 8 : 8;
+    rooms.follow = vocab <= left ? vocab - 1 : left < wanted ? left : wanted;     /* a small vocabulary needs no approximation */
     return rooms;
 }
 
-/* Cholesky's factor of a positive definite a[n][n], in place, in the lower triangle. */
-static void cholesky(double *a, size_t n, double least) {
-    double column[1024];
-    for (size_t k = 0; k < n; k++) {
-        const double pivot = sqrt(a[k * n + k] > least ? a[k * n + k] : least);
-        a[k * n + k] = pivot;
-        for (size_t i = k + 1; i < n; i++) column[i] = a[i * n + k] = a[i * n + k] / pivot;
-        for (size_t i = k + 1; i < n; i++)
-            for (size_t j = k + 1; j <= i; j++) a[i * n + j] -= column[i] * column[j];
-    }
+#define LANES 8                  /* systems solved side by side: the innermost loops run across them */
+
+/* Cholesky's factors of positive definite a[n][n][LANES], in place, in the lower triangle. */
+static void cholesky(double (*a)[LANES], size_t n, double least) {
+    for (size_t j = 0; j < n; j++)
+        for (size_t i = j; i < n; i++) {
+            double *t = a[i * n + j];
+            for (size_t k = 0; k < j; k++) {
+                const double *x = a[i * n + k], *y = a[j * n + k];
+                for (size_t l = 0; l < LANES; l++) t[l] -= x[l] * y[l];
+            }
+            if (i == j) for (size_t l = 0; l < LANES; l++) t[l] = sqrt(t[l] > least ? t[l] : least);
+            else for (size_t l = 0; l < LANES; l++) t[l] /= a[j * n + j][l];
+        }
 }
 
-static void cholesky_solve(const double *a, double *b, size_t n) {         /* b becomes the solution */
+/* b[n][LANES] becomes the solutions of the systems that `a` holds the factors of. */
+static void cholesky_solve(double (*a)[LANES], double (*b)[LANES], size_t n) {
     for (size_t i = 0; i < n; i++) {
-        for (size_t k = 0; k < i; k++) b[i] -= a[i * n + k] * b[k];
-        b[i] /= a[i * n + i];
+        for (size_t k = 0; k < i; k++) for (size_t l = 0; l < LANES; l++) b[i][l] -= a[i * n + k][l] * b[k][l];
+        for (size_t l = 0; l < LANES; l++) b[i][l] /= a[i * n + i][l];
     }
     for (size_t i = n; i-- > 0;) {
-        for (size_t k = i + 1; k < n; k++) b[i] -= a[k * n + i] * b[k];
-        b[i] /= a[i * n + i];
+        for (size_t k = i + 1; k < n; k++) for (size_t l = 0; l < LANES; l++) b[i][l] -= a[k * n + i][l] * b[k][l];
+        for (size_t l = 0; l < LANES; l++) b[i][l] /= a[i * n + i][l];
     }
 }
 
 #define RIDGE 0.1
+
+/* a += w x x^T, the lower half, rows padded to whole LANES so that the innermost loop is one vector. */
+static void add_square(double *restrict a, double w, const double *restrict x, size_t r, size_t padded) {
+    for (size_t i = 0; i < r; i++)
+        for (size_t j = 0; j <= i; j += LANES)
+            for (size_t l = 0; l < LANES; l++) a[i * padded + j + l] += w * (x[i] * x[j + l]);
+}
 
 /* Weighted least squares, a row at a time: x[a] = the vector for which x[a] . h[b] + (any constant) comes closest to
  * target(a, b) over all b, where a pair weighs weight(a, b) + left[a] right[b], and where the target is 0 for the pairs that are
  * not in the tables. Entries that weigh under `least` are passed over. RIDGE pulls a row that was counted little toward 0. */
 static void regress(double *x, const double *h, size_t r, const Table *weight, const double *target, const double *left, const double *right,
                     double least) {
-    double *common = alloc(r * r, sizeof *common), *common_mean = alloc(r, sizeof *common_mean), common_sum = 0.0;
-    double *a = alloc(r * r, sizeof *a), *mean = alloc(r, sizeof *mean);
-    for (size_t b = 0; b < weight->rows; b++) {
-        const double *hb = h + b * r;
+    const size_t vocab = weight->rows, padded = (r + LANES - 1) / LANES * LANES;
+    double *wide = alloc(vocab * padded, sizeof *wide);             /* h, its rows padded */
+    double *common = alloc(r * padded, sizeof *common), *common_mean = alloc(padded, sizeof *common_mean), common_sum = 0.0;
+    double *a = alloc(r * padded, sizeof *a), *y = alloc(padded, sizeof *y), *mean = alloc(padded, sizeof *mean);
+    double(*systems)[LANES] = alloc(r * r, sizeof *systems), (*sides)[LANES] = alloc(r, sizeof *sides);
+    size_t waiting[LANES], n = 0;
+    for (size_t b = 0; b < vocab; b++) {
+        memcpy(wide + b * padded, h + b * r, r * sizeof *h);
+        add_square(common, right[b], wide + b * padded, r, padded);
         common_sum += right[b];
-        for (size_t i = 0; i < r; i++) {
-            common_mean[i] += right[b] * hb[i];
-            for (size_t j = 0; j <= i; j++) common[i * r + j] += right[b] * (hb[i] * hb[j]);
-        }
     }
-    zero(x, weight->rows * r);
-    for (size_t row = 0; row < weight->rows; row++) {
-        if (weight->first[row] == weight->first[row + 1]) continue;
-        double *y = x + row * r, sum = left[row] * common_sum, hit = 0.0;
-        for (size_t i = 0; i < r; i++) {
-            mean[i] = left[row] * common_mean[i];
-            for (size_t j = 0; j <= i; j++) a[i * r + j] = left[row] * common[i * r + j];
+    matvec(common_mean, right, h, vocab, r, r);
+    zero(x, vocab * r);
+    for (size_t row = 0; row <= vocab; row++) {
+        if (n == LANES || (n && row == vocab)) {
+            cholesky(systems, r, RIDGE);
+            cholesky_solve(systems, sides, r);
+            for (size_t l = 0; l < n; l++) for (size_t i = 0; i < r; i++) x[waiting[l] * r + i] = sides[i][l];
+            n = 0;
         }
+        if (row == vocab || weight->first[row] == weight->first[row + 1]) continue;
+        double sum = left[row] * common_sum, hit = 0.0;
+        zero(y, r);
+        for (size_t i = 0; i < r; i++) mean[i] = left[row] * common_mean[i];
+        for (size_t i = 0; i < r * padded; i++) a[i] = left[row] * common[i];
         for (size_t e = weight->first[row]; e < weight->first[row + 1]; e++) {
-            const size_t b = weight->column[e];
             if (weight->value[e] < least) continue;
-            const double *hb = h + b * r, w = weight->value[e], push = (w + left[row] * right[b]) * target[e];
+            const size_t b = weight->column[e];
+            const double w = weight->value[e], push = (w + left[row] * right[b]) * target[e];
             sum += w;
             hit += push;
-            for (size_t i = 0; i < r; i++) {
-                y[i] += push * hb[i];
-                mean[i] += w * hb[i];
-            }
-            for (size_t i = 0; i < r; i++)
-                for (size_t j = 0; j <= i; j++) a[i * r + j] += w * (hb[i] * hb[j]);
+            const double *hb = wide + b * padded;
+            for (size_t i = 0; i < padded; i += LANES)
+                for (size_t l = 0; l < LANES; l++) {
+                    y[i + l] += push * hb[i + l];
+                    mean[i + l] += w * hb[i + l];
+                }
+            add_square(a, w, hb, r, padded);
         }
         for (size_t i = 0; i < r; i++) {
-            y[i] -= hit * mean[i] / sum;
-            for (size_t j = 0; j <= i; j++) a[i * r + j] -= mean[i] * mean[j] / sum;
-            a[i * r + i] += RIDGE;
+            sides[i][n] = y[i] - hit * mean[i] / sum;
+            for (size_t j = 0; j <= i; j++) systems[i * r + j][n] = a[i * padded + j] - mean[i] * mean[j] / sum;
+            systems[i * r + i][n] += RIDGE;
         }
-        cholesky(a, r, RIDGE);
-        cholesky_solve(a, y, r);
+        waiting[n++] = row;
     }
-    free(common); free(common_mean); free(a); free(mean);
+    free(wide); free(common); free(common_mean); free(a); free(y); free(mean); free(systems); free(sides);
 }
 
 /* Who follows whom: x[vocab][r] and h[vocab][r] such that unigram(b) exp(x[a] . h[b]), normalised, comes close to the
@@ -1110,51 +1150,64 @@ static void seed_follow(double *x, double *h, size_t r, const Table *pairs, cons
     Table weight_back, target_back;
     table_transpose(&weight_back, &weight);
     table_transpose(&target_back, &target);
-    regress(x, h, r, &weight, target.value, left, bigram->unigram, 0.6);       /* a sketch: without the pairs met once */
+    regress(x, h, r, &weight, target.value, left, bigram->unigram, 1.2);       /* a sketch: without the pairs met once or twice */
     regress(h, x, r, &weight_back, target_back.value, bigram->unigram, left, 0.0);
     regress(x, h, r, &weight, target.value, left, bigram->unigram, 0.0);
     free(weight.value); free(target.value); free(scaled.value); free(left);
     table_free(&weight_back); table_free(&target_back);
 }
 
-/* covariance[r][r] of the rows of x, a row weighing count[a] / sum, shrunk a little toward a sphere; mean[r] */
-#define SHRINK 0.5               /* of a covariance toward a sphere: its own mean square, times this, is added */
+#define SHRINK 2.0               /* of a covariance toward a sphere: its own mean square, times this, is added */
 
-static void covariance(double *c, double *mean, const double *x, size_t r, const double *count, double sum, size_t vocab) {
-    zero(c, r * r);
-    zero(mean, r);
+/* The covariance of the rows of x, a row weighing count[a] / sum, shrunk toward a sphere, as Cholesky's factor; and the mean. */
+static void covariance(double (*factor_of)[LANES], double *mean, const double *x, size_t r, const double *count, double sum, size_t vocab) {
+    double *c = alloc(r * r, sizeof *c), sphere = 0.0;
     for (size_t a = 0; a < vocab; a++)
         for (size_t i = 0; i < r; i++) mean[i] += count[a] / sum * x[a * r + i];
-    for (size_t a = 0; a < vocab; a++)
+    for (size_t a = 0; a < vocab; a++) {
+        const double share = count[a] / sum;
         for (size_t i = 0; i < r; i++)
-            for (size_t j = 0; j <= i; j++) c[i * r + j] += count[a] / sum * ((x[a * r + i] - mean[i]) * (x[a * r + j] - mean[j]));
-    double trace = 0.0;
-    for (size_t i = 0; i < r; i++) trace += c[i * r + i];
-    for (size_t i = 0; i < r; i++) c[i * r + i] += SHRINK * trace / (double)r;
+            for (size_t j = 0; j <= i; j++) c[i * r + j] += share * ((x[a * r + i] - mean[i]) * (x[a * r + j] - mean[j]));
+    }
+    for (size_t i = 0; i < r; i++) sphere += c[i * r + i];
+    for (size_t i = 0; i < r; i++) c[i * r + i] += SHRINK * sphere / (double)r;
+    for (size_t i = 0; i < r * r; i++) for (size_t l = 0; l < LANES; l++) factor_of[i][l] = c[i];
+    cholesky(factor_of, r, 1e-9);
+    free(c);
 }
 
 /* What a head adds: the linear map P that best says, from the x of a token that stands somewhere before, the h of the
  * one to come: P = Cov(x, x)^-1 Cov(x, h) Cov(h, h)^-1, over the places that `pairs` counts; as factors u diag(s) v^T
  * of the rank that its heads have room for. */
-typedef struct { size_t r; double *x, *h, *xx, *hh, *x_mean, *h_mean; } Follow;
+typedef struct { size_t r; double *x, *h, (*xx)[LANES], (*hh)[LANES], *x_mean, *h_mean; } Follow;
+
+/* Solves a system for each column of c[r][r]. */
+static void solve_columns(double (*a)[LANES], double *c, size_t r, double (*work)[LANES]) {
+    for (size_t j = 0; j < r; j += LANES) {
+        for (size_t i = 0; i < r; i++) for (size_t l = 0; l < LANES; l++) work[i][l] = j + l < r ? c[i * r + j + l] : 0.0;
+        cholesky_solve(a, work, r);
+        for (size_t i = 0; i < r; i++) for (size_t l = 0; l < LANES && j + l < r; l++) c[i * r + j + l] = work[i][l];
+    }
+}
 
 static void seed_map(double *u, double *s, double *v, const Follow *f, const Table *pairs, size_t rank) {
     const size_t r = f->r, vocab = pairs->rows;
-    double *sums = alloc(vocab * r, sizeof *sums), *c = alloc(r * r, sizeof *c), *t = alloc(r * r, sizeof *t);
+    double *sums = alloc(vocab * r, sizeof *sums), *c = alloc(r * r, sizeof *c), *t = alloc(r * r, sizeof *t), (*work)[LANES] = alloc(r, sizeof *work);
     table_times(sums, pairs, f->h, r);
     for (size_t a = 0; a < vocab; a++)
         for (size_t i = 0; i < r; i++)
             for (size_t j = 0; j < r; j++) c[i * r + j] += f->x[a * r + i] * sums[a * r + j];
     for (size_t i = 0; i < r; i++)
-        for (size_t j = 0; j < r; j++) t[j * r + i] = c[i * r + j] / pairs->sum - f->x_mean[i] * f->h_mean[j];
-    for (size_t j = 0; j < r; j++) cholesky_solve(f->xx, t + j * r, r);
+        for (size_t j = 0; j < r; j++) c[i * r + j] = c[i * r + j] / pairs->sum - f->x_mean[i] * f->h_mean[j];
+    solve_columns(f->xx, c, r, work);
+    for (size_t i = 0; i < r; i++) for (size_t j = 0; j < r; j++) t[j * r + i] = c[i * r + j];
+    solve_columns(f->hh, t, r, work);
     for (size_t i = 0; i < r; i++) for (size_t j = 0; j < r; j++) c[i * r + j] = t[j * r + i];
-    for (size_t i = 0; i < r; i++) cholesky_solve(f->hh, c + i * r, r);
     Table dense = {r, r * r, alloc(r + 1, sizeof(size_t)), alloc(r * r, sizeof(uint32_t)), c, NULL, NULL, 0.0};
     for (size_t i = 0; i < r * r; i++) dense.column[i] = (uint32_t)(i % r);
     for (size_t i = 0; i <= r; i++) dense.first[i] = i * r;
     factor(u, s, v, &dense, rank, 4);
-    free(sums); free(t);
+    free(sums); free(t); free(work);
     table_free(&dense);
 }
 
@@ -1174,7 +1227,7 @@ static void seed_value(double *value, size_t width, double *out, size_t embd, co
     }
 }
 
-#define CHORUS 0.4               /* how loud the content heads of all layers are together */
+#define CHORUS 0.2               /* how loud the content heads of all layers are together */
 #define SHARPNESS 8.0            /* of a head that reads places: softmax then puts 99.9 % on one of them */
 #define RELEVANCE 4.0            /* of a head that reads company */
 #define REACH 8                  /* tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this */
@@ -1191,7 +1244,8 @@ static void seed(Transformer *net, const Metaweights *meta) {
     Table pairs;
     chain_make(&bigram, &meta->text, vocab, 2);
     table_count(&pairs, &meta->text, vocab, one_apart, 1, EVERY, 1.0);
-    Follow f = {r, alloc(vocab * r, 8), alloc(vocab * r, 8), alloc(r * r, 8), alloc(r * r, 8), alloc(r, 8), alloc(r, 8)};
+    Follow f = {r, alloc(vocab * r, sizeof(double)), alloc(vocab * r, sizeof(double)), alloc(r * r, LANES * sizeof(double)), alloc(r * r, LANES * sizeof(double)),
+                alloc(r, sizeof(double)), alloc(r, sizeof(double))};
     seed_follow(f.x, f.h, r, &pairs, &bigram);
 
     /* the embeddings: rooms filled, then completed to one length */
@@ -1230,8 +1284,6 @@ static void seed(Transformer *net, const Metaweights *meta) {
 
     covariance(f.xx, f.x_mean, f.x, r, pairs.row_sum, pairs.sum, vocab);
     covariance(f.hh, f.h_mean, f.h, r, pairs.column_sum, pairs.sum, vocab);
-    cholesky(f.xx, r, 1e-9);
-    cholesky(f.hh, r, 1e-9);
     const size_t wide = net->content_dim > head_dim ? net->content_dim : head_dim, most = wide < r ? wide : r;
     double *u = alloc(r * wide, 8), *sv = alloc(wide, 8), *v = alloc(r * wide, 8);
 
@@ -1263,7 +1315,7 @@ static void seed(Transformer *net, const Metaweights *meta) {
         }
 
     /* content heads: they look where the company is alike, and tell what follows such tokens at a distance */
-    if (s.content && r) {
+    if (s.content && r && meta->company.sum > 0.0) {
         seed_map(u, sv, v, &f, &meta->company, most);
         for (size_t l = 0; l < s.layers; l++) {
             Layer *layer = &net->layer[l];
@@ -1292,7 +1344,7 @@ static void transformer_random(Transformer *net, uint64_t seed_number) {
 typedef struct { double lambda, kappa, alpha, beta, gamma, trauma; size_t memory; } Coefficients;
 
 #define ECHO 0.85                /* resonance fades by this with each token back */
-#define DRIFT 0.96               /* destiny keeps this much of its direction at each token */
+#define DRIFT 0.98               /* destiny keeps this much of its direction at each token */
 #define CALM 0.9                 /* trauma keeps this much of its level at each token */
 #define REST 0.5
 #define DOUBT 256.0              /* a match of 4 tokens (4^4 = 256) is believed half */
@@ -1408,12 +1460,11 @@ static void field_terms(Field *field) {
         for (size_t i = meta->promise.first[a]; i < meta->promise.first[a + 1]; i++)
             if (field->since[meta->promise.column[i]] != field->step) field->f[meta->promise.column[i]] += age * meta->promise.value[i];
     }
-    /* A: destiny: the cosine with the direction of the talk */
+    /* A: destiny: the cosine with the direction of the talk, times how settled that direction is */
     zero(field->a, vocab);
-    const double length = sqrt(dot(field->destiny, field->destiny, DESTINY));
-    if (meta->topic && length > 0.0) {
+    if (meta->topic) {
         double direction[DESTINY];
-        for (size_t k = 0; k < DESTINY; k++) direction[k] = field->destiny[k] / length;
+        for (size_t k = 0; k < DESTINY; k++) direction[k] = (1.0 - DRIFT) * field->destiny[k];
         matvec(field->a, direction, meta->topic, DESTINY, vocab, vocab);
     }
     /* T: trauma: earlier moments like this one, and what followed them; log(1 + odds) mixes recall with the chain */
@@ -1474,7 +1525,7 @@ static unsigned char utf8_run(unsigned char state, const unsigned char *bytes, s
     return state;
 }
 
-/* Spelling: a writer uses words he has read. The lexicon holds the pieces of the corpus without their space, sorted. */
+/* Spelling: a writer uses words he has read. The lexicon holds the pieces of the corpus, and of the prompt, without their space, sorted. */
 typedef struct { const unsigned char *bytes; size_t length; } Word;
 typedef struct { Word *words; size_t n; unsigned char *bytes; } Lexicon;
 
@@ -1484,17 +1535,28 @@ static int by_bytes(const void *a, const void *b) {
     return order ? order : (x->length > y->length) - (x->length < y->length);
 }
 
+static void lexicon_add(Lexicon *lexicon, const unsigned char *piece, size_t length) {
+    const size_t space = length > 1 && piece[0] == ' ';
+    lexicon->words[lexicon->n++] = (Word){piece + space, length - space};
+}
+
 static void lexicon_make(Lexicon *lexicon, const Tokenizer *tok) {
-    lexicon->n = tok->n_pieces;
-    lexicon->words = alloc(lexicon->n, sizeof *lexicon->words);
+    lexicon->words = alloc(tok->n_pieces, sizeof *lexicon->words);
     lexicon->bytes = alloc(tok->n_bytes, 1);
     memcpy(lexicon->bytes, tok->bytes, tok->n_bytes);
-    for (size_t i = 0; i < lexicon->n; i++) {
-        const struct Piece *piece = &tok->pieces[i];
-        const size_t space = piece->length > 1 && tok->bytes[piece->at] == ' ';
-        lexicon->words[i] = (Word){lexicon->bytes + piece->at + space, piece->length - space};
-    }
+    for (size_t i = 0; i < tok->n_pieces; i++) lexicon_add(lexicon, lexicon->bytes + tok->pieces[i].at, tok->pieces[i].length);
     qsort(lexicon->words, lexicon->n, sizeof *lexicon->words, by_bytes);
+}
+
+/* A copy that knows the words of a prompt too, but for the last, which may be cut short. */
+static Lexicon lexicon_with(const Lexicon *lexicon, const unsigned char *prompt, size_t length) {
+    size_t pieces = 0;
+    for (size_t at = 0; at < length; at = piece_end(prompt, at, length)) pieces++;
+    Lexicon more = {alloc(lexicon->n + pieces, sizeof *more.words), lexicon->n, NULL};
+    memcpy(more.words, lexicon->words, lexicon->n * sizeof *more.words);
+    for (size_t at = 0, end; at < length && (end = piece_end(prompt, at, length)) < length; at = end) lexicon_add(&more, prompt + at, end - at);
+    if (pieces > 1) qsort(more.words, more.n, sizeof *more.words, by_bytes);
+    return more;
 }
 
 /* 0: no word begins so; 1: some word does; 2: it is a word. */
@@ -1546,48 +1608,58 @@ static int speller_allows(Speller *sp, const unsigned char *bytes, size_t n) {
     return !core || kind_of[bytes[space]] >= SPACE || lexicon_find(sp->lexicon, bytes + space, core) > 0;
 }
 
-/* Does candidate a come before b: more probable, or as probable and of the smaller id? */
-static int better(const double *logits, uint32_t a, uint32_t b) { return logits[a] > logits[b] || (logits[a] == logits[b] && a < b); }
-
-static void sift(uint32_t *heap, size_t n, size_t i, const double *logits) {
-    const uint32_t id = heap[i];
-    for (size_t child; (child = 2 * i + 1) < n; i = child) {
-        if (child + 1 < n && better(logits, heap[child + 1], heap[child])) child++;
-        if (!better(logits, heap[child], id)) break;
-        heap[i] = heap[child];
-    }
-    heap[i] = id;
+/* The place of the largest of x[from .. to), the first of equals. */
+static size_t largest(const double *x, size_t from, size_t to) {
+    size_t best = from;
+    for (size_t i = from + 1; i < to; i++) if (x[i] > x[best]) best = i;
+    return best;
 }
 
-/* Draws a token. logits[vocab] are changed; heap[vocab] and kept[vocab] are room to work in; chance is how much was expected
- * of the token drawn. Where spelling allows none, any may come. */
-static uint32_t sample(double *logits, uint32_t *heap, uint32_t *kept, const Tokenizer *tok, const Ids *text, const Sampling *how, Speller *speller, Rng *rng, double *chance) {
+#define BLOCK 64                 /* tokens: the best of each block is known, so that the next best of all is found quickly */
+
+/* What sampling works with: the logits, the best token of each block, and the tokens that are kept. */
+typedef struct { double *logits, *odds; uint32_t *best, *kept; } Draw;
+
+static void draw_make(Draw *draw, size_t vocab) {
+    *draw = (Draw){alloc(vocab, sizeof(double)), alloc(vocab, sizeof(double)), alloc(vocab / BLOCK + 1, sizeof(uint32_t)), alloc(vocab, sizeof(uint32_t))};
+}
+
+static void draw_free(Draw *draw) { free(draw->logits); free(draw->odds); free(draw->best); free(draw->kept); }
+
+/* Draws a token: repetition penalty, temperature, top-k, softmax, one uniform draw. draw->logits are used up; `expected` becomes
+ * how much was expected of the token drawn. Where spelling allows none, any may come. */
+static uint32_t sample(Draw *draw, const Tokenizer *tok, const Ids *text, const Sampling *how, Speller *speller, Rng *rng, double *expected) {
+    const size_t vocab = tok->vocab, blocks = (vocab + BLOCK - 1) / BLOCK;
+    const size_t most = how->temperature > 0.0 && how->top_k != 1 ? how->top_k ? how->top_k : vocab : 1;
     const double cost = log(1.0 + how->repetition);
-    const size_t most = how->temperature > 0.0 ? how->top_k ? how->top_k : tok->vocab : 1;
-    size_t left = tok->vocab, n = 0;
+    double *logits = draw->logits, *odds = draw->odds;
+    size_t n = 0;
     for (size_t back = 1; back <= RECENT && back <= text->n; back++) logits[text->ids[text->n - back]] -= cost;
-    for (uint32_t id = 0; id < tok->vocab; id++) heap[id] = id;
-    for (size_t i = left / 2; i-- > 0;) sift(heap, left, i, logits);
-    const uint32_t best = heap[0];
-    while (left && n < most) {
-        const uint32_t id = heap[0];
-        heap[0] = heap[--left];
-        if (left) sift(heap, left, 0, logits);
-        if (speller_allows(speller, tok->text + tok->start[id], tok->start[id + 1] - tok->start[id])) kept[n++] = id;
+    for (size_t b = 0; b < blocks; b++) draw->best[b] = (uint32_t)largest(logits, b * BLOCK, b * BLOCK + BLOCK < vocab ? b * BLOCK + BLOCK : vocab);
+    for (size_t seen = 0; seen < vocab && n < most; seen++) {
+        size_t b = 0;
+        for (size_t i = 1; i < blocks; i++) if (logits[draw->best[i]] > logits[draw->best[b]]) b = i;
+        const uint32_t id = draw->best[b];
+        if (!seen) draw->kept[0] = id;
+        if (speller_allows(speller, tok->text + tok->start[id], tok->start[id + 1] - tok->start[id])) {
+            draw->kept[n] = id;
+            odds[n++] = logits[id];
+        }
+        logits[id] = -INFINITY;
+        draw->best[b] = (uint32_t)largest(logits, b * BLOCK, b * BLOCK + BLOCK < vocab ? b * BLOCK + BLOCK : vocab);
     }
-    if (!n) kept[n++] = best;
-    *chance = 1.0;
-    if (n == 1) return kept[0];
-    const double top = logits[kept[0]];
+    *expected = 1.0;
+    if (n < 2) return draw->kept[0];
+    const double top = odds[0];
     double sum = 0.0, walked = 0.0;
-    for (size_t i = 0; i < n; i++) sum += logits[kept[i]] = exp((logits[kept[i]] - top) / how->temperature);
-    const double draw = rng_uniform(rng);
+    for (size_t i = 0; i < n; i++) sum += odds[i] = exp((odds[i] - top) / how->temperature);
+    const double stop = rng_uniform(rng);
     for (size_t i = 0; i < n; i++) {
-        *chance = logits[kept[i]] / sum;
-        walked += *chance;
-        if (draw < walked) return kept[i];
+        *expected = odds[i] / sum;
+        walked += *expected;
+        if (stop < walked) return draw->kept[i];
     }
-    return kept[n - 1];
+    return draw->kept[n - 1];
 }
 
 /* ---------------------------------------------------------------------------------------------
@@ -1669,10 +1741,10 @@ static void matvec2(double *restrict y0, double *restrict y1, const double *rest
 /* y += x W, [rows][m], [rows][n], [n][m], each with the stride of its rows. Block by block of w, so that it stays in the nearest
  * cache; each y[t][j] still adds in ascending i. */
 static void matmul(double *y, size_t y_stride, const double *x, size_t x_stride, const double *w, size_t w_stride, size_t rows, size_t n, size_t m) {
-    enum { BLOCK = 64 };
-    for (size_t j = 0; j < m; j += BLOCK)
-        for (size_t i = 0; i < n; i += BLOCK) {
-            const size_t depth = n - i < BLOCK ? n - i : BLOCK, width = m - j < BLOCK ? m - j : BLOCK;
+    enum { TILE = 64 };
+    for (size_t j = 0; j < m; j += TILE)
+        for (size_t i = 0; i < n; i += TILE) {
+            const size_t depth = n - i < TILE ? n - i : TILE, width = m - j < TILE ? m - j : TILE;
             const double *part = w + i * w_stride + j;
             size_t t = 0;
             for (; t + 2 <= rows; t += 2)
@@ -2034,7 +2106,7 @@ static double chuck_step(Chuck *chuck, double *restrict w, double *restrict grad
 }
 
 /* The turn-th window that training sees: with `lines` the start of the documents in order, else a place drawn from all places. */
-static Span draw(const Text *text, size_t context, Rng *rng, size_t turn) {
+static Span window_draw(const Text *text, size_t context, Rng *rng, size_t turn) {
     if (text->lines) {
         const size_t doc = turn % text->n_docs, n = text->start[doc + 1] - text->start[doc] - 1;
         return (Span){text->ids + text->start[doc], n < context ? n : context};
@@ -2106,7 +2178,7 @@ static Trained train(Transformer *net, const Text *text, const Text *held_out, c
     training = 1;
     for (size_t step = 0; outcome == TRAINED; step++) {
         double loss = 0.0, n = 0.0;
-        for (size_t i = 0; i < batch; i++) window[i] = draw(text, context, &rng, step * batch + i);
+        for (size_t i = 0; i < batch; i++) window[i] = window_draw(text, context, &rng, step * batch + i);
         if (step < steps) {
             net_turn(&turned, net);
             loss = batch_gradient(pass, n_passes, sum, window, batch);
@@ -2294,6 +2366,13 @@ static int checkpoint_take(Transformer *net, const About *about, const unsigned 
     }
     return 1;
 }
+/* ---------------------------------------------------------------------------------------------
+ * VIII  EVALUATION: held-out figures, teacher-forced through the same window as generation
+ */
+static const struct { const char *label; int use; } ROWS[] = {
+    {"uniform", 0}, {"unigram", 0}, {"bigram", 0}, {"chain", USE_CHAIN}, {"transformer", USE_NET}, {"meta", META}, {"full", FULL},
+    {"full -H", FULL - USE_H}, {"full -F", FULL - USE_F}, {"full -A", FULL - USE_A}, {"full -T", FULL - USE_T}, {"full -transformer", FULL - USE_NET}};
+enum { N_ROWS = sizeof ROWS / sizeof *ROWS };
 
 /* ---------------------------------------------------------------------------------------------
  * The model: a corpus, what was counted in it, and the ghost
@@ -2308,8 +2387,8 @@ typedef struct {
     Sampling sampling;
 } Options;
 
-static const Options OPTIONS = {"both", NULL, NULL, "bytes", "ghost", NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 100, 1024, 3, 0, 4, 0.0, 0.01,
-                                {2, 48, 2, 2, 64, 4}, {0.86, 0.24, 0.06, 0.7, 0.05, 3.0, 4096}, {0.75, 0.5, 15, 42}};
+static const Options OPTIONS = {"both", NULL, NULL, "bytes", "ghost", NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 100, 1024, 3, 0, 4, 0.0, 0.005,
+                                {2, 48, 2, 2, 64, 4}, {0.93, 0.13, 0.05, 0.75, 0.4, 3.0, 4096}, {0.75, 0.5, 15, 42}};
 
 typedef struct { unsigned char *data; size_t length; } Bytes;
 
@@ -2366,17 +2445,18 @@ static void generate(Model *model, const unsigned char *prompt, size_t length, i
     for (size_t i = ids.n > context ? (ids.n - context + step - 1) / step * step : 0; net && i < ids.n; i++) window_push(&window, ids.ids[i]);
 
     Rng rng = {o->sampling.seed};
-    double *logits = alloc(vocab, sizeof *logits);
-    uint32_t *heap = alloc(2 * vocab, sizeof *heap);
-    Speller speller = {o->lines ? NULL : &model->lexicon, model->utf8, 0, NULL, 0, 0, 2};
+    Draw draw;
+    draw_make(&draw, vocab);
+    Lexicon lexicon = lexicon_with(&model->lexicon, prompt, length);
+    Speller speller = {o->lines ? NULL : &lexicon, model->utf8, 0, NULL, 0, 0, 2};
     unsigned char *held = NULL;
     size_t n_held = 0;
     speller_write(&speller, prompt, length);
     for (size_t i = 0; i < o->tokens; i++) {
-        double chance;
+        double expected;
         field_terms(&field);
-        field_logits(&field, logits, mode);
-        const uint32_t id = sample(logits, heap, heap + vocab, tok, &field.text, &o->sampling, &speller, &rng, &chance);
+        field_logits(&field, draw.logits, mode);
+        const uint32_t id = sample(&draw, tok, &field.text, &o->sampling, &speller, &rng, &expected);
         const unsigned char *bytes = tok->text + tok->start[id];
         const size_t n = tok->start[id + 1] - tok->start[id];
         speller_write(&speller, bytes, n);
@@ -2388,11 +2468,12 @@ static void generate(Model *model, const unsigned char *prompt, size_t length, i
             n_held = 0;
         }
         if (o->lines && id == tok->id_of_byte['\n']) field_reset(&field);       /* the next line is another document */
-        field_push(&field, id, chance);
+        field_push(&field, id, expected);
     }
     if (net) window_free(&window);
     field_free(&field);
-    free(ids.ids); free(logits); free(heap); free(speller.word); free(held);
+    draw_free(&draw);
+    free(ids.ids); free(lexicon.words); free(speller.word); free(held);
 }
 
 /* Counts the corpus and seeds the transformer. */
@@ -2408,14 +2489,6 @@ static void model_count(Model *model, const Bytes *corpus) {
     if (!strcmp(o->init, "ghost")) seed(&model->net, &model->meta);
     else transformer_random(&model->net, o->sampling.seed);
 }
-
-/* ---------------------------------------------------------------------------------------------
- * VIII  EVALUATION: held-out figures, teacher-forced through the same window as generation
- */
-static const struct { const char *label; int use; } ROWS[] = {
-    {"uniform", 0}, {"unigram", 0}, {"bigram", 0}, {"chain", USE_CHAIN}, {"transformer", USE_NET}, {"meta", META}, {"full", FULL},
-    {"full -H", FULL - USE_H}, {"full -F", FULL - USE_F}, {"full -A", FULL - USE_A}, {"full -T", FULL - USE_T}, {"full -transformer", FULL - USE_NET}};
-enum { N_ROWS = sizeof ROWS / sizeof *ROWS };
 
 /* nats[N_ROWS]: the surprise at all tokens of the text; the count of tokens that were predicted */
 static size_t evaluate(const Model *model, const Text *text, double *nats) {
@@ -2477,17 +2550,17 @@ static const char HELP[] =
     "      --lines            every line of the corpus is a document\n"
     "      --shape LIST       default layers=2,embd=48,content=2,rrpram=2,context=64,mlp=4\n"
     "      --init NAME        ghost or random: seed the transformer from the counts or not\n"
-    "      --lambda X         the field's coefficients, 0 to 100: the chain (default 0.86)\n"
-    "      --kappa X          the transformer (default 0.24)\n"
-    "      --alpha X          Hebbian resonance (default 0.06)\n"
-    "      --beta X           prophecy (default 0.7)\n"
-    "      --gamma X          destiny (default 0.05)\n"
+    "      --lambda X         the field's coefficients, 0 to 100: the chain (default 0.93)\n"
+    "      --kappa X          the transformer (default 0.13)\n"
+    "      --alpha X          Hebbian resonance (default 0.05)\n"
+    "      --beta X           prophecy (default 0.75)\n"
+    "      --gamma X          destiny (default 0.4)\n"
     "      --trauma X         trauma (default 3)\n"
     "      --memory N         tokens the field remembers, 1 to 1000000 (default 4096)\n"
     "      --eval FILE        held-out figures: bits a byte, nats a token\n"
     "      --holdout F        build on the first 1 - F of the corpus, evaluate on the rest\n"
     "      --train N          train the transformer for N steps, 1 to 1000000\n"
-    "      --lr X             learning rate, 0 to 1 (default 0.01)\n"
+    "      --lr X             learning rate, falls to 0 over the steps, 0 to 1 (default 0.005)\n"
     "      --batch N          documents or windows a step, 1 to 1024 (default 4)\n"
     "      --save FILE        write a checkpoint (.safetensors)\n"
     "      --load FILE        read one\n"
@@ -2572,7 +2645,7 @@ static void parse_shape(const Option *option, const char *value) {
         c += length + 1;
         uint64_t n = 0;
         const char *begin = c;
-        for (; is_digit(*c) && n <= 4096; c++) n = 10 * n + (uint64_t)(*c - '0');
+        for (; is_digit(*c); c++) if (n <= 4096) n = 10 * n + (uint64_t)(*c - '0');
         if (c == begin || (*c && *c != ',')) refuse(option, value);
         if (n < part[i].low || n > part[i].high)
             usage_error("--shape: %s goes from %u to %u, not %.*s", part[i].name, (unsigned)part[i].low, (unsigned)part[i].high, (int)(c - begin), begin);
@@ -2582,6 +2655,15 @@ static void parse_shape(const Option *option, const char *value) {
     const size_t heads = shape->content + shape->rrpram;
     if (!heads || shape->embd % heads)
         usage_error("--shape: embd=%zu cannot be divided among %zu heads (content + rrpram)", shape->embd, heads);
+}
+
+/* Is it one of the words of a list such as "both, meta, full or transformer"? */
+static int is_word_of(const char *words, const char *value) {
+    for (size_t length; (length = strcspn(words, ", ")); words += strspn(words, ", "), words += !strncmp(words, "or ", 3) ? 3 : 0) {
+        if (strlen(value) == length && !strncmp(words, value, length)) return 1;
+        words += length;
+    }
+    return 0;
 }
 
 static void parse(Options *o, int argc, char **argv) {
@@ -2663,14 +2745,10 @@ static void parse(Options *o, int argc, char **argv) {
         case SEED: *(uint64_t *)option->to = parse_count(option, value, UINT64_MAX); break;
         case NUMBER: *(double *)option->to = parse_number(option, value); break;
         case SHAPE: parse_shape(option, value); break;
-        case WORD: {                                    /* one of the words between ", " and " or " */
-            const char *at = strstr(option->words, value);
-            const size_t length = strlen(value);
-            if (!length || !at || (at > option->words && at[-1] != ' ') || (at[length] && at[length] != ',' && at[length] != ' ') || !strcmp(value, "or"))
-                refuse(option, value);
+        case WORD:
+            if (!is_word_of(option->words, value)) refuse(option, value);
             *(const char **)option->to = value;
             break;
-        }
         default:
             if (!*value) usage_error("--%s needs the name of a file", option->name);
             *(const char **)option->to = value;
@@ -2881,8 +2959,10 @@ static void model_info(const Model *model, const Bytes *corpus) {
     const Metaweights *meta = &model->meta;
     const size_t embd = s.embd, a_layer = (net->n_params - 2 * net->vocab * embd - s.context * embd) / s.layers;
     char text[2048];
+    put_text("corpus       ");
+    put_text(model->options->corpus);
     snprintf(text, sizeof text,
-             "corpus       %s: %zu bytes, crc32 %08x, %s\n"
+             ": %zu bytes, crc32 %08x, %s\n"
              "documents    %zu\n"
              "tokens       %zu\n"
              "vocabulary   %zu: %zu bytes and %zu merges\n"
@@ -2900,7 +2980,7 @@ static void model_info(const Model *model, const Bytes *corpus) {
              "    mlp      %zu a layer\n"
              "  head       %zu: %zu x %zu\n"
              "memory       %zu bytes of parameters, %zu of keys and values, %zu tokens in the field\n",
-             model->options->corpus, corpus->length, crc32_of(corpus->data, corpus->length), model->utf8 ? "UTF-8" : "not UTF-8",
+             corpus->length, crc32_of(corpus->data, corpus->length), model->utf8 ? "UTF-8" : "not UTF-8",
              model->n_docs, model->ids.n, net->vocab, model->tokenizer.base, model->tokenizer.merges,
              meta->chain.order, meta->chain.n_nodes, meta->chain.n_entries, meta->trace.n, meta->promise.n, DESTINY, net->n_params,
              net->vocab * embd, net->vocab, embd, s.context * embd, s.context, embd, s.layers * a_layer, s.layers, a_layer,
@@ -3013,6 +3093,8 @@ static char *beside(const char *program, const char *name) {
 
 int main(int argc, char **argv) {
     Options o = OPTIONS;
+    void *volatile room = malloc((size_t)30 << 20);    /* freed at once, it tells glibc to keep what is freed: the next table wants it */
+    free(room);
     signal(SIGPIPE, SIG_DFL);                          /* a closed pipe is a silent end */
     if (signal(SIGINT, interrupted) == SIG_IGN) signal(SIGINT, SIG_IGN);
     parse(&o, argc, argv);
@@ -3033,7 +3115,7 @@ int main(int argc, char **argv) {
     model.options = &o;
     Tokenizer *tok = &model.tokenizer;
     tokenizer_make(tok, corpus.data, corpus.length, o.lines, !strcmp(o.alphabet, "corpus"));
-    if (o.sampling.top_k > tok->base + o.merges && o.sampling.top_k > OPTIONS.sampling.top_k) {   /* the default goes with every vocabulary */
+    if (o.sampling.top_k > tok->base + o.merges && o.sampling.top_k > OPTIONS.sampling.top_k) {      /* the default suits every vocabulary */
         char value[32];
         snprintf(value, sizeof value, "%zu", o.sampling.top_k);
         refuse(&(Option){"top-k", 0, NULL, COUNT, 0, (double)(tok->base + o.merges), NULL}, value);

@@ -10,7 +10,6 @@ here stands in the order in which postgpt.c does it.
     python3 postgpt.py "The transformer architecture"
 """
 import bisect
-import errno
 import heapq
 import itertools
 import os
@@ -271,30 +270,8 @@ class Chain:
     """
 
     def __init__(self, text, vocab, order):
-        self.order, self.vocab, self.child = order, vocab, {}
-        child, count, depth = self.child, [{}], [0]
-        for ids in text.documents():
-            for i in range(text.lines, len(ids)):
-                node, path, token = 0, [0], ids[i]
-                for back in range(1, min(order, i + 1)):
-                    key = node * vocab + ids[i - back]
-                    node = child.get(key)
-                    if node is None:
-                        node = child[key] = len(count)
-                        count.append({})
-                        depth.append(len(path))
-                    path.append(node)
-                # the longest context counts occurrences; every shorter one counts in how many longer ones the token
-                # was new; a document's start has nothing longer, so it counts occurrences too
-                counts = count[path[-1]]
-                known = token in counts
-                counts[token] = counts.get(token, 0) + (len(path) == order or text.lines)
-                for node in path[-2::-1]:
-                    if known:
-                        break
-                    counts = count[node]
-                    known = token in counts
-                    counts[token] = counts.get(token, 0) + 1
+        self.order, self.vocab = order, vocab
+        self.child, count, depth = self.count(text)
         tally = [[0] * 5 for _ in range(order)]           # how many counts are 1, 2, 3, 4, at each depth
         for counts, deep in zip(count, depth):
             for n in counts.values():
@@ -312,6 +289,35 @@ class Chain:
         self.unigram = [self.backoff[0] * (1.0 / vocab)] * vocab
         for token, p in self.prob[0].items():
             self.unigram[token] += p
+
+    def count(self, text):
+        """The tree: child[node * vocab + t], and for every node how often each token followed, and how many tokens it looks at.
+
+        The longest context counts occurrences; every shorter one counts in how many longer ones the token was new. A document's
+        start has nothing longer, so it counts occurrences too.
+        """
+        child, count, depth = {}, [{}], [0]
+        for ids in text.documents():
+            for i in range(text.lines, len(ids)):
+                node, path, token = 0, [0], ids[i]
+                for back in range(1, min(self.order, i + 1)):
+                    key = node * self.vocab + ids[i - back]
+                    node = child.get(key)
+                    if node is None:
+                        node = child[key] = len(count)
+                        count.append({})
+                        depth.append(len(path))
+                    path.append(node)
+                counts = count[path[-1]]
+                known = token in counts
+                counts[token] = counts.get(token, 0) + (len(path) == self.order or text.lines)
+                for node in path[-2::-1]:
+                    if known:
+                        break
+                    counts = count[node]
+                    known = token in counts
+                    counts[token] = counts.get(token, 0) + 1
+        return child, count, depth
 
     @staticmethod
     def discounts(n):
@@ -491,7 +497,7 @@ def factor(table, r, rounds):
 
 ROOM_FOR_TRACE = 16         # tokens: the reach of the Hebbian trace
 ROOM_FOR_PROMISE = 12       # tokens: a promise not kept by then was none
-DESTINY = 24                # coordinates of destiny's embeddings
+DESTINY = 16                # coordinates of destiny's embeddings
 WHOLE = 720720              # the least common multiple of 1 .. 16: WHOLE / distance is a whole number
 
 
@@ -501,7 +507,7 @@ class Metaweights:
     chain    the probability of the next token after the last order - 1
     company  the Hebbian trace: (a, then x) at distances 2 .. 16, weight 1 / distance; trace: the same as positive PMI
     promise  prophecy: how much likelier x is within 12 tokens after an a than anywhere, as a logarithm
-    topic    destiny: unit embeddings, the trace factored, [24][vocab]; filled by topics()
+    topic    destiny: unit embeddings, the trace factored and centred, [16][vocab]; filled by topics()
     """
 
     def __init__(self, ids, vocab, order=3, starts=None):
@@ -531,14 +537,18 @@ class Metaweights:
         return Table(rows)
 
     def topics(self):
-        """Fills topic: the trace factored into one unit vector a token."""
-        r = min(DESTINY, self.vocab)
+        """Fills topic: the trace factored into one unit vector a token. What all tokens have in common tells nothing: the mean is
+        taken off."""
+        r, count = min(DESTINY, self.vocab), self.company.row_sum
         u, s, _ = factor(self.trace, r, 1)
+        root = list(map(sqrt, s))
+        u = [list(map(mul, row, root)) for row in u]
+        mean = matvec([0.0] * r, [n / (self.company.sum or 1.0) for n in count], u)
         rows = []
-        for row in u:
-            row = [x * sqrt(t) for x, t in zip(row, s)]
+        for row, n in zip(u, count):
+            row = [x - m for x, m in zip(row, mean)]
             length = sqrt(dot(row, row))
-            rows.append([x / length if length > 0.0 else 0.0 for x in row] + [0.0] * (DESTINY - r))
+            rows.append([x / length if length > 0.0 and n > 0.0 else 0.0 for x in row] + [0.0] * (DESTINY - r))
         self.topic = list(map(list, zip(*rows)))
 
 
@@ -608,11 +618,25 @@ class Transformer:
                 row[:] = [(rng.uniform() - 0.5) / root for _ in row]
 
 
+class Rows:
+    """A matrix as its rows that are not all zero: the ghost leaves many empty, and an empty row adds nothing."""
+
+    def __init__(self, matrix):
+        self.at = [i for i, row in enumerate(matrix) if any(row)]
+        self.rows, self.nothing = [matrix[i] for i in self.at], [0.0] * len(matrix[0])
+
+    def times(self, x, y=None):
+        """y + x W, y zero where it is not given."""
+        return matvec(y or self.nothing, [x[i] for i in self.at], self.rows)
+
+
 class Window:
     """A window of the text going through the transformer, token by token, keys and values cached."""
 
     def __init__(self, net):
-        self.net = net
+        self.net, self.head = net, Rows(net.head)
+        self.layers = [(Rows(layer.q), Rows(layer.k), Rows(layer.v), [Rows(r) for r in layer.r], Rows(layer.rv), Rows(layer.out),
+                        Rows(layer.up), Rows(layer.down)) for layer in net.layers]
         self.clear()
 
     def clear(self):
@@ -625,28 +649,23 @@ class Window:
     def forward(self, id):
         """One token through all layers at the window's next position; the residual stream is left in x."""
         net, shape = self.net, self.net.shape
-        embd, content, d, root = shape.embd, shape.content, shape.head_dim, sqrt(shape.head_dim)
-        no_content, no_rrpram, nothing = [0.0] * shape.content_dim, [0.0] * shape.rrpram_dim, [0.0] * embd
-        n = len(self.ids) + 1
+        content, d, root, n = shape.content, shape.head_dim, sqrt(shape.head_dim), len(self.ids) + 1
         x = list(map(add, net.wte[id], net.wpe[n - 1]))
         self.ids.append(id)
-        for layer, keys, values in zip(net.layers, self.keys, self.values):
+        for (q, k, v, r, rv, out, up, down), keys, values in zip(self.layers, self.keys, self.values):
             normed = rmsnorm(x)
-            for row, key in zip(keys, matvec(no_content, normed, layer.k)):
+            for row, key in zip(keys, k.times(normed)):
                 row.append(key)
-            query = matvec(no_content, normed, layer.q)
-            value = matvec(no_content, normed, layer.v) + matvec(no_rrpram, normed, layer.rv)
-            mixed = []
+            query, value, mixed = q.times(normed), v.times(normed) + rv.times(normed), []
             for h, held in enumerate(values):
                 held.append(value[h * d:h * d + d])
                 if h < content:                           # what is relevant: q_i . k_j / sqrt(d)
                     score = [s / root for s in matvec([0.0] * n, query[h * d:h * d + d], keys[h * d:h * d + d])]
                 else:                                     # which places form a pattern: n_i . Wr[:, j]
-                    score = matvec([0.0] * n, normed, layer.r[h - content])
+                    score = r[h - content].times(normed, [0.0] * n)
                 mixed += matvec([0.0] * d, softmax(score), held)
-            x = matvec(x, mixed, layer.out)
-            hidden = matvec([0.0] * (shape.mlp * embd), rmsnorm(x), layer.up)
-            x = matvec(x, [u if u > 0.0 else 0.0 for u in hidden], layer.down)
+            x = out.times(mixed, x)
+            x = down.times([u if u > 0.0 else 0.0 for u in up.times(rmsnorm(x))] if down.at else [], x)
         self.x = x
 
     def push(self, id):
@@ -661,7 +680,7 @@ class Window:
 
     def logits(self):
         """What the transformer says of the next token.  -> [vocab]"""
-        return matvec([0.0] * self.net.vocab, rmsnorm(self.x), self.net.head)
+        return self.head.times(rmsnorm(self.x))
 
 
 # ---------------------------------------------------------------------------------------------
@@ -675,7 +694,8 @@ def rooms_of(embd, vocab):
     """The sizes of the rooms follow, company and place; the constant and the filling coordinate are the last two."""
     place = 6 if embd >= 32 else 4 if embd >= 12 else 0
     company = embd // 8
-    return min(embd - 2 - place - company, max(embd * 5 // 12, 8), vocab - 1), company, place
+    left = embd - 2 - place - company
+    return vocab - 1 if vocab <= left else min(left, max(embd * 3 // 8, 8)), company, place     # a small vocabulary needs no approximation
 
 
 def cholesky(a, least):
@@ -770,12 +790,12 @@ def seed_follow(pairs, bigram, r):
         scaled.append([(b, t * sqrt(n * pairs.column_sum[b])) for b, t in target[-1]])
     weight, target = Table(weight), Table(target)
     h = [[y * (sqrt(pairs.sum / n) if n > 0.0 else 0.0) for y in row] for row, n in zip(subspace(Table(scaled), r, 1), pairs.column_sum)]
-    x = regress(h, weight, target, left, bigram.unigram, 0.6)         # a sketch: without the pairs met once
+    x = regress(h, weight, target, left, bigram.unigram, 1.2)         # a sketch: without the pairs met once or twice
     h = regress(x, weight.transposed(), target.transposed(), bigram.unigram, left)
     return regress(h, weight, target, left, bigram.unigram), h
 
 
-SHRINK = 0.5                # of a covariance toward a sphere: its own mean square, times this, is added
+SHRINK = 2.0                # of a covariance toward a sphere: its own mean square, times this, is added
 
 
 def covariance(x, count, sum):
@@ -817,7 +837,7 @@ def seed_value(value, column, out, row, x_mean, u, s, v, loud, scale, constant):
         value[-2][column + k] = -(mean * root / (constant * scale))
 
 
-CHORUS = 0.4                # how loud the content heads of all layers are together
+CHORUS = 0.2                # how loud the content heads of all layers are together
 SHARPNESS = 8.0             # of a head that reads places: softmax then puts 99.9 % on one of them
 RELEVANCE = 4.0             # of a head that reads company
 REACH = 8                   # tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this
@@ -884,7 +904,7 @@ def seed(net, meta):
             seed_value(layer.rv, n * d, layer.out, shape.content_dim + n * d, x_mean, u, s, v, loud, scale, constant)
 
     # content heads: they look where the company is alike, and tell what follows such tokens at a distance
-    if shape.content:
+    if shape.content and meta.company.sum > 0.0:
         most = min(shape.content_dim, r)
         u, s, v = seed_map(x, h, xx, hh, x_mean, h_mean, meta.company, most)
         for layer in net.layers:
@@ -899,13 +919,13 @@ def seed(net, meta):
 # V  THE DARIO FIELD: p(x | context) = softmax((B + alpha H + beta F + gamma A + T) / tau)
 
 ECHO = 0.85                 # resonance fades by this with each token back
-DRIFT = 0.96                # destiny keeps this much of its direction at each token
+DRIFT = 0.98                # destiny keeps this much of its direction at each token
 CALM = 0.9                  # trauma keeps this much of its level at each token
 REST = 0.5                  # trauma up to this level is silent
 DOUBT = 256.0               # a match of 4 tokens (4^4 = 256) is believed half
 FADE = 64.0                 # tokens: a moment this long ago counts 1 / sqrt(2)
 
-COEFFICIENTS = {"lambda": 0.86, "kappa": 0.24, "alpha": 0.06, "beta": 0.7, "gamma": 0.05, "trauma": 3.0}
+COEFFICIENTS = {"lambda": 0.93, "kappa": 0.13, "alpha": 0.05, "beta": 0.75, "gamma": 0.4, "trauma": 3.0}
 
 # Which terms speak in a mode
 META, TRANSFORMER, FULL = "BHF", "Z", "BZHFAT"
@@ -987,10 +1007,10 @@ class Field:
             for x, value in meta.promise.rows[ids[-back]]:
                 if x not in since:
                     f[x] += age * value
-        # A: destiny: the cosine with the direction of the talk
-        self.a, length = nothing, sqrt(dot(self.destiny, self.destiny))
-        if meta.topic and length > 0.0:
-            self.a = matvec(nothing, [k / length for k in self.destiny], meta.topic)
+        # A: destiny: the cosine with the direction of the talk, times how settled that direction is
+        self.a = nothing
+        if meta.topic:
+            self.a = matvec(nothing, [(1.0 - DRIFT) * k for k in self.destiny], meta.topic)
         # T: trauma: earlier moments like this one, and what followed them; log(1 + odds) mixes recall with the chain
         recall, at = {}, self.before[n - 1] if n else -1
         while at >= start:
@@ -1046,11 +1066,16 @@ def utf8_run(state, data):
     return state
 
 
+def words_of(pieces):
+    """The set of pieces without their space."""
+    return {piece[1:] if len(piece) > 1 and piece[:1] == b" " else piece for piece in pieces}
+
+
 class Speller:
     """What has been written so far, as far as the next token's spelling depends on it.
 
-    A writer uses words he has read: `lexicon` is the sorted list of the corpus' pieces without their space, or None where words may
-    be new. Where the corpus is valid UTF-8 (`utf8`), so is what is written.
+    A writer uses words he has read: `lexicon` is the sorted list of the pieces of the corpus and the prompt without their space, or
+    None where words may be new. Where the corpus is valid UTF-8 (`utf8`), so is what is written.
     """
 
     def __init__(self, lexicon, utf8):
@@ -1369,7 +1394,7 @@ class Chuck:
         return norm
 
 
-def draw(text, context, rng, turn):
+def window_draw(text, context, rng, turn):
     """The ids of the turn-th window that training sees: with `lines` the start of the documents in order, else a place drawn from
     all places.  -> [n + 1], n <= context"""
     if text.lines:
@@ -1394,7 +1419,7 @@ def held_out_loss(net, text):
     return sum / tokens
 
 
-def train(net, text, steps, rate=0.01, batch=4, seed=42, held_out=None, report=None):
+def train(net, text, steps, rate=0.005, batch=4, seed=42, held_out=None, report=None):
     """Trains the transformer and leaves it in its best state, also where it is interrupted.
 
     text, held_out: Text. Each step takes `batch` windows; the rate falls linearly to zero over the steps, as microgpt's does.
@@ -1406,7 +1431,7 @@ def train(net, text, steps, rate=0.01, batch=4, seed=42, held_out=None, report=N
     best, kept, report = 0.0, None, report or (lambda line, step: None)
     try:
         for step in range(steps + 1):
-            windows = [draw(text, net.shape.context, rng, step * batch + i) for i in range(batch)]
+            windows = [window_draw(text, net.shape.context, rng, step * batch + i) for i in range(batch)]
             if step < steps:
                 loss, grad = batch_gradient(net, windows)
             else:
@@ -1576,7 +1601,7 @@ class PostGPT:
             self.utf8 = False
         self.alphabet, self.crc32 = alphabet, zlib.crc32(corpus)
         ids, starts = encode_text(self.tokenizer, corpus, lines)
-        self.lexicon = None if lines else sorted({piece[1:] if len(piece) > 1 and piece[:1] == b" " else piece for piece in self.tokenizer.seen})
+        self.words = None if lines else words_of(self.tokenizer.seen)
         self.meta = Metaweights(ids, self.tokenizer.vocab, order, starts)
         self.init, self.seed, self.network = init, seed, None
 
@@ -1592,7 +1617,7 @@ class PostGPT:
                 self.network.randomize(self.seed)
         return self.network
 
-    def train(self, steps, rate=0.01, batch=4, held_out=b"", report=None):
+    def train(self, steps, rate=0.005, batch=4, held_out=b"", report=None):
         """Trains the transformer on the corpus: see train(). held_out: bytes that choose the best state."""
         rest = Text(*encode_text(self.tokenizer, held_out, self.lines))
         train(self.net, self.meta.text, steps, rate, batch, self.seed, rest if len(rest.ids) > 1 else None, report)
@@ -1612,6 +1637,7 @@ class PostGPT:
         """The transformer from what save() returned. Raises Failure where it is not of this corpus and shape, or damaged."""
         net = Transformer(self.shape, self.tokenizer.vocab)
         checkpoint_take(net, self.about(), data)
+        self.meta.topics()
         self.network = net
 
     def field(self, use):
@@ -1634,7 +1660,9 @@ class PostGPT:
         if window:
             for id in ids[max((len(ids) - context + step - 1) // step * step, 0):]:
                 window.push(id)
-        rng, held, speller = Rng(seed), b"", Speller(self.lexicon, self.utf8)
+        # the words of the prompt may be used too, but for the last, which may be cut short
+        lexicon = None if self.lines else sorted(self.words | words_of(PIECE.findall(prompt)[:-1]))
+        rng, held, speller = Rng(seed), b"", Speller(lexicon, self.utf8)
         speller.write(prompt)
         for _ in range(tokens):
             field.terms()
@@ -1706,17 +1734,17 @@ a short demonstration from eight places of the corpus.
       --lines            every line of the corpus is a document
       --shape LIST       default layers=2,embd=48,content=2,rrpram=2,context=64,mlp=4
       --init NAME        ghost or random: seed the transformer from the counts or not
-      --lambda X         the field's coefficients, 0 to 100: the chain (default 0.86)
-      --kappa X          the transformer (default 0.24)
-      --alpha X          Hebbian resonance (default 0.06)
-      --beta X           prophecy (default 0.7)
-      --gamma X          destiny (default 0.05)
+      --lambda X         the field's coefficients, 0 to 100: the chain (default 0.93)
+      --kappa X          the transformer (default 0.13)
+      --alpha X          Hebbian resonance (default 0.05)
+      --beta X           prophecy (default 0.75)
+      --gamma X          destiny (default 0.4)
       --trauma X         trauma (default 3)
       --memory N         tokens the field remembers, 1 to 1000000 (default 4096)
       --eval FILE        held-out figures: bits a byte, nats a token
       --holdout F        build on the first 1 - F of the corpus, evaluate on the rest
       --train N          train the transformer for N steps, 1 to 1000000
-      --lr X             learning rate, 0 to 1 (default 0.01)
+      --lr X             learning rate, falls to 0 over the steps, 0 to 1 (default 0.005)
       --batch N          documents or windows a step, 1 to 1024 (default 4)
       --save FILE        write a checkpoint (.safetensors)
       --load FILE        read one
@@ -1731,6 +1759,12 @@ a short demonstration from eight places of the corpus.
 
 class Misuse(Exception):
     """A wrong command line; its text names the option and what it takes."""
+
+
+def whole_number(digits):
+    """The number; one of more than 20 digits as 2^64: too large for any option, and Python may refuse to read it."""
+    digits = digits.lstrip("0")
+    return int(digits or "0") if len(digits) <= 20 else 1 << 64
 
 
 class Option:
@@ -1768,7 +1802,7 @@ class Option:
         whole = self.takes == "count"
         if not re.fullmatch("[0-9]+" if whole else r"([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?", value):
             self.refuse(value)
-        number = int(value) if whole else float(value)
+        number = whole_number(value) if whole else float(value)
         if not self.low <= number <= self.high:
             self.refuse(value)
         return number
@@ -1781,13 +1815,9 @@ class Option:
             if name not in Shape.LIMITS or not equals or not re.fullmatch("[0-9]+", number):
                 self.refuse(value)
             low, high = Shape.LIMITS[name]
-            if not low <= int(number) <= high:
+            if not low <= whole_number(number) <= high:
                 raise Misuse("--shape: %s goes from %d to %d, not %s" % (name, low, high, number))
-            shape[name] = int(number)
-        try:
-            Shape(**shape)
-        except ValueError as error:
-            raise Misuse("--shape: %s" % error)
+            shape[name] = whole_number(number)
         return shape
 
 
@@ -1810,7 +1840,7 @@ OPTIONS = [
     Option("eval", "", "text"),
     Option("holdout", "", "number", 0.0, 0.001, 0.999),
     Option("train", "", "count", 0, 1, 1000000),
-    Option("lr", "", "number", 0.01, 0, 1),
+    Option("lr", "", "number", 0.005, 0, 1),
     Option("batch", "", "count", 4, 1, 1024),
     Option("save", "", "text"),
     Option("load", "", "text"),
@@ -1856,7 +1886,13 @@ def parse(args):
         if value is None:
             raise Misuse("--%s needs a value: %s" % (option.name, option.range()))
         value = option.parse(value)
-        found[option.name] = {**found["shape"], **value} if option.name == "shape" else value
+        if option.name == "shape":
+            value = {**found["shape"], **value}
+            try:
+                Shape(**value)
+            except ValueError as error:
+                raise Misuse("--shape: %s" % error)
+        found[option.name] = value
     return found, prompt
 
 
@@ -1972,7 +2008,7 @@ def put_figures(model, data, what):
 def put_info(model, corpus, options):
     """Counts, parameters, memory, files."""
     shape, net, meta, vocab = model.shape, model.net, model.meta, model.meta.vocab
-    embd, context, heads = shape.embd, shape.context, shape.content + shape.rrpram
+    embd, context = shape.embd, shape.context
     a_layer = sum(len(row) for matrix in net.layers[0].matrices() for row in matrix)
     n = net.n_params()
     put(os.fsencode("""corpus       %s: %d bytes, crc32 %08x, %s
@@ -2084,7 +2120,7 @@ def run(args):
     if prompt is not None:
         prompt = read_file(None, "the prompt") if prompt == "-" else os.fsencode(prompt)
     alphabet = Tokenizer(alphabet_of(corpus, options["alphabet"], options["lines"]))
-    if options["top-k"] > max(alphabet.base + options["merges"], 15):      # the default goes with every vocabulary
+    if options["top-k"] > max(alphabet.base + options["merges"], 15):    # the default suits every vocabulary
         Option("top-k", "", "count", high=alphabet.base + options["merges"]).refuse(options["top-k"])
     check_bytes(alphabet, prompt or b"", "the prompt")
     tokenizer = load_tokenizer(corpus, options)

@@ -1,0 +1,333 @@
+"""Chapter II: what is counted, against counting it again the slow way."""
+import importlib.util
+import math
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+from collections import Counter, defaultdict
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+import postgpt
+from postgpt import Chain, Metaweights, Text, count_pairs
+
+BOOK = (ROOT / "postgpt.txt").read_bytes()
+YARDSTICK = ROOT.parent / "shared" / "tools" / "kn.py"
+CC = next((name for name in ("cc", "gcc", "clang") if shutil.which(name)), None)
+
+
+class KneserNey:
+    """Interpolated modified Kneser-Ney (Chen and Goodman 1998), straight from its definition. In `documents` (lists of ids) the
+    first token is only context when there are several; what starts a document has no longer context to be counted in."""
+
+    def __init__(self, documents, order, vocab, lines):
+        self.order, self.vocab = order, vocab
+        seen = [Counter() for _ in range(order + 1)]      # seen[n]: n-grams, n tokens long, ending in a predicted token
+        starting = [Counter() for _ in range(order + 1)]  # those that stand at a document's very start
+        for ids in documents:
+            for end in range(int(lines), len(ids)):
+                for n in range(1, min(order, end + 1) + 1):
+                    seen[n][tuple(ids[end + 1 - n:end + 1])] += 1
+                    if n == end + 1 and lines:
+                        starting[n][tuple(ids[:n])] += 1
+        self.levels = []
+        for n in range(1, order + 1):
+            counts = seen[n]
+            if n < order:                                 # continuation counts: in how many different contexts
+                counts = Counter(gram[1:] for gram in seen[n + 1]) + starting[n]
+            by_context = defaultdict(dict)
+            for gram, count in counts.items():
+                by_context[gram[:-1]][gram[-1]] = count
+            self.levels.append((by_context, self.cuts(Counter(counts.values()))))
+
+    @staticmethod
+    def cuts(n):
+        """D1, D2, D3+ from counts of counts: equation 26; half, one and one and a half where there are too few to tell."""
+        if not all(n[k] for k in (1, 2, 3)):
+            return {1: 0.5, 2: 1.0, 3: 1.5}
+        y = n[1] / (n[1] + 2 * n[2])
+        return {k: min(max(k - (k + 1) * y * n[k + 1] / n[k], 0.01), k) for k in (1, 2, 3)}
+
+    def prob(self, context, token):
+        p = 1.0 / self.vocab
+        for length in range(min(self.order, len(context) + 1)):
+            by_context, cut = self.levels[length]
+            counts = by_context.get(tuple(context[len(context) - length:]))
+            if counts is None:
+                break
+            all = sum(counts.values())
+            freed = math.fsum(cut[min(c, 3)] for c in counts.values()) / all
+            c = counts.get(token, 0)
+            p = (c - cut[min(c, 3)] if c else 0.0) / all + freed * p
+        return p
+
+
+def book_ids(size, merges):
+    tokenizer = postgpt.Tokenizer.learn(BOOK[:size], merges)
+    return tokenizer, tokenizer.encode(BOOK[:size])
+
+
+def small_texts():
+    """ids, vocab: a few texts of all sorts."""
+    rng = random.Random(1)
+    tokenizer, ids = book_ids(3000, 60)
+    return [(ids, tokenizer.vocab), ([rng.randrange(4) for _ in range(400)], 5), ([0] * 50, 2), ([0, 1], 2), ([3], 4), ([0, 1, 2, 3] * 30, 4)]
+
+
+class TheChain(unittest.TestCase):
+    def contexts(self, ids, vocab, rng):
+        """Contexts of all lengths, from the text, cut short, and never seen."""
+        for _ in range(12):
+            at = rng.randrange(len(ids) + 1)
+            yield ids[max(at - rng.randrange(12), 0):at]
+        yield []
+        yield [rng.randrange(vocab) for _ in range(9)]
+
+    def test_probabilities_sum_to_1_for_every_order(self):
+        for ids, vocab in small_texts():
+            for order in range(1, 9):
+                chain, rng = Chain(Text(ids), vocab, order), random.Random(order)
+                for context in self.contexts(ids, vocab, rng):
+                    p = chain.probs(context)
+                    self.assertEqual(len(p), vocab)
+                    self.assertAlmostEqual(math.fsum(p), 1.0, delta=1e-12)
+                    self.assertGreater(min(p), 0.0)
+
+    def test_it_is_modified_kneser_ney(self):
+        for ids, vocab in small_texts():
+            for order in range(1, 9):
+                chain, rng = Chain(Text(ids), vocab, order), random.Random(order)
+                direct = KneserNey([ids], order, vocab, False)
+                for context in self.contexts(ids, vocab, rng):
+                    for token in {rng.randrange(vocab), *(ids[i] for i in (0, -1)), *rng.sample(range(vocab), 2)}:
+                        p = direct.prob(context, token)
+                        self.assertAlmostEqual(chain.token_prob(context, token) / p, 1.0, delta=1e-11)
+
+    def test_one_token_and_all_tokens_are_computed_alike_to_the_last_bit(self):
+        ids, vocab = small_texts()[0]
+        chain = Chain(Text(ids), vocab, 4)
+        for context in self.contexts(ids, vocab, random.Random(2)):
+            self.assertEqual(chain.probs(context), [chain.token_prob(context, token) for token in range(vocab)])
+
+    def test_documents_are_counted_apart_and_sum_to_1(self):
+        rng = random.Random(3)
+        documents = [[0, *(rng.randrange(1, 5) for _ in range(rng.randrange(8))), 0] for _ in range(60)]
+        starts = [0]
+        for ids in documents:
+            starts.append(starts[-1] + len(ids))
+        text = Text([id for ids in documents for id in ids], starts)
+        self.assertEqual(text.documents(), documents)
+        for order in range(1, 9):
+            chain, direct = Chain(text, 6, order), KneserNey(documents, order, 6, True)
+            for _ in range(25):
+                ids = rng.choice(documents)
+                context = ids[:rng.randrange(1, len(ids) + 1)]
+                p = chain.probs(context)
+                self.assertAlmostEqual(math.fsum(p), 1.0, delta=1e-12)
+                for token in range(6):
+                    self.assertAlmostEqual(p[token] / direct.prob(context, token), 1.0, delta=1e-11)
+
+    def test_no_count_is_taken_across_documents(self):
+        text = Text([9, 1, 9, 9, 2, 9], [0, 3, 6])
+        chain = Chain(text, 10, 8)
+        self.assertEqual(chain.child.get(0 * 10 + 1) is not None, True)
+        self.assertLess(chain.token_prob([9, 1, 9], 9), chain.token_prob([9, 1], 9))         # (9, 9) only stands across
+        self.assertEqual(chain.probs([9, 1, 9, 9]), chain.probs([9]))                        # never seen: falls back to what was
+
+    @unittest.skipUnless(YARDSTICK.exists(), "the yardstick ../shared/tools/kn.py is not there")
+    def test_the_yardstick_says_the_same(self):
+        spec = importlib.util.spec_from_file_location("kn", YARDSTICK)
+        kn = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(kn)
+        tokenizer, ids = book_ids(15000, 200)
+        held, orders = tokenizer.encode(BOOK[15000:17000]), []
+        for order in range(1, 9):
+            yardstick = kn.KneserNey(ids, order, tokenizer.vocab)
+            if min(d for _, cuts in yardstick.tables for d in cuts) < 0.01:
+                continue                                  # a discount of 0 leaves nothing to the unseen: ours is at least 0.01
+            orders.append(order)
+            chain = Chain(Text(ids), tokenizer.vocab, order)
+            for i, id in enumerate(held):
+                self.assertAlmostEqual(chain.token_prob(held[:i], id) / yardstick.prob(held[max(i - order + 1, 0):i], id), 1.0, delta=1e-10)
+        self.assertTrue({1, 2, 3, 4} <= set(orders), orders)
+
+
+class PrintedFigures(unittest.TestCase):
+    """The chain's rows of --eval against the direct version, in both twins."""
+
+    def check(self, command):
+        data, held = BOOK[:6000], BOOK[6000:6600]
+        tokenizer = postgpt.Tokenizer.learn(data, 80)
+        ids, tokens = tokenizer.encode(data), tokenizer.encode(held)
+        with tempfile.TemporaryDirectory() as folder:
+            for name, text in (("corpus.txt", data), ("held.txt", held)):
+                Path(folder, name).write_bytes(text)
+            for order in (3, 5):
+                printed = subprocess.run([*command, "-c", "corpus.txt", "--no-cache", "--merges", "80", "--order", str(order), "--eval", "held.txt"],
+                                         cwd=folder, stdout=subprocess.PIPE, check=True).stdout.decode().splitlines()
+                rows = {row.split()[0]: row for row in printed}
+                want = {"uniform": math.log(tokenizer.vocab) * len(tokens)}
+                for label, n in (("unigram", 1), ("bigram", 2), ("chain", order)):
+                    direct = KneserNey([ids], n, tokenizer.vocab, False)
+                    want[label] = -math.fsum(math.log(direct.prob(tokens[:i], id)) for i, id in enumerate(tokens))
+                for label, nats in want.items():
+                    figures = rows[label].split()
+                    self.assertAlmostEqual(float(figures[1]), nats / math.log(2) / len(held), delta=6e-5, msg=rows[label])
+                    self.assertAlmostEqual(float(figures[3]), nats / len(tokens), delta=6e-5, msg=rows[label])
+
+    def test_python(self):
+        self.check([sys.executable, str(ROOT / "postgpt.py")])
+
+    @unittest.skipUnless(CC, "there is no C compiler")
+    def test_c(self):
+        with tempfile.TemporaryDirectory() as folder:
+            binary = os.path.join(folder, "postgpt")
+            subprocess.run([CC, "-std=c11", "-O1", "-ffp-contract=off", "-o", binary, str(ROOT / "postgpt.c"), "-lm"], check=True)
+            self.check([binary])
+
+
+class Pairs(unittest.TestCase):
+    def texts(self):
+        rng = random.Random(4)
+        for n, vocab in ((1, 2), (2, 2), (30, 3), (200, 7)):
+            ids = [rng.randrange(vocab) for _ in range(n)]
+            yield Text(ids), vocab
+            cut = sorted({0, n, *(rng.randrange(n) for _ in range(n // 6))})
+            yield Text(ids, cut), vocab
+
+    def brute(self, text, weight, window):
+        counts = defaultdict(float)
+        for ids in text.documents():
+            for i in range(len(ids)):
+                for j in range(i + 1, min(i + window, len(ids) - 1) + 1):
+                    counts[ids[i], ids[j]] += weight[j - i]
+        return {pair: n for pair, n in counts.items() if n}
+
+    def test_counts_rows_columns_and_sum_are_those_of_counting_one_by_one(self):
+        for text, vocab in self.texts():
+            for weight, least in (([0, 1], 1), ([0, 0, 0, 1], 1), ([0, 12, 6, 4, 3], 1), ([0, 0, 6, 4, 3], 5)):
+                window = len(weight) - 1
+                table, want = count_pairs(text, vocab, weight, window, least), self.brute(text, weight, window)
+                self.assertEqual({(a, x): n for a, row in enumerate(table.rows) for x, n in row}, {pair: n for pair, n in want.items() if n >= least})
+                self.assertTrue(all(row == sorted(row) for row in table.rows))
+                self.assertEqual(table.row_sum, [sum(n for (a, _), n in want.items() if a == t) for t in range(vocab)])
+                self.assertEqual(table.column_sum, [sum(n for (_, x), n in want.items() if x == t) for t in range(vocab)])
+                self.assertEqual(table.sum, sum(want.values()))
+
+    def test_pmi_is_the_logarithm_of_how_much_likelier_a_pair_is_than_chance(self):
+        for text, vocab in self.texts():
+            table = count_pairs(text, vocab, [0, 12, 6, 4, 3], 4, 1)
+            flat = [n ** 0.75 for n in table.column_sum]
+            want = {}
+            for a, row in enumerate(table.rows):
+                for x, n in row:
+                    joint, first, second = n / table.sum, table.row_sum[a] / table.sum, flat[x] / math.fsum(flat)
+                    if joint > first * second:
+                        want[a, x] = math.log(joint / (first * second))
+            found = {(a, x): value for a, row in enumerate(postgpt.pmi(table).rows) for x, value in row}
+            self.assertEqual(found.keys(), want.keys())
+            for pair in want:
+                self.assertAlmostEqual(found[pair], want[pair], delta=1e-12)
+
+    def test_affinity_is_how_much_likelier_pairs_agree_than_their_parts_alone(self):
+        for text, vocab in self.texts():
+            for distance in (1, 2, 3):
+                pairs = [pair for ids in text.documents() for pair in zip(ids, ids[distance:])]
+                both, first, second = ([] for _ in range(3))
+                for i, (a, x) in enumerate(pairs):        # two different places, drawn in every way
+                    for j, (b, y) in enumerate(pairs):
+                        if i != j:
+                            both.append((a, x) == (b, y))
+                            first.append(a == b)
+                            second.append(x == y)
+                found = postgpt.affinity(count_pairs(text, vocab, [0] * distance + [1], distance, 1))
+                if any(both):
+                    chance = lambda agree: sum(agree) / len(agree)
+                    want = max(math.log(chance(both) / (chance(first) * chance(second))), 0.0)
+                    self.assertAlmostEqual(found, want, delta=1e-9)
+                else:
+                    self.assertEqual(found, 0.0)
+
+    def test_affinity_of_what_is_not_related_is_near_0_and_of_what_is_determined_is_the_collision_entropy(self):
+        rng = random.Random(5)
+        noise = Text([rng.randrange(8) for _ in range(20000)])
+        self.assertLess(postgpt.affinity(count_pairs(noise, 8, [0, 1], 1, 1)), 0.01)
+        round = Text(list(range(8)) * 500)
+        self.assertAlmostEqual(postgpt.affinity(count_pairs(round, 8, [0, 1], 1, 1)), math.log(8), delta=0.01)
+
+
+class WhatIsCounted(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.tokenizer, cls.ids = book_ids(4000, 80)
+        cls.meta = Metaweights(cls.ids, cls.tokenizer.vocab)
+
+    def test_the_trace_weighs_company_by_1_over_distance_from_2_on(self):
+        reach, unit, want = postgpt.ROOM_FOR_TRACE, postgpt.WHOLE, defaultdict(float)
+        for i, a in enumerate(self.ids):
+            for d in range(2, reach + 1):
+                if i + d < len(self.ids):
+                    want[a, self.ids[i + d]] += 1.0 / d
+        found = {(a, x): n / unit for a, row in enumerate(self.meta.company.rows) for x, n in row}
+        self.assertTrue(found.keys() < want.keys() and len(found) > len(want) / 5)           # what is rare is not kept
+        for pair in found:
+            self.assertAlmostEqual(found[pair], want[pair], delta=1e-9)
+        self.assertAlmostEqual(self.meta.company.sum / unit, math.fsum(want.values()), delta=1e-6)
+        self.assertTrue(all(unit % d == 0 for d in range(2, reach + 1)), "every weight is a whole number")
+        self.assertEqual(self.meta.trace.rows, postgpt.pmi(self.meta.company).rows)
+
+    def check_promises(self, meta, documents):
+        window, n = postgpt.ROOM_FOR_PROMISE, sum(map(len, documents))
+        often, met = Counter(id for ids in documents for id in ids), Counter()
+        for ids in documents:
+            for i, a in enumerate(ids):
+                for x in set(ids[i + 1:i + 1 + window]):
+                    met[a, x] += 1
+        want = {}
+        for (a, x), k in met.items():
+            chance = 1.0 - (1.0 - often[x] / n) ** 12
+            lift = math.log((k + chance) / ((often[a] + 1) * chance))
+            if k >= 2 and lift > 0.0:
+                want[a, x] = lift
+        found = {(a, x): value for a, row in enumerate(meta.promise.rows) for x, value in row}
+        self.assertEqual(found.keys(), want.keys())
+        self.assertGreater(len(found), 10)
+        for pair in want:
+            self.assertAlmostEqual(found[pair], want[pair], delta=1e-9)
+
+    def test_a_promise_is_how_much_likelier_a_token_comes_within_12(self):
+        self.assertEqual(postgpt.ROOM_FOR_PROMISE, 12)
+        self.check_promises(self.meta, [self.ids])
+
+    def test_no_promise_reaches_into_another_document(self):
+        documents = [self.ids[i:i + 9] for i in range(0, 900, 9)]
+        self.check_promises(Metaweights(self.ids[:900], self.tokenizer.vocab, 3, list(range(0, 901, 9))), documents)
+
+    def test_destiny_has_unit_embeddings_or_none(self):
+        self.meta.topics()
+        self.assertEqual(len(self.meta.topic), postgpt.DESTINY)
+        lengths = [math.sqrt(math.fsum(x * x for x in column)) for column in zip(*self.meta.topic)]
+        occurs = {id for i, id in enumerate(self.ids) if self.meta.company.row_sum[id]}
+        for id, length in enumerate(lengths):
+            self.assertAlmostEqual(length, 1.0 if id in occurs else 0.0, delta=1e-9)
+
+    def test_destiny_puts_those_who_keep_alike_company_side_by_side(self):
+        rng, ids = random.Random(6), []
+        for i in range(300):                              # two topics of six words each, by turns
+            ids += [rng.randrange(6) + 6 * (i % 2) for _ in range(20)]
+        meta = Metaweights(ids, 12)
+        meta.topics()
+        embedding = list(zip(*meta.topic))
+        cosine = lambda a, b: math.fsum(x * y for x, y in zip(embedding[a], embedding[b]))
+        within = [cosine(a, b) for a in range(12) for b in range(a) if a // 6 == b // 6]
+        across = [cosine(a, b) for a in range(12) for b in range(a) if a // 6 != b // 6]
+        self.assertGreater(sum(within) / len(within), sum(across) / len(across) + 0.5)
+
+
+if __name__ == "__main__":
+    unittest.main()
