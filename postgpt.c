@@ -11,12 +11,14 @@
 #define _POSIX_C_SOURCE 200809L
 #include <errno.h>
 #include <math.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 /* ---------------------------------------------------------------------------------------------
@@ -1661,8 +1663,227 @@ static uint32_t sample(Draw *draw, const Tokenizer *tok, const Ids *text, const 
 }
 
 /* ---------------------------------------------------------------------------------------------
- * VIII  EVALUATION: held-out figures, teacher-forced through the same window as generation
+ * VII  TRAINING: backpropagation by hand, and Chuck, who watches himself
+ *
+ * A window of n + 1 tokens asks n questions: position i has seen tokens 0 .. i, which one is next? The way forward is the
+ * Window's of chapter III, all positions at once. The way back walks it in reverse: each part is told how the loss changes
+ * with what it gave (dy), adds up how it changes with its matrices, and says how it changes with what it took (dx).
+ * Three rules are enough:
+ *
+ *     y = x W        dx = dy W^T,  dW = x^T dy        a product: each side's gradient is dy times the other side
+ *     y = f(x)       dx = dy f'(x)                    the chain rule, for what is not a product
+ *     x used twice   dx = the sum of both             a residual stream adds, so its gradient goes straight on
+ *
+ * Sums run over positions in ascending order; the windows of a step have a gradient each, added in their order.
  */
+enum { MOST_THREADS = 16 };
+
+typedef struct { size_t steps, batch; double rate; uint64_t seed; int quiet; } Training;
+typedef enum { TRAINED, NOT_A_NUMBER, INTERRUPTED } Trained;
+
+static double seconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* As many threads as the machine has processors, as far as there is work for them. */
+static size_t threads_there(size_t work) {
+    const long there = sysconf(_SC_NPROCESSORS_ONLN);
+    const size_t most = there < 1 ? 1 : there > MOST_THREADS ? MOST_THREADS : (size_t)there;
+    return work < most ? work : most;
+}
+
+typedef struct { const uint32_t *ids; size_t n; } Span;                  /* n + 1 ids: n are asked for */
+
+/* What the way back needs of a layer's way forward. */
+typedef struct {
+    double *normed, *scale;      /* [n][embd], [n]: what the heads read, and what RMSNorm multiplied by */
+    double *q, *k, *value;       /* [n][content_dim] twice, [n][embd] */
+    double *weights;             /* [heads][n][n]: where each position looks; the way back turns it into their scores' gradient */
+    double *mixed;               /* [n][embd] */
+    double *mlp_normed, *mlp_scale, *hidden;      /* [n][embd], [n], [n][mlp * embd] */
+} Kept;
+
+/* A window on its way through the transformer and back. */
+typedef struct {
+    const Transformer *net, *turned;              /* turned: every matrix transposed, for dx = dy W^T */
+    Transformer grad;
+    Span window;
+    double share, loss;          /* of the loss in the step's mean; the summed surprise */
+    Kept *kept;                  /* [layers] */
+    double *x, *normed, *scale, *logits;          /* [n][embd] twice, [n], [n][vocab]: then their gradient */
+    double *dx, *dnormed, *dmixed, *dq, *dk, *dvalue, *dhidden, *room;
+} Pass;
+
+static void transpose(double *restrict to, const double *restrict from, size_t rows, size_t columns, size_t stride) {
+    for (size_t i0 = 0; i0 < rows; i0 += 8)                              /* small squares stay in the nearest cache */
+        for (size_t j = 0; j < columns; j++)
+            for (size_t i = i0; i < rows && i < i0 + 8; i++) to[j * rows + i] = from[i * stride + j];
+}
+
+/* matvec for two rows of y and x at once: what they read of w is read once. */
+static void matvec2(double *restrict y0, double *restrict y1, const double *restrict x0, const double *restrict x1, const double *restrict w,
+                    size_t n, size_t m, size_t stride) {
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        const double *w0 = w + i * stride, *w1 = w0 + stride, *w2 = w1 + stride, *w3 = w2 + stride;
+        const double a0 = x0[i], a1 = x0[i + 1], a2 = x0[i + 2], a3 = x0[i + 3], b0 = x1[i], b1 = x1[i + 1], b2 = x1[i + 2], b3 = x1[i + 3];
+        for (size_t j = 0; j < m; j++) {
+            y0[j] = (((y0[j] + a0 * w0[j]) + a1 * w1[j]) + a2 * w2[j]) + a3 * w3[j];
+            y1[j] = (((y1[j] + b0 * w0[j]) + b1 * w1[j]) + b2 * w2[j]) + b3 * w3[j];
+        }
+    }
+    for (; i < n; i++)
+        for (size_t j = 0; j < m; j++) { y0[j] += x0[i] * w[i * stride + j]; y1[j] += x1[i] * w[i * stride + j]; }
+}
+
+/* y += x W, [rows][m], [rows][n], [n][m], each with the stride of its rows. Block by block of w, so that it stays in the nearest
+ * cache; each y[t][j] still adds in ascending i. */
+static void matmul(double *y, size_t y_stride, const double *x, size_t x_stride, const double *w, size_t w_stride, size_t rows, size_t n, size_t m) {
+    enum { TILE = 64 };
+    for (size_t j = 0; j < m; j += TILE)
+        for (size_t i = 0; i < n; i += TILE) {
+            const size_t depth = n - i < TILE ? n - i : TILE, width = m - j < TILE ? m - j : TILE;
+            const double *part = w + i * w_stride + j;
+            size_t t = 0;
+            for (; t + 2 <= rows; t += 2)
+                matvec2(y + t * y_stride + j, y + (t + 1) * y_stride + j, x + t * x_stride + i, x + (t + 1) * x_stride + i, part, depth, width, w_stride);
+            if (t < rows) matvec(y + t * y_stride + j, x + t * x_stride + i, part, depth, width, w_stride);
+        }
+}
+
+/* Back through y = x W: dw += x^T dy, dx += dy W^T. dy[rows][m] and dw[n][m] have strides; x and W come transposed, [n][rows] and [m][n]. */
+static void linear_backward(double *dx, const double *dy, size_t dy_stride, const double *turned_x, const double *turned_w, double *dw, size_t dw_stride,
+                            size_t rows, size_t n, size_t m) {
+    matmul(dw, dw_stride, turned_x, rows, dy, dy_stride, n, rows, m);
+    matmul(dx, n, dy, dy_stride, turned_w, n, rows, m, n);
+}
+
+/* RMSNorm of every row, and the factor each was scaled by. */
+static void norm_forward(double *y, double *scale, const double *x, size_t rows, size_t n) {
+    for (size_t t = 0; t < rows; t++) {
+        const double s = scale[t] = 1.0 / sqrt(dot(x + t * n, x + t * n, n) / (double)n + 1e-5);
+        for (size_t i = 0; i < n; i++) y[t * n + i] = x[t * n + i] * s;
+    }
+}
+
+/* Back through y = x s(x): what of dy points along y only changes the length, which is taken out again.
+ * dx += s (dy - y mean(y dy)) */
+static void norm_backward(double *dx, const double *dy, const double *y, const double *scale, size_t rows, size_t n) {
+    for (size_t t = 0; t < rows; t++) {
+        const double along = dot(y + t * n, dy + t * n, n) / (double)n, s = scale[t];
+        for (size_t i = t * n; i < (t + 1) * n; i++) dx[i] += s * (dy[i] - y[i] * along);
+    }
+}
+
+/* x += what all heads bring from the positions before. */
+static void attention_forward(Pass *pass, size_t l) {
+    const Transformer *net = pass->net;
+    const Layer *layer = &net->layer[l];
+    const Kept *kept = &pass->kept[l];
+    const size_t n = pass->window.n, embd = net->shape.embd, content = net->shape.content, context = net->shape.context;
+    const size_t d = net->head_dim, content_dim = net->content_dim, heads = content + net->shape.rrpram;
+    const double root = sqrt((double)d);
+    norm_forward(kept->normed, kept->scale, pass->x, n, embd);
+    zero(kept->q, n * content_dim);
+    zero(kept->k, n * content_dim);
+    zero(kept->value, n * embd);
+    zero(kept->mixed, n * embd);
+    matmul(kept->q, content_dim, kept->normed, embd, layer->q, content_dim, n, embd, content_dim);
+    matmul(kept->k, content_dim, kept->normed, embd, layer->k, content_dim, n, embd, content_dim);
+    matmul(kept->value, embd, kept->normed, embd, layer->v, content_dim, n, embd, content_dim);
+    matmul(kept->value + content_dim, embd, kept->normed, embd, layer->rv, net->rrpram_dim, n, embd, net->rrpram_dim);
+    zero(kept->weights, heads * n * n);
+    for (size_t h = 0; h < heads; h++) {
+        if (h < content) transpose(pass->room, kept->k + h * d, n, d, content_dim);
+        for (size_t i = 0; i < n; i++) {                                 /* row i has i + 1 weights: nobody looks ahead */
+            double *score = kept->weights + (h * n + i) * n;
+            if (h < content) {
+                matvec(score, kept->q + i * content_dim + h * d, pass->room, d, i + 1, n);
+                for (size_t j = 0; j <= i; j++) score[j] /= root;
+            } else matvec(score, kept->normed + i * embd, layer->r + (h - content) * embd * context, embd, i + 1, context);
+            softmax(score, i + 1);
+            matvec(kept->mixed + i * embd + h * d, score, kept->value + h * d, i + 1, d, embd);
+        }
+    }
+    matmul(pass->x, embd, kept->mixed, embd, layer->out, embd, n, embd, embd);
+}
+
+/* Back through attention_forward: adds to the gradients of the layer's heads, and dx becomes that of what went in. */
+static void attention_backward(Pass *pass, size_t l) {
+    const Transformer *net = pass->net;
+    const Layer *turned = &pass->turned->layer[l], *grad = &pass->grad.layer[l];
+    const Kept *kept = &pass->kept[l];
+    const size_t n = pass->window.n, embd = net->shape.embd, content = net->shape.content, context = net->shape.context;
+    const size_t d = net->head_dim, content_dim = net->content_dim, rrpram_dim = net->rrpram_dim, heads = content + net->shape.rrpram;
+    const double root = sqrt((double)d);
+    zero(pass->dmixed, n * embd);
+    transpose(pass->room, kept->mixed, n, embd, embd);
+    linear_backward(pass->dmixed, pass->dx, embd, pass->room, turned->out, grad->out, embd, n, embd, embd);
+    zero(pass->dq, n * content_dim);
+    zero(pass->dk, n * content_dim);
+    zero(pass->dvalue, n * embd);
+    for (size_t h = 0; h < heads; h++) {
+        double *weights = kept->weights + h * n * n, *dp = pass->dnormed;
+        const double *dm = pass->dmixed + h * d;
+        transpose(pass->room, weights, n, n, n);
+        matmul(pass->dvalue + h * d, embd, pass->room, n, dm, embd, n, n, d);
+        transpose(pass->room, kept->value + h * d, n, d, embd);
+        for (size_t i = 0; i < n; i++) {
+            /* back through mixed = weight value, then through the softmax: what raises one weight lowers all others */
+            double *row = weights + i * n;
+            zero(dp, i + 1);
+            matvec(dp, dm + i * embd, pass->room, d, i + 1, n);
+            const double mean = dot(row, dp, i + 1);
+            for (size_t j = 0; j <= i; j++) row[j] *= dp[j] - mean;
+            if (h < content) for (size_t j = 0; j <= i; j++) row[j] /= root;
+        }
+        if (h >= content) continue;                                      /* back through q . k / sqrt(d) */
+        matmul(pass->dq + h * d, content_dim, weights, n, kept->k + h * d, content_dim, n, n, d);
+        transpose(pass->room, weights, n, n, n);
+        matmul(pass->dk + h * d, content_dim, pass->room, n, kept->q + h * d, content_dim, n, n, d);
+    }
+    zero(pass->dnormed, n * embd);                                       /* normed was used by every matrix: all of them answer */
+    transpose(pass->room, kept->normed, n, embd, embd);
+    linear_backward(pass->dnormed, pass->dq, content_dim, pass->room, turned->q, grad->q, content_dim, n, embd, content_dim);
+    linear_backward(pass->dnormed, pass->dk, content_dim, pass->room, turned->k, grad->k, content_dim, n, embd, content_dim);
+    linear_backward(pass->dnormed, pass->dvalue, embd, pass->room, turned->v, grad->v, content_dim, n, embd, content_dim);
+    for (size_t h = content; h < heads; h++) {
+        const size_t at = (h - content) * embd * context;
+        linear_backward(pass->dnormed, kept->weights + h * n * n, n, pass->room, turned->r + at, grad->r + at, context, n, embd, n);
+    }
+    linear_backward(pass->dnormed, pass->dvalue + content_dim, embd, pass->room, turned->rv, grad->rv, rrpram_dim, n, embd, rrpram_dim);
+    norm_backward(pass->dx, pass->dnormed, kept->normed, kept->scale, n, embd);
+}
+
+/* x += relu(rmsnorm(x) up) down */
+static void mlp_forward(Pass *pass, size_t l) {
+    const Layer *layer = &pass->net->layer[l];
+    const Kept *kept = &pass->kept[l];
+    const size_t n = pass->window.n, embd = pass->net->shape.embd, hidden = pass->net->shape.mlp * embd;
+    norm_forward(kept->mlp_normed, kept->mlp_scale, pass->x, n, embd);
+    zero(kept->hidden, n * hidden);
+    matmul(kept->hidden, hidden, kept->mlp_normed, embd, layer->up, hidden, n, embd, hidden);
+    for (size_t i = 0; i < n * hidden; i++) kept->hidden[i] = kept->hidden[i] > 0.0 ? kept->hidden[i] : 0.0;
+    matmul(pass->x, embd, kept->hidden, hidden, layer->down, embd, n, hidden, embd);
+}
+
+/* Back through mlp_forward: where the relu was shut, nothing comes back. */
+static void mlp_backward(Pass *pass, size_t l) {
+    const Layer *turned = &pass->turned->layer[l], *grad = &pass->grad.layer[l];
+    const Kept *kept = &pass->kept[l];
+    const size_t n = pass->window.n, embd = pass->net->shape.embd, hidden = pass->net->shape.mlp * embd;
+    zero(pass->dhidden, n * hidden);
+    transpose(pass->room, kept->hidden, n, hidden, hidden);
+    linear_backward(pass->dhidden, pass->dx, embd, pass->room, turned->down, grad->down, embd, n, hidden, embd);
+    for (size_t i = 0; i < n * hidden; i++) pass->dhidden[i] = kept->hidden[i] > 0.0 ? pass->dhidden[i] : 0.0;
+    zero(pass->dnormed, n * embd);
+    transpose(pass->room, kept->mlp_normed, n, embd, embd);
+    linear_backward(pass->dnormed, pass->dhidden, hidden, pass->room, turned->up, grad->up, hidden, n, embd, hidden);
+    norm_backward(pass->dx, pass->dnormed, kept->mlp_normed, kept->mlp_scale, n, embd);
+}
+
 static double surprise(const double *logits, size_t n, uint32_t id) {      /* -log p(id), in nats */
     double top = logits[0], sum = 0.0;
     for (size_t i = 1; i < n; i++) if (logits[i] > top) top = logits[i];
@@ -1670,6 +1891,484 @@ static double surprise(const double *logits, size_t n, uint32_t id) {      /* -l
     return log(sum) - (logits[id] - top);
 }
 
+/* surprise; and the logits become its gradient times share: every token's probability, less one for the token that came. */
+static double surprise_backward(double *logits, size_t n, uint32_t id, double share) {
+    double top = logits[0], sum = 0.0;
+    for (size_t i = 1; i < n; i++) if (logits[i] > top) top = logits[i];
+    const double came = logits[id] - top;
+    for (size_t i = 0; i < n; i++) sum += logits[i] = exp(logits[i] - top);
+    const double scale = share / sum;
+    for (size_t i = 0; i < n; i++) logits[i] *= scale;
+    logits[id] -= share;
+    return log(sum) - came;
+}
+
+/* The logits at all positions of the window. */
+static void net_forward(Pass *pass) {
+    const Transformer *net = pass->net;
+    const size_t n = pass->window.n, embd = net->shape.embd;
+    for (size_t t = 0; t < n; t++)
+        for (size_t i = 0; i < embd; i++) pass->x[t * embd + i] = net->wte[pass->window.ids[t] * embd + i] + net->wpe[t * embd + i];
+    for (size_t l = 0; l < net->shape.layers; l++) {
+        attention_forward(pass, l);
+        mlp_forward(pass, l);
+    }
+    norm_forward(pass->normed, pass->scale, pass->x, n, embd);
+    zero(pass->logits, n * net->vocab);
+    matmul(pass->logits, net->vocab, pass->normed, embd, net->head, net->vocab, n, embd, net->vocab);
+}
+
+/* Back through net_forward, from the last part to the first: fills grad. */
+static void net_backward(Pass *pass) {
+    const Transformer *net = pass->net;
+    Transformer *grad = &pass->grad;
+    const size_t n = pass->window.n, embd = net->shape.embd;
+    zero(grad->params, grad->n_params);
+    zero(pass->dnormed, n * embd);
+    zero(pass->dx, n * embd);
+    transpose(pass->room, pass->normed, n, embd, embd);
+    linear_backward(pass->dnormed, pass->logits, net->vocab, pass->room, pass->turned->head, grad->head, net->vocab, n, embd, net->vocab);
+    norm_backward(pass->dx, pass->dnormed, pass->normed, pass->scale, n, embd);
+    for (size_t l = net->shape.layers; l-- > 0;) {
+        mlp_backward(pass, l);
+        attention_backward(pass, l);
+    }
+    for (size_t t = 0; t < n; t++)
+        for (size_t i = 0; i < embd; i++) {
+            grad->wte[pass->window.ids[t] * embd + i] += pass->dx[t * embd + i];
+            grad->wpe[t * embd + i] += pass->dx[t * embd + i];
+        }
+}
+
+/* The summed surprise at all but the first id of the window. */
+static double window_loss(Pass *pass, Span window) {
+    const size_t vocab = pass->net->vocab;
+    pass->window = window;
+    net_forward(pass);
+    pass->loss = 0.0;
+    for (size_t t = 0; t < window.n; t++) pass->loss += surprise(pass->logits + t * vocab, vocab, window.ids[t + 1]);
+    return pass->loss;
+}
+
+/* The summed surprise of pass->window in loss, and in grad the gradient of share times it. A thread's whole work. */
+static void *window_gradient(void *argument) {
+    Pass *pass = argument;
+    const size_t vocab = pass->net->vocab;
+    net_forward(pass);
+    pass->loss = 0.0;
+    for (size_t t = 0; t < pass->window.n; t++)
+        pass->loss += surprise_backward(pass->logits + t * vocab, vocab, pass->window.ids[t + 1], pass->share);
+    net_backward(pass);
+    return NULL;
+}
+
+/* Every matrix of net transposed, at the same place. */
+static void net_turn(Transformer *turned, const Transformer *net) {
+    const Shape s = net->shape;
+    const size_t embd = s.embd, hidden = s.mlp * embd;
+    for (size_t l = 0; l < s.layers; l++) {
+        const Layer *from = &net->layer[l], *to = &turned->layer[l];
+        transpose(to->q, from->q, embd, net->content_dim, net->content_dim);
+        transpose(to->k, from->k, embd, net->content_dim, net->content_dim);
+        transpose(to->v, from->v, embd, net->content_dim, net->content_dim);
+        for (size_t h = 0; h < s.rrpram; h++) transpose(to->r + h * embd * s.context, from->r + h * embd * s.context, embd, s.context, s.context);
+        transpose(to->rv, from->rv, embd, net->rrpram_dim, net->rrpram_dim);
+        transpose(to->out, from->out, embd, embd, embd);
+        transpose(to->up, from->up, embd, hidden, hidden);
+        transpose(to->down, from->down, hidden, embd, embd);
+    }
+    transpose(turned->head, net->head, embd, net->vocab, net->vocab);
+}
+
+static void pass_make(Pass *pass, const Transformer *net, const Transformer *turned, size_t most) {
+    const Shape s = net->shape;
+    const size_t embd = s.embd, hidden = s.mlp * embd, heads = s.content + s.rrpram;
+    memset(pass, 0, sizeof *pass);
+    pass->net = net;
+    pass->turned = turned;
+    transformer_make(&pass->grad, s, net->vocab);
+    pass->kept = alloc(s.layers, sizeof *pass->kept);
+    for (size_t l = 0; l < s.layers; l++)
+        pass->kept[l] = (Kept){alloc(most * embd, 8), alloc(most, 8), alloc(most * net->content_dim, 8), alloc(most * net->content_dim, 8), alloc(most * embd, 8),
+                               alloc(heads * most * most, 8), alloc(most * embd, 8), alloc(most * embd, 8), alloc(most, 8), alloc(most * hidden, 8)};
+    double **const wide[] = {&pass->x, &pass->normed, &pass->dx, &pass->dmixed, &pass->dq, &pass->dk, &pass->dvalue};
+    for (size_t i = 0; i < sizeof wide / sizeof *wide; i++) *wide[i] = alloc(most * embd, 8);
+    pass->dnormed = alloc(most * embd, 8);
+    pass->scale = alloc(most, 8);
+    pass->logits = alloc(most * net->vocab, 8);
+    pass->dhidden = alloc(most * hidden, 8);
+    pass->room = alloc(most * (hidden > most ? hidden : most), 8);
+}
+
+static void pass_free(Pass *pass) {
+    for (size_t l = 0; l < pass->net->shape.layers; l++) {
+        const Kept *k = &pass->kept[l];
+        free(k->normed); free(k->scale); free(k->q); free(k->k); free(k->value); free(k->weights); free(k->mixed);
+        free(k->mlp_normed); free(k->mlp_scale); free(k->hidden);
+    }
+    free(pass->kept); free(pass->x); free(pass->normed); free(pass->dx); free(pass->dmixed); free(pass->dq); free(pass->dk); free(pass->dvalue);
+    free(pass->dnormed); free(pass->scale); free(pass->logits); free(pass->dhidden); free(pass->room); free(pass->grad.params); free(pass->grad.layer);
+}
+
+/* The mean surprise of a step's windows, and its gradient in sum. As many windows at a time as there are passes, a thread each:
+ * since a window's gradient is its own until they are added in order, their number changes nothing. */
+static double batch_gradient(Pass *pass, size_t n_passes, double *sum, const Span *window, size_t batch) {
+    double n = 0.0, loss = 0.0;
+    for (size_t i = 0; i < batch; i++) n += (double)window[i].n;
+    for (size_t first = 0; first < batch; first += n_passes) {
+        const size_t many = batch - first < n_passes ? batch - first : n_passes;
+        pthread_t thread[MOST_THREADS];
+        int runs[MOST_THREADS] = {0};
+        for (size_t k = 0; k < many; k++) {
+            pass[k].window = window[first + k];
+            pass[k].share = 1.0 / n;
+            if (k) runs[k] = !pthread_create(&thread[k], NULL, window_gradient, &pass[k]);
+        }
+        for (size_t k = 0; k < many; k++) {
+            if (runs[k]) pthread_join(thread[k], NULL); else window_gradient(&pass[k]);
+            const double *grad = pass[k].grad.params;
+            loss += pass[k].loss;
+            if (first + k) for (size_t i = 0; i < pass->net->n_params; i++) sum[i] += grad[i];
+            else memcpy(sum, grad, pass->net->n_params * sizeof *sum);
+        }
+    }
+    return loss / n;
+}
+
+#define BETA1 0.9
+#define BETA2 0.999
+#define EPSILON 1e-8
+#define DECAY 0.01
+enum { WATCH = 8, BEST = 64, LOOKS = 10 };    /* steps that Chuck compares; steps that judge the best state; looks at the held-out loss */
+
+/* AdamW (Kingma and Ba 2015; Loshchilov and Hutter 2019) that watches itself.
+ *
+ * factor   of its rate: 0.05 less where the mean loss of the newest 8 steps has risen by more than 0.02 nats over the 8 before
+ *          (not under 0.5), 0.05 more where it has fallen (not over 1.5); and each step it drifts back to 1 by 0.1 %
+ * limit    of the gradient's norm: twice its moving average (0.99 a step, from the first norm on), or 1 if that is more
+ */
+typedef struct {
+    double *mean, *square;       /* [n_params] each: moving averages of the gradient and of its square */
+    double losses[2 * WATCH], factor, average, limit, power1, power2;
+    size_t n;                    /* losses seen, at most 2 WATCH */
+} Chuck;
+
+static void chuck_make(Chuck *chuck, size_t n_params) {
+    *chuck = (Chuck){alloc(n_params, 8), alloc(n_params, 8), {0}, 1.0, 0.0, 1.0, 1.0, 1.0, 0};
+}
+
+/* The newest of at most `size` numbers goes to their end; the oldest is forgotten. */
+static void remember(double *numbers, size_t *n, size_t size, double newest) {
+    if (*n == size) memmove(numbers, numbers + 1, --*n * sizeof *numbers);
+    numbers[(*n)++] = newest;
+}
+
+static double total(const double *x, size_t n) {
+    double s = 0.0;
+    for (size_t i = 0; i < n; i++) s += x[i];
+    return s;
+}
+
+/* A step's loss: sets factor. */
+static void chuck_watch(Chuck *chuck, double loss) {
+    remember(chuck->losses, &chuck->n, 2 * WATCH, loss);
+    chuck->factor += 0.001 * (1.0 - chuck->factor);
+    if (chuck->n < 2 * WATCH) return;
+    const double rise = (total(chuck->losses + WATCH, WATCH) - total(chuck->losses, WATCH)) / WATCH;
+    if (rise > 0.02) chuck->factor = chuck->factor - 0.05 > 0.5 ? chuck->factor - 0.05 : 0.5;
+    else if (rise < 0.0) chuck->factor = chuck->factor + 0.05 < 1.5 ? chuck->factor + 0.05 : 1.5;
+}
+
+/* A step's gradient norm: sets limit, returns what the gradient is to be multiplied by. */
+static double chuck_clip(Chuck *chuck, double norm) {
+    chuck->average = chuck->power1 < 1.0 ? 0.99 * chuck->average + 0.01 * norm : norm;
+    chuck->limit = 2.0 * chuck->average > 1.0 ? 2.0 * chuck->average : 1.0;
+    return norm > chuck->limit ? chuck->limit / norm : 1.0;
+}
+
+/* Moves the weights against the gradient. rate: before the factor. Returns the gradient's norm. */
+static double chuck_step(Chuck *chuck, double *restrict w, double *restrict grad, size_t n, double rate) {
+    const double norm = sqrt(dot(grad, grad, n));
+    if (!(norm < 1e300)) return norm;
+    const double clip = chuck_clip(chuck, norm);
+    chuck->power1 *= BETA1;
+    chuck->power2 *= BETA2;
+    const double unbias1 = 1.0 / (1.0 - chuck->power1), unbias2 = 1.0 / (1.0 - chuck->power2), keep1 = 1.0 - BETA1, keep2 = 1.0 - BETA2;
+    double *restrict mean = chuck->mean, *restrict square = chuck->square;
+    rate *= chuck->factor;
+    if (clip < 1.0) for (size_t i = 0; i < n; i++) grad[i] *= clip;
+    for (size_t i = 0; i < n; i++) {
+        mean[i] = BETA1 * mean[i] + keep1 * grad[i];
+        square[i] = BETA2 * square[i] + keep2 * (grad[i] * grad[i]);
+        w[i] -= rate * (mean[i] * unbias1 / (sqrt(square[i] * unbias2) + EPSILON) + DECAY * w[i]);
+    }
+    return norm;
+}
+
+/* The turn-th window that training sees: with `lines` the start of the documents in order, else a place drawn from all places. */
+static Span window_draw(const Text *text, size_t context, Rng *rng, size_t turn) {
+    if (text->lines) {
+        const size_t doc = turn % text->n_docs, n = text->start[doc + 1] - text->start[doc] - 1;
+        return (Span){text->ids + text->start[doc], n < context ? n : context};
+    }
+    const size_t n = text->n - 1 < context ? text->n - 1 : context;
+    return (Span){text->ids + rng_next(rng) % (text->n - n), n};
+}
+
+/* The mean surprise of a text, a window after the other; with `lines` of the start of each document. */
+static double held_out_loss(Pass *pass, const Text *text) {
+    const size_t context = pass->net->shape.context;
+    double sum = 0.0;
+    size_t tokens = 0;
+    for (size_t doc = 0; doc < text->n_docs; doc++)
+        for (size_t at = text->start[doc], end = text->start[doc + 1] - 1; at < end; at += context) {
+            const size_t n = end - at < context ? end - at : context;
+            sum += window_loss(pass, (Span){text->ids + at, n});
+            tokens += n;
+            if (text->lines) break;
+        }
+    return sum / (double)tokens;
+}
+
+static volatile sig_atomic_t training, stopped;   /* an interrupt while training asks the loop to stop */
+
+/* One line on standard error; where that is a terminal, one of progress stands under it. */
+static void report(const Training *how, double begin, size_t step, const char *format, ...) {
+    if (how->quiet) return;
+    va_list args;
+    const int terminal = isatty(2);
+    if (terminal) fputs("\r\x1b[K", stderr);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+    if (terminal && step && step < how->steps) {
+        const double spent = seconds() - begin, speed = (double)step / (spent > 1e-9 ? spent : 1e-9);
+        fprintf(stderr, "%zu of %zu steps, %.1f a second, %.0f seconds left", step, how->steps, speed, (double)(how->steps - step) / speed);
+        fflush(stderr);
+    }
+}
+
+/* Trains the transformer and leaves it in its best state, also where it is interrupted.
+ *
+ * Each step takes `batch` windows; the rate falls linearly to zero over the steps, as microgpt's does. The best state is the
+ * one with the lowest held-out loss where there is a held-out text (looked at LOOKS times), else the lowest mean loss of the newest
+ * BEST steps: a state is judged before it is changed, and the last one by one more batch.
+ */
+static Trained train(Transformer *net, const Text *text, const Text *held_out, const Training *how, char *why, size_t size) {
+    const size_t steps = how->steps, batch = how->batch, context = net->shape.context, bytes = net->n_params * sizeof(double);
+    const double begin = seconds();
+    Trained outcome = TRAINED;
+    Transformer turned;
+    Chuck chuck;
+    Rng rng = {how->seed};
+    Span *window = alloc(batch, sizeof *window);
+    size_t n_passes = 1, n_losses = 0, most = 0;
+    for (size_t doc = 0; doc < text->n_docs; doc++) if (text->start[doc + 1] - text->start[doc] - 1 > most) most = text->start[doc + 1] - text->start[doc] - 1;
+    for (size_t doc = 0; held_out && doc < held_out->n_docs; doc++)
+        if (held_out->start[doc + 1] - held_out->start[doc] - 1 > most) most = held_out->start[doc + 1] - held_out->start[doc] - 1;
+    if (most > context) most = context;
+    if (net->n_params * most > 1000000) n_passes = threads_there(batch);      /* small windows are done sooner than a thread has begun */
+    Pass pass[MOST_THREADS];
+    double *sum = alloc(net->n_params, 8), *kept = alloc(net->n_params, 8), losses[BEST], best = 0.0;
+    int any = 0;
+    transformer_make(&turned, net->shape, net->vocab);
+    for (size_t i = 0; i < n_passes; i++) pass_make(&pass[i], net, &turned, most);
+    chuck_make(&chuck, net->n_params);
+    training = 1;
+    for (size_t step = 0; outcome == TRAINED; step++) {
+        double loss = 0.0, n = 0.0;
+        for (size_t i = 0; i < batch; i++) window[i] = window_draw(text, context, &rng, step * batch + i);
+        if (step < steps) {
+            net_turn(&turned, net);
+            loss = batch_gradient(pass, n_passes, sum, window, batch);
+        } else {
+            for (size_t i = 0; i < batch; i++) { loss += window_loss(pass, window[i]); n += (double)window[i].n; }
+            loss /= n;
+        }
+        if (!(loss < 1e300)) {
+            snprintf(why, size, "the loss of step %zu is not a number; the best state so far is kept (a lower --lr may help)", step + 1);
+            outcome = NOT_A_NUMBER;
+            break;
+        }
+        remember(losses, &n_losses, BEST, loss);
+        const int look = held_out && step * LOOKS % steps < LOOKS;
+        const double judged = look ? held_out_loss(pass, held_out) : total(losses, n_losses) / (double)n_losses;
+        if ((look || !held_out) && (!any || judged < best)) {
+            best = judged;
+            memcpy(kept, net->params, bytes);
+            any = 1;
+        }
+        if (look) report(how, begin, step, "held-out after %zu steps: loss %.17g best %.17g", step, judged, best);
+        if (step == steps) {
+            report(how, begin, step, "after %zu steps: loss %.17g best %.17g", step, loss, best);
+            break;
+        }
+        chuck_watch(&chuck, loss);
+        const double falling = how->rate * ((double)(steps - step) / (double)steps);
+        const double norm = chuck_step(&chuck, net->params, sum, net->n_params, falling);
+        if (!(norm < 1e300)) {
+            snprintf(why, size, "the gradient of step %zu is not a number; the best state so far is kept (a lower --lr may help)", step + 1);
+            outcome = NOT_A_NUMBER;
+            break;
+        }
+        report(how, begin, step + 1, "step %zu loss %.17g rate %.17g factor %.17g norm %.17g clip %.17g best %.17g",
+               step + 1, loss, falling * chuck.factor, chuck.factor, norm, chuck.limit, best);
+        if (stopped) outcome = INTERRUPTED;
+    }
+    training = 0;
+    if (any) memcpy(net->params, kept, bytes);
+    for (size_t i = 0; i < n_passes; i++) pass_free(&pass[i]);
+    free(turned.params); free(turned.layer); free(chuck.mean); free(chuck.square); free(window); free(sum); free(kept);
+    return outcome;
+}
+
+/* What a checkpoint says of itself: where any of it differs, its weights mean something else. */
+typedef struct { const char *name; char value[112]; } About;
+enum { N_ABOUT = 5 };
+
+/* A checkpoint's JSON header under way: written to text, or, where there is a file's, compared with it. */
+typedef struct {
+    char *text;
+    size_t n, size;
+    const unsigned char *file;   /* NULL where it is written */
+    size_t length;               /* of the file's header */
+    char *fault;                 /* [FAULT]: what differs, empty at first */
+} Header;
+enum { FAULT = 640 };
+
+/* The next part of the header; label: what it says, NULL for what stands between. */
+static void header_put(Header *header, const char *label, const char *format, ...) {
+    char text[320];
+    va_list args;
+    va_start(args, format);
+    const size_t n = (size_t)vsnprintf(text, sizeof text, format, args), at = header->n, left = header->length - at;
+    va_end(args);
+    header->n += n;
+    if (!header->file) {
+        if (header->n + 8 > header->size) header->text = resize(header->text, header->size = 2 * (header->n + 8), 1);
+        memcpy(header->text + at, text, n);
+        return;
+    }
+    if (*header->fault) { header->n = at; return; }
+    const char *found = (const char *)header->file + at;
+    if (label) {                                          /* a value ends at a quote or a bracket */
+        size_t end = 0;
+        while (end < left && end <= 100 && found[end] >= 32 && found[end] <= 126 && found[end] != '"' && found[end] != ']') end++;
+        if (end < left && end <= 100 && (found[end] == '"' || found[end] == ']') && (end != n || memcmp(found, text, n)))
+            snprintf(header->fault, FAULT, "its %s is %.*s, not %s", label, (int)end, found, text);
+    }
+    if (!*header->fault && (n > left || memcmp(found, text, n))) snprintf(header->fault, FAULT, "its header is damaged near byte %zu", 8 + at);
+    if (*header->fault) header->n = at;
+}
+
+static void header_matrix(Header *header, size_t *at, const char *name, const char *measures, size_t n) {
+    char label[80];
+    header_put(header, NULL, ",\"%s.weight\":{\"dtype\":\"", name);
+    snprintf(label, sizeof label, "%s.weight dtype", name);
+    header_put(header, label, "F64");
+    header_put(header, NULL, "\",\"shape\":[");
+    snprintf(label, sizeof label, "%s.weight shape", name);
+    header_put(header, label, "%s", measures);
+    header_put(header, NULL, "],\"data_offsets\":[");
+    snprintf(label, sizeof label, "%s.weight data_offsets", name);
+    header_put(header, label, "%zu,%zu", *at, *at + 8 * n);
+    header_put(header, NULL, "]}");
+    *at += 8 * n;
+}
+
+/* The whole header: the matrices in the order of the parameters, without those that have no numbers. */
+static void checkpoint_header(Header *header, const Transformer *net, const About *about) {
+    const Shape s = net->shape;
+    const size_t embd = s.embd, hidden = s.mlp * embd, content = net->content_dim, rrpram = net->rrpram_dim;
+    const struct { const char *name; size_t heads, rows, columns; } part[8] = {
+        {"content.q", 0, embd, content}, {"content.k", 0, embd, content}, {"content.v", 0, embd, content}, {"rrpram.r", s.rrpram, embd, s.context},
+        {"rrpram.v", 0, embd, rrpram}, {"out", 0, embd, embd}, {"mlp.up", 0, embd, hidden}, {"mlp.down", 0, hidden, embd}};
+    char name[48], measures[80];
+    size_t at = 0;
+    for (size_t i = 0; i < N_ABOUT; i++) {
+        header_put(header, NULL, "%s%s\":\"", i ? "\",\"" : "{\"__metadata__\":{\"", about[i].name);
+        header_put(header, about[i].name, "%s", about[i].value);
+    }
+    header_put(header, NULL, "\"}");
+    snprintf(measures, sizeof measures, "%zu,%zu", net->vocab, embd);
+    header_matrix(header, &at, "wte", measures, net->vocab * embd);
+    snprintf(measures, sizeof measures, "%zu,%zu", s.context, embd);
+    header_matrix(header, &at, "wpe", measures, s.context * embd);
+    for (size_t l = 0; l < s.layers; l++)
+        for (size_t i = 0; i < 8; i++) {
+            const size_t heads = i == 3 ? part[i].heads : 1, n = heads * part[i].rows * part[i].columns;
+            if (!n) continue;
+            snprintf(name, sizeof name, "layers.%zu.%s", l, part[i].name);
+            if (i == 3) snprintf(measures, sizeof measures, "%zu,%zu,%zu", heads, part[i].rows, part[i].columns);
+            else snprintf(measures, sizeof measures, "%zu,%zu", part[i].rows, part[i].columns);
+            header_matrix(header, &at, name, measures, n);
+        }
+    snprintf(measures, sizeof measures, "%zu,%zu", embd, net->vocab);
+    header_matrix(header, &at, "head", measures, embd * net->vocab);
+    header_put(header, NULL, "}");
+}
+
+static void put_u64(unsigned char *to, uint64_t x) { for (int i = 0; i < 8; i++) to[i] = (unsigned char)(x >> 8 * i); }
+
+static uint64_t get_u64(const unsigned char *from) {
+    uint64_t x = 0;
+    for (int i = 8; i-- > 0;) x = x << 8 | from[i];
+    return x;
+}
+
+/* The transformer as a .safetensors file: the header's length (8 bytes), the header, every weight as a little-endian double. */
+static unsigned char *checkpoint_bytes(const Transformer *net, const About *about, size_t *length) {
+    Header header = {NULL, 0, 0, NULL, 0, NULL};
+    checkpoint_header(&header, net, about);
+    while (header.n % 8) header.text[header.n++] = ' ';
+    *length = 8 + header.n + 8 * net->n_params;
+    unsigned char *bytes = alloc(*length, 1);
+    put_u64(bytes, header.n);
+    memcpy(bytes + 8, header.text, header.n);
+    for (size_t i = 0; i < net->n_params; i++) {
+        uint64_t bits;
+        memcpy(&bits, &net->params[i], 8);
+        put_u64(bytes + 8 + header.n + 8 * i, bits);
+    }
+    free(header.text);
+    return bytes;
+}
+
+/* Fills the transformer from a checkpoint's bytes. The header must read as it would be written for this transformer, the
+ * weights must be there, all, and finite. Returns 0 where it differs, fault[FAULT] says in what, and nothing has been taken. */
+static int checkpoint_take(Transformer *net, const About *about, const unsigned char *bytes, size_t length, char *fault) {
+    *fault = 0;
+    const uint64_t said = length < 8 ? 0 : get_u64(bytes);
+    if (length < 8) { snprintf(fault, FAULT, "it is cut short: %zu bytes", length); return 0; }
+    if (said > length - 8) { snprintf(fault, FAULT, "its header is cut short: %zu of %llu bytes", length - 8, (unsigned long long)said); return 0; }
+    Header header = {NULL, 0, 0, bytes + 8, (size_t)said, fault};
+    checkpoint_header(&header, net, about);
+    if (*fault) return 0;
+    size_t pad = (8 - header.n % 8) % 8;
+    if (said != header.n + pad || memcmp(bytes + 8 + header.n, "       ", pad)) {
+        snprintf(fault, FAULT, "its header is damaged near byte %zu", 8 + header.n);
+        return 0;
+    }
+    const unsigned char *weights = bytes + 8 + said;
+    if (length - 8 - said != 8 * net->n_params) {
+        snprintf(fault, FAULT, "it has %zu bytes of weights, not %zu", (size_t)(length - 8 - said), 8 * net->n_params);
+        return 0;
+    }
+    for (size_t i = 0; i < net->n_params; i++)
+        if ((get_u64(weights + 8 * i) >> 52 & 0x7FF) == 0x7FF) {
+            snprintf(fault, FAULT, "its weight %zu is not a finite number", i);
+            return 0;
+        }
+    for (size_t i = 0; i < net->n_params; i++) {
+        const uint64_t bits = get_u64(weights + 8 * i);
+        memcpy(&net->params[i], &bits, 8);
+    }
+    return 1;
+}
+/* ---------------------------------------------------------------------------------------------
+ * VIII  EVALUATION: held-out figures, teacher-forced through the same window as generation
+ */
 static const struct { const char *label; int use; } ROWS[] = {
     {"uniform", 0}, {"unigram", 0}, {"bigram", 0}, {"chain", USE_CHAIN}, {"transformer", USE_NET}, {"meta", META}, {"full", FULL},
     {"full -H", FULL - USE_H}, {"full -F", FULL - USE_F}, {"full -A", FULL - USE_A}, {"full -T", FULL - USE_T}, {"full -transformer", FULL - USE_NET}};
@@ -1688,7 +2387,7 @@ typedef struct {
     Sampling sampling;
 } Options;
 
-static const Options OPTIONS = {"both", NULL, NULL, "bytes", "ghost", NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 100, 1024, 3, 0, 4, 0.0, 0.01,
+static const Options OPTIONS = {"both", NULL, NULL, "bytes", "ghost", NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 100, 1024, 3, 0, 4, 0.0, 0.005,
                                 {2, 48, 2, 2, 64, 4}, {0.93, 0.13, 0.05, 0.75, 0.4, 3.0, 4096}, {0.75, 0.5, 15, 42}};
 
 typedef struct { unsigned char *data; size_t length; } Bytes;
@@ -1786,6 +2485,7 @@ static void model_count(Model *model, const Bytes *corpus) {
     metaweights_make(&model->meta, text, model->tokenizer.vocab, o->order);
     metaweights_topics(&model->meta);
     transformer_make(&model->net, o->shape, model->tokenizer.vocab);
+    if (o->load) return;
     if (!strcmp(o->init, "ghost")) seed(&model->net, &model->meta);
     else transformer_random(&model->net, o->sampling.seed);
 }
@@ -1860,7 +2560,7 @@ static const char HELP[] =
     "      --eval FILE        held-out figures: bits a byte, nats a token\n"
     "      --holdout F        build on the first 1 - F of the corpus, evaluate on the rest\n"
     "      --train N          train the transformer for N steps, 1 to 1000000\n"
-    "      --lr X             learning rate, 0 to 1 (default 0.01)\n"
+    "      --lr X             learning rate, falls to 0 over the steps, 0 to 1 (default 0.005)\n"
     "      --batch N          documents or windows a step, 1 to 1024 (default 4)\n"
     "      --save FILE        write a checkpoint (.safetensors)\n"
     "      --load FILE        read one\n"
@@ -2295,6 +2995,55 @@ static void model_info(const Model *model, const Bytes *corpus) {
     free(path);
 }
 
+/* What a checkpoint says of itself: where any of it differs, its weights mean something else. */
+static void model_about(const Model *model, const Bytes *corpus, About about[N_ABOUT]) {
+    const Shape s = model->net.shape;
+    const size_t size = sizeof about->value;
+    const char *name[N_ABOUT] = {"format", "shape", "merges", "alphabet", "corpus_crc32"};
+    for (size_t i = 0; i < N_ABOUT; i++) about[i].name = name[i];
+    snprintf(about[0].value, size, "postgpt-checkpoint 1");
+    snprintf(about[1].value, size, "layers=%zu,embd=%zu,content=%zu,rrpram=%zu,context=%zu,mlp=%zu", s.layers, s.embd, s.content, s.rrpram, s.context, s.mlp);
+    snprintf(about[2].value, size, "%zu", model->tokenizer.merges);
+    snprintf(about[3].value, size, "%s %zu", model->options->alphabet, model->tokenizer.base);
+    snprintf(about[4].value, size, "%08x", crc32_of(corpus->data, corpus->length));
+}
+
+static void model_save(const Model *model, const Bytes *corpus) {
+    About about[N_ABOUT];
+    size_t length;
+    model_about(model, corpus, about);
+    unsigned char *bytes = checkpoint_bytes(&model->net, about, &length);
+    if (!write_file(model->options->save, bytes, length)) fail("cannot write %s: %s", model->options->save, strerror(errno));
+    free(bytes);
+}
+
+static void model_load(Model *model, const Bytes *corpus) {
+    About about[N_ABOUT];
+    char fault[FAULT];
+    const char *path = model->options->load;
+    Bytes file = read_file(path, "the checkpoint");
+    model_about(model, corpus, about);
+    if (!checkpoint_take(&model->net, about, file.data, file.length, fault)) fail("cannot use %s: %s", path, fault);
+    free(file.data);
+}
+
+/* Trains, and saves the best state also where it is interrupted or fails. */
+static void model_train(Model *model, const Bytes *corpus, const unsigned char *rest, size_t length) {
+    const Options *o = model->options;
+    Ids ids = {0};
+    size_t *start;
+    char why[160];
+    check_bytes(model, rest, length, "what --holdout holds out");
+    const Text held_out = text_make(&model->tokenizer, &ids, &start, rest, length, o->lines);
+    const Training how = {o->train, o->batch, o->rate, o->sampling.seed, o->quiet};
+    const Trained outcome = train(&model->net, &model->meta.text, held_out.n > 1 ? &held_out : NULL, &how, why, sizeof why);
+    if (o->save) model_save(model, corpus);
+    if (outcome == NOT_A_NUMBER) fail("%s", why);
+    if (outcome == INTERRUPTED) exit(130);
+    free(ids.ids);
+    free(start);
+}
+
 static void continue_prompt(Model *model, const unsigned char *prompt, size_t length) {
     static const struct { const char *name; int use; } modes[3] = {{"meta", META}, {"full", FULL}, {"transformer", USE_NET}};
     const char *mode = model->options->mode;
@@ -2327,6 +3076,7 @@ static void demonstrate(Model *model, const Bytes *corpus) {
 
 static void interrupted(int signal_number) {
     (void)signal_number;
+    if (training && !stopped) { stopped = 1; return; }     /* the step is finished, the best state saved; a second one is obeyed */
     if (unfinished[0]) unlink(unfinished);
     _exit(130);
 }
@@ -2350,7 +3100,6 @@ int main(int argc, char **argv) {
     parse(&o, argc, argv);
     if (o.help) { put_text(HELP); return 0; }
     if (o.version) { put_text(VERSION); return 0; }
-    if (o.train || o.save || o.load) fail("--%s: this version does not train", o.train ? "train" : o.save ? "save" : "load");
     if (!o.corpus) o.corpus = beside(argv[0], "postgpt.txt");
 
     Bytes corpus = read_file(o.corpus, "the corpus"), prompt = {NULL, 0};
@@ -2382,6 +3131,9 @@ int main(int argc, char **argv) {
     }
     model.utf8 = utf8_run(0, corpus.data, corpus.length) == 0;
     model_count(&model, &corpus);
+    if (o.load) model_load(&model, &corpus);
+    if (o.train) model_train(&model, &corpus, corpus.data + corpus.length, held_out);
+    else if (o.save) model_save(&model, &corpus);
     if (o.info) model_info(&model, &corpus);
     if (o.holdout > 0.0) model_evaluate(&model, corpus.data + corpus.length, held_out, "what --holdout holds out");
     if (o.eval) {
@@ -2389,6 +3141,6 @@ int main(int argc, char **argv) {
         model_evaluate(&model, file.data, file.length, o.eval);
     }
     if (o.prompt) continue_prompt(&model, prompt.data, prompt.length);
-    else if (!o.info && !o.eval && o.holdout <= 0.0) demonstrate(&model, &corpus);
+    else if (!o.info && !o.eval && o.holdout <= 0.0 && !o.train && !o.save) demonstrate(&model, &corpus);
     return 0;
 }

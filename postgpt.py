@@ -11,10 +11,13 @@ here stands in the order in which postgpt.c does it.
 """
 import bisect
 import heapq
+import itertools
 import os
 import re
 import signal
+import struct
 import sys
+import time
 import zlib
 from collections import Counter
 from math import cos, exp, log, sin, sqrt
@@ -1143,18 +1146,411 @@ def sample(logits, tokens, recent, temperature, top_k, repetition, speller, rng)
 
 
 # ---------------------------------------------------------------------------------------------
-# VIII  EVALUATION: held-out figures, teacher-forced through the same window as generation
+# VII  TRAINING: backpropagation by hand, and Chuck, who watches himself
+#
+# A window of n + 1 tokens asks n questions: position i has seen tokens 0 .. i, which one is next? The way forward is the
+# Window's of chapter III, all positions at once. The way back walks it in reverse: each part is told how the loss changes
+# with what it gave (dy), adds up how it changes with its matrices, and says how it changes with what it took (dx).
+# Three rules are enough:
+#
+#     y = x W        dx = dy W^T,  dW = x^T dy        a product: each side's gradient is dy times the other side
+#     y = f(x)       dx = dy f'(x)                    the chain rule, for what is not a product
+#     x used twice   dx = the sum of both             a residual stream adds, so its gradient goes straight on
+#
+# Sums run over positions in ascending order; the windows of a step have a gradient each, added in their order.
 
-LN2 = 0.6931471805599453
+def transpose(x):
+    """Rows to columns.  [n][m] -> [m][n]"""
+    return list(zip(*x))
 
-ROWS = [("uniform", ""), ("unigram", ""), ("bigram", ""), ("chain", "B"), ("transformer", TRANSFORMER), ("meta", META), ("full", FULL),
-        ("full -H", "BZFAT"), ("full -F", "BZHAT"), ("full -A", "BZHFT"), ("full -T", "BZHFA"), ("full -transformer", "BHFAT")]
+
+def matmul(y, x, w):
+    """y + x W.  [n][m], [n][r], [r][m] -> [n][m]"""
+    return [matvec(a, b, w) for a, b in zip(y, x)]
+
+
+def linear_backward(dx, dy, x, w, dw):
+    """Back through y = x W: adds x^T dy to dw, returns dx + dy W^T.  [n][r], [n][m], [n][r], [r][m] -> [n][r]"""
+    dw[:] = matmul(dw, transpose(x), dy)
+    return matmul(dx, dy, transpose(w))
+
+
+def norm_forward(x):
+    """RMSNorm of every row, and the factor each was scaled by.  [n][m] -> [n][m], [n]"""
+    scale = [1.0 / sqrt(dot(row, row) / len(row) + 1e-5) for row in x]
+    return [[a * s for a in row] for row, s in zip(x, scale)], scale
+
+
+def norm_backward(dx, dy, y, scale):
+    """Back through y = x s(x): what of dy points along y only changes the length, which is taken out again.
+
+    dx + s (dy - y mean(y dy)).  [n][m] -> [n][m]
+    """
+    back = []
+    for d, g, row, s in zip(dx, dy, y, scale):
+        along = dot(row, g) / len(row)
+        back.append([a + s * (b - c * along) for a, b, c in zip(d, g, row)])
+    return back
+
+
+def columns(x, at, n):
+    """A head's share of every row.  [n][m] -> [n][n columns]"""
+    return [row[at:at + n] for row in x]
+
+
+def attention_forward(layer, shape, x):
+    """x + what all heads bring from the positions before.  [n][embd] -> [n][embd], and what the way back needs"""
+    n, content, d, root = len(x), shape.content, shape.head_dim, sqrt(shape.head_dim)
+    normed, scale = norm_forward(x)
+    q = matmul(zeros(n, shape.content_dim), normed, layer.q)
+    k = matmul(zeros(n, shape.content_dim), normed, layer.k)
+    value = list(map(add, matmul(zeros(n, shape.content_dim), normed, layer.v), matmul(zeros(n, shape.rrpram_dim), normed, layer.rv)))
+    weights, mixed = [], [[] for _ in x]
+    for h in range(content + shape.rrpram):
+        if h < content:
+            keys = transpose(columns(k, h * d, d))
+            score = [[s / root for s in matvec([0.0] * i, row, keys)] for i, row in enumerate(columns(q, h * d, d), 1)]
+        else:
+            score = [matvec([0.0] * i, row, layer.r[h - content]) for i, row in enumerate(normed, 1)]
+        weights.append(list(map(softmax, score)))         # row i has i + 1 of them: nobody looks ahead
+        held = columns(value, h * d, d)
+        for row, weight in zip(mixed, weights[h]):
+            row += matvec([0.0] * d, weight, held)
+    return matmul(x, mixed, layer.out), (normed, scale, q, k, value, weights, mixed)
+
+
+def attention_backward(layer, grad, shape, dx, kept):
+    """Back through attention_forward: adds to the gradients of the layer's heads, returns dx.  [n][embd] -> [n][embd]"""
+    normed, scale, q, k, value, weights, mixed = kept
+    n, content, d, root = len(dx), shape.content, shape.head_dim, sqrt(shape.head_dim)
+    dmixed = linear_backward(zeros(n, shape.embd), dx, mixed, layer.out, grad.out)
+    dq, dk, dv, dr, drv = ([[] for _ in dx], [[] for _ in dx], [[] for _ in dx], [], [[] for _ in dx])
+    for h, weight in enumerate(weights):
+        dm, held = columns(dmixed, h * d, d), transpose(columns(value, h * d, d))
+        dscore = []
+        for i, (p, row) in enumerate(zip(weight, dm), 1):
+            # back through mixed = weight value, then through the softmax: what raises one weight lowers all others
+            dp = matvec([0.0] * i, row, held)
+            mean = dot(p, dp)
+            dscore.append([a * (b - mean) for a, b in zip(p, dp)] + [0.0] * ((n if h < content else shape.context) - i))
+        square = [row + [0.0] * (n - i) for i, row in enumerate(weight, 1)]
+        for row, add_row in zip(dv if h < content else drv, matmul(zeros(n, d), transpose(square), dm)):
+            row += add_row
+        if h < content:                                   # back through q . k / sqrt(d)
+            dscore = [[s / root for s in row] for row in dscore]
+            for row, add_row in zip(dq, matmul(zeros(n, d), dscore, columns(k, h * d, d))):
+                row += add_row
+            for row, add_row in zip(dk, matmul(zeros(n, d), transpose(dscore), columns(q, h * d, d))):
+                row += add_row
+        else:
+            dr.append(dscore)
+    dnormed = zeros(n, shape.embd)                        # normed was used by every matrix: all of them answer
+    for dy, w, dw in zip([dq, dk, dv, *dr, drv], [layer.q, layer.k, layer.v, *layer.r, layer.rv], [grad.q, grad.k, grad.v, *grad.r, grad.rv]):
+        dnormed = linear_backward(dnormed, dy, normed, w, dw)
+    return norm_backward(dx, dnormed, normed, scale)
+
+
+def mlp_forward(layer, x):
+    """x + relu(rmsnorm(x) up) down.  [n][embd] -> [n][embd], and what the way back needs"""
+    normed, scale = norm_forward(x)
+    hidden = [[u if u > 0.0 else 0.0 for u in row] for row in matmul(zeros(len(x), len(layer.down)), normed, layer.up)]
+    return matmul(x, hidden, layer.down), (normed, scale, hidden)
+
+
+def mlp_backward(layer, grad, dx, kept):
+    """Back through mlp_forward: where the relu was shut, nothing comes back.  [n][embd] -> [n][embd]"""
+    normed, scale, hidden = kept
+    dhidden = linear_backward(zeros(len(dx), len(layer.down)), dx, hidden, layer.down, grad.down)
+    dhidden = [[g if u > 0.0 else 0.0 for g, u in zip(row, open)] for row, open in zip(dhidden, hidden)]
+    dnormed = linear_backward(zeros(len(dx), len(normed[0])), dhidden, normed, layer.up, grad.up)
+    return norm_backward(dx, dnormed, normed, scale)
 
 
 def surprise(logits, id):
     """-log p(id), in nats."""
     top = max(logits)
     return log(total([exp(x - top) for x in logits])) - (logits[id] - top)
+
+
+def surprise_backward(logits, id, share):
+    """surprise, and its gradient times share: every token's probability, less one for the token that came.  -> loss, [vocab]"""
+    top = max(logits)
+    odds = [exp(x - top) for x in logits]
+    sum = total(odds)
+    scale = share / sum
+    d = [x * scale for x in odds]
+    d[id] -= share
+    return log(sum) - (logits[id] - top), d
+
+
+def net_forward(net, ids):
+    """The logits at all positions.  [n] -> [n][vocab], and what the way back needs"""
+    x, kept = [list(map(add, net.wte[id], place)) for id, place in zip(ids, net.wpe)], []
+    for layer in net.layers:
+        x, heads = attention_forward(layer, net.shape, x)
+        x, mlp = mlp_forward(layer, x)
+        kept.append((heads, mlp))
+    normed, scale = norm_forward(x)
+    return matmul(zeros(len(ids), net.vocab), normed, net.head), (kept, normed, scale)
+
+
+def net_backward(net, grad, ids, dlogits, kept):
+    """Back through net_forward, from the last part to the first: fills grad."""
+    kept, normed, scale = kept
+    n, embd = len(ids), net.shape.embd
+    dx = norm_backward(zeros(n, embd), linear_backward(zeros(n, embd), dlogits, normed, net.head, grad.head), normed, scale)
+    for layer, dlayer, (heads, mlp) in reversed(list(zip(net.layers, grad.layers, kept))):
+        dx = mlp_backward(layer, dlayer, dx, mlp)
+        dx = attention_backward(layer, dlayer, net.shape, dx, heads)
+    for i, (id, row) in enumerate(zip(ids, dx)):
+        grad.wte[id] = list(map(add, grad.wte[id], row))
+        grad.wpe[i] = row
+
+
+def window_loss(net, ids):
+    """The summed surprise at all but the first of n + 1 ids, and how many those are."""
+    logits, _ = net_forward(net, ids[:-1])
+    return total([surprise(row, id) for row, id in zip(logits, ids[1:])]), len(logits)
+
+
+def window_gradient(net, ids, share):
+    """The summed surprise at all but the first of n + 1 ids, and the gradient of share times it: a Transformer of gradients."""
+    grad = Transformer(net.shape, net.vocab)
+    logits, kept = net_forward(net, ids[:-1])
+    losses, dlogits = zip(*[surprise_backward(row, id, share) for row, id in zip(logits, ids[1:])])
+    net_backward(net, grad, ids[:-1], dlogits, kept)
+    return total(losses), grad
+
+
+def batch_gradient(net, windows):
+    """The mean surprise of a step's windows, and its gradient."""
+    n, sum, all = total([len(ids) - 1.0 for ids in windows]), 0.0, None
+    for ids in windows:
+        loss, grad = window_gradient(net, ids, 1.0 / n)
+        sum += loss
+        if all:
+            for matrix, other in zip(all.matrices(), grad.matrices()):
+                matrix[:] = [list(map(add, a, b)) for a, b in zip(matrix, other)]
+        else:
+            all = grad
+    return sum / n, all
+
+
+BETA1, BETA2, EPSILON, DECAY = 0.9, 0.999, 1e-8, 0.01
+WATCH = 8                   # steps: Chuck compares the newest so many with as many before
+BEST = 64                   # steps: the best state has the lowest mean loss of so many
+
+
+class Chuck:
+    """AdamW (Kingma and Ba 2015; Loshchilov and Hutter 2019) that watches itself.
+
+    factor   of its rate: 0.05 less where the mean loss of the newest 8 steps has risen by more than 0.02 nats over the 8 before
+             (not under 0.5), 0.05 more where it has fallen (not over 1.5); and each step it drifts back to 1 by 0.1 %
+    limit    of the gradient's norm: twice its moving average (0.99 a step, from the first norm on), or 1 if that is more
+    """
+
+    def __init__(self, net):
+        self.mean, self.square = ([zeros(len(m), len(m[0])) for m in net.matrices()] for _ in range(2))
+        self.losses, self.factor, self.average, self.limit, self.power1, self.power2 = [], 1.0, 0.0, 1.0, 1.0, 1.0
+
+    def watch(self, loss):
+        """A step's loss: sets factor."""
+        self.losses = self.losses[-(2 * WATCH - 1):] + [loss]
+        self.factor += 0.001 * (1.0 - self.factor)
+        if len(self.losses) == 2 * WATCH:
+            rise = (total(self.losses[WATCH:]) - total(self.losses[:WATCH])) / WATCH
+            if rise > 0.02:
+                self.factor = max(self.factor - 0.05, 0.5)
+            elif rise < 0.0:
+                self.factor = min(self.factor + 0.05, 1.5)
+
+    def clip(self, norm):
+        """A step's gradient norm: sets limit, returns what the gradient is to be multiplied by."""
+        self.average = 0.99 * self.average + 0.01 * norm if self.power1 < 1.0 else norm
+        self.limit = max(1.0, 2.0 * self.average)
+        return self.limit / norm if norm > self.limit else 1.0
+
+    def step(self, net, grad, rate):
+        """Moves the weights against the gradient. rate: before the factor. Returns the gradient's norm."""
+        square = 0.0
+        for matrix in grad.matrices():
+            for row in matrix:
+                for g in row:
+                    square += g * g
+        norm = sqrt(square)
+        if not norm < 1e300:
+            return norm
+        clip = self.clip(norm)
+        self.power1, self.power2 = self.power1 * BETA1, self.power2 * BETA2
+        unbias1, unbias2, keep1, keep2 = 1.0 / (1.0 - self.power1), 1.0 / (1.0 - self.power2), 1.0 - BETA1, 1.0 - BETA2
+        rate *= self.factor
+        for w, grads, means, squares in zip(net.matrices(), grad.matrices(), self.mean, self.square):
+            for i, (row, g) in enumerate(zip(w, grads)):
+                if clip < 1.0:
+                    g = [a * clip for a in g]
+                means[i] = m = [BETA1 * a + keep1 * b for a, b in zip(means[i], g)]
+                squares[i] = s = [BETA2 * a + keep2 * (b * b) for a, b in zip(squares[i], g)]
+                row[:] = [a - rate * (b * unbias1 / (sqrt(c * unbias2) + EPSILON) + DECAY * a) for a, b, c in zip(row, m, s)]
+        return norm
+
+
+def window_draw(text, context, rng, turn):
+    """The ids of the turn-th window that training sees: with `lines` the start of the documents in order, else a place drawn from
+    all places.  -> [n + 1], n <= context"""
+    if text.lines:
+        at = turn % (len(text.starts) - 1)
+        start, end = text.starts[at], text.starts[at + 1]
+        return text.ids[start:min(end, start + context + 1)]
+    n = min(context, len(text.ids) - 1)
+    start = rng.next() % (len(text.ids) - n)
+    return text.ids[start:start + n + 1]
+
+
+LOOKS = 10                  # times that training looks at the held-out loss, and once before
+
+
+def held_out_loss(net, text):
+    """The mean surprise of a text, a window after the other; with `lines` of the start of each document."""
+    sum, tokens, context = 0.0, 0, net.shape.context
+    for ids in text.documents():
+        for at in range(0, 1 if text.lines else len(ids) - 1, context):
+            loss, n = window_loss(net, ids[at:at + context + 1])
+            sum, tokens = sum + loss, tokens + n
+    return sum / tokens
+
+
+def train(net, text, steps, rate=0.005, batch=4, seed=42, held_out=None, report=None):
+    """Trains the transformer and leaves it in its best state, also where it is interrupted.
+
+    text, held_out: Text. Each step takes `batch` windows; the rate falls linearly to zero over the steps, as microgpt's does.
+    The best state is the one with the lowest held-out loss where there is a held-out text (looked at LOOKS times), else the lowest
+    mean loss of the newest BEST steps: a state is judged before it is changed, and the last one by one more batch.
+    report(line) hears of every step. Raises Failure where the loss is not a number.
+    """
+    rng, chuck, losses = Rng(seed), Chuck(net), []
+    best, kept, report = 0.0, None, report or (lambda line, step: None)
+    try:
+        for step in range(steps + 1):
+            windows = [window_draw(text, net.shape.context, rng, step * batch + i) for i in range(batch)]
+            if step < steps:
+                loss, grad = batch_gradient(net, windows)
+            else:
+                found = [window_loss(net, ids) for ids in windows]
+                loss = total([loss for loss, _ in found]) / total([float(n) for _, n in found])
+            if not loss < 1e300:
+                raise Failure("the loss of step %d is not a number; the best state so far is kept (a lower --lr may help)" % (step + 1))
+            losses = losses[-(BEST - 1):] + [loss]
+            look = held_out and step * LOOKS % steps < LOOKS
+            judged = held_out_loss(net, held_out) if look else total(losses) / len(losses)
+            if (look or not held_out) and (kept is None or judged < best):
+                best, kept = judged, [[row[:] for row in matrix] for matrix in net.matrices()]
+            if look:
+                report("held-out after %d steps: loss %.17g best %.17g" % (step, judged, best), step)
+            if step == steps:
+                report("after %d steps: loss %.17g best %.17g" % (step, loss, best), step)
+                break
+            chuck.watch(loss)
+            falling = rate * ((steps - step) / steps)
+            norm = chuck.step(net, grad, falling)
+            if not norm < 1e300:
+                raise Failure("the gradient of step %d is not a number; the best state so far is kept (a lower --lr may help)" % (step + 1))
+            report("step %d loss %.17g rate %.17g factor %.17g norm %.17g clip %.17g best %.17g" %
+                   (step + 1, loss, falling * chuck.factor, chuck.factor, norm, chuck.limit, best), step + 1)
+    finally:
+        for matrix, rows in zip(net.matrices(), kept or ()):
+            matrix[:] = rows
+
+
+def matrix_names(shape):
+    """The names of the matrices in a checkpoint, and each one's measures, in the order of Transformer.matrices(); the RRPRAM heads
+    of a layer are one [heads][embd][context]. Those without numbers are left out."""
+    embd, hidden, content, rrpram = shape.embd, shape.mlp * shape.embd, shape.content_dim, shape.rrpram_dim
+    yield "wte", [None, embd]
+    yield "wpe", [shape.context, embd]
+    for l in range(shape.layers):
+        for name, measures in (("content.q", [embd, content]), ("content.k", [embd, content]), ("content.v", [embd, content]),
+                               ("rrpram.r", [shape.rrpram, embd, shape.context]), ("rrpram.v", [embd, rrpram]), ("out", [embd, embd]),
+                               ("mlp.up", [embd, hidden]), ("mlp.down", [hidden, embd])):
+            if 0 not in measures:
+                yield "layers.%d.%s" % (l, name), measures
+    yield "head", [embd, None]
+
+
+def checkpoint_header(net, about):
+    """The JSON header of a checkpoint, in parts: (what it says, the text); '' for what stands between."""
+    before = '{"__metadata__":{"'
+    for name, value in about:
+        yield "", before + name + '":"'
+        yield name, value
+        before = '","'
+    yield "", '"}'
+    at = 0
+    for name, measures in matrix_names(net.shape):
+        measures, size = [net.vocab if n is None else n for n in measures], 8
+        for n in measures:
+            size *= n
+        yield "", ',"%s.weight":{"dtype":"' % name
+        yield name + ".weight dtype", "F64"
+        yield "", '","shape":['
+        yield name + ".weight shape", ",".join(map(str, measures))
+        yield "", '],"data_offsets":['
+        yield name + ".weight data_offsets", "%d,%d" % (at, at + size)
+        yield "", "]}"
+        at += size
+    yield "", "}"
+
+
+def checkpoint_bytes(net, about):
+    """The transformer as a .safetensors file: the header's length (8 bytes), the header, every weight as a little-endian double.
+
+    about: what must be the same where it is loaded, pairs of name and value.
+    """
+    header = "".join([text for _, text in checkpoint_header(net, about)]).encode()
+    header += b" " * (-len(header) % 8)
+    rows = [struct.pack("<%dd" % len(row), *row) for matrix in net.matrices() for row in matrix]
+    return struct.pack("<Q", len(header)) + header + b"".join(rows)
+
+
+def checkpoint_take(net, about, data):
+    """Fills the transformer from a checkpoint's bytes. The header must read as it would be written for this transformer, the
+    weights must be there, all, and finite. Raises Failure with what differs, and has taken nothing then."""
+    if len(data) < 8:
+        raise Failure("it is cut short: %d bytes" % len(data))
+    length, = struct.unpack_from("<Q", data)
+    if length > len(data) - 8:
+        raise Failure("its header is cut short: %d of %d bytes" % (len(data) - 8, length))
+    header, at = data[8:8 + length], 0
+    for label, text in checkpoint_header(net, about):
+        text, found = text.encode(), header[at:at + len(text)]
+        if label:
+            value = re.compile(rb"[ !#-\\^-~]{0,100}(?=[\"\]])").match(header, at)
+            if value and value.group() != text:
+                raise Failure("its %s is %s, not %s" % (label, value.group().decode(), text.decode()))
+        if found != text:
+            raise Failure("its header is damaged near byte %d" % (8 + at))
+        at += len(text)
+    if header[at:] != b" " * (-at % 8):
+        raise Failure("its header is damaged near byte %d" % (8 + at))
+    rows = [row for matrix in net.matrices() for row in matrix]
+    expected = 8 * sum(map(len, rows))
+    if len(data) - 8 - length != expected:
+        raise Failure("it has %d bytes of weights, not %d" % (len(data) - 8 - length, expected))
+    numbers = struct.unpack_from("<%dd" % (expected // 8), data, 8 + length)
+    for i, x in enumerate(numbers):
+        if x - x != 0.0:
+            raise Failure("its weight %d is not a finite number" % i)
+    numbers = iter(numbers)
+    for row in rows:
+        row[:] = itertools.islice(numbers, len(row))
+
+
+# ---------------------------------------------------------------------------------------------
+# VIII  EVALUATION: held-out figures, teacher-forced through the same window as generation
+
+LN2 = 0.6931471805599453
+
+ROWS = [("uniform", ""), ("unigram", ""), ("bigram", ""), ("chain", "B"), ("transformer", TRANSFORMER), ("meta", META), ("full", FULL),
+        ("full -H", "BZFAT"), ("full -F", "BZHAT"), ("full -A", "BZHFT"), ("full -T", "BZHFA"), ("full -transformer", "BHFAT")]
 
 
 # ---------------------------------------------------------------------------------------------
@@ -1203,6 +1599,7 @@ class PostGPT:
             self.utf8 = True
         except UnicodeDecodeError:
             self.utf8 = False
+        self.alphabet, self.crc32 = alphabet, zlib.crc32(corpus)
         ids, starts = encode_text(self.tokenizer, corpus, lines)
         self.words = None if lines else words_of(self.tokenizer.seen)
         self.meta = Metaweights(ids, self.tokenizer.vocab, order, starts)
@@ -1219,6 +1616,29 @@ class PostGPT:
             else:
                 self.network.randomize(self.seed)
         return self.network
+
+    def train(self, steps, rate=0.005, batch=4, held_out=b"", report=None):
+        """Trains the transformer on the corpus: see train(). held_out: bytes that choose the best state."""
+        rest = Text(*encode_text(self.tokenizer, held_out, self.lines))
+        train(self.net, self.meta.text, steps, rate, batch, self.seed, rest if len(rest.ids) > 1 else None, report)
+
+    def about(self):
+        """What a checkpoint says of itself: where any of it differs, its weights mean something else."""
+        return [("format", "postgpt-checkpoint 1"),
+                ("shape", ",".join(["%s=%d" % (name, getattr(self.shape, name)) for name in Shape.LIMITS])),
+                ("merges", "%d" % len(self.tokenizer.pairs)), ("alphabet", "%s %d" % (self.alphabet, self.tokenizer.base)),
+                ("corpus_crc32", "%08x" % self.crc32)]
+
+    def save(self):
+        """The transformer as the bytes of a .safetensors file."""
+        return checkpoint_bytes(self.net, self.about())
+
+    def load(self, data):
+        """The transformer from what save() returned. Raises Failure where it is not of this corpus and shape, or damaged."""
+        net = Transformer(self.shape, self.tokenizer.vocab)
+        checkpoint_take(net, self.about(), data)
+        self.meta.topics()
+        self.network = net
 
     def field(self, use):
         """A field for a mode's terms."""
@@ -1324,7 +1744,7 @@ a short demonstration from eight places of the corpus.
       --eval FILE        held-out figures: bits a byte, nats a token
       --holdout F        build on the first 1 - F of the corpus, evaluate on the rest
       --train N          train the transformer for N steps, 1 to 1000000
-      --lr X             learning rate, 0 to 1 (default 0.01)
+      --lr X             learning rate, falls to 0 over the steps, 0 to 1 (default 0.005)
       --batch N          documents or windows a step, 1 to 1024 (default 4)
       --save FILE        write a checkpoint (.safetensors)
       --load FILE        read one
@@ -1420,7 +1840,7 @@ OPTIONS = [
     Option("eval", "", "text"),
     Option("holdout", "", "number", 0.0, 0.001, 0.999),
     Option("train", "", "count", 0, 1, 1000000),
-    Option("lr", "", "number", 0.01, 0, 1),
+    Option("lr", "", "number", 0.005, 0, 1),
     Option("batch", "", "count", 4, 1, 1024),
     Option("save", "", "text"),
     Option("load", "", "text"),
@@ -1620,6 +2040,39 @@ files        %s
        merges_path(options["corpus"]))))
 
 
+def save_model(model, options):
+    """Writes the checkpoint."""
+    try:
+        write_file(options["save"], model.save())
+    except OSError as error:
+        raise Failure("cannot write %s: %s" % (options["save"], os.strerror(error.errno)))
+
+
+def train_model(model, rest, options):
+    """Trains, and saves the best state also where it is interrupted or fails.
+
+    Every step has its line on standard error, and where that is a terminal a line of progress stands under them."""
+    check_bytes(model.tokenizer, rest, "what --holdout holds out")
+    steps, begin, terminal = options["train"], time.monotonic(), os.isatty(2)
+
+    def report(line, step):
+        if not options["quiet"]:
+            text = "\r\x1b[K%s\n" % line if terminal else line + "\n"
+            if terminal and 0 < step < steps:
+                speed = step / max(time.monotonic() - begin, 1e-9)
+                text += "%d of %d steps, %.1f a second, %.0f seconds left" % (step, steps, speed, (steps - step) / speed)
+            try:
+                os.write(2, text.encode())
+            except OSError:
+                pass                                      # nobody listens
+
+    try:
+        model.train(steps, options["lr"], options["batch"], rest, report)
+    finally:
+        if options["save"]:
+            save_model(model, options)
+
+
 def continue_prompt(model, prompt, options):
     """The prompt and what follows it, in one mode, or in both under a heading each."""
     both = options["mode"] == "both"
@@ -1654,9 +2107,6 @@ def run(args):
         return put(HELP.encode())
     if options["version"]:
         return put(VERSION.encode() + b"\n")
-    for name in ("train", "save", "load"):
-        if options[name]:
-            raise Failure("--%s: this version does not train" % name)
     if not options["corpus"]:
         options["corpus"] = os.path.join(os.path.dirname(os.path.realpath(__file__)), "postgpt.txt")
     path, order = options["corpus"], options["order"]
@@ -1681,6 +2131,16 @@ def run(args):
         return put(" ".join(map(str, ids)).encode() + b"\n")
     model = PostGPT(corpus, options["merges"], options["alphabet"], order, options["lines"], options["shape"], options["init"],
                     options["seed"], options["memory"], tokenizer, **{name: options[name] for name in COEFFICIENTS})
+    if options["load"]:
+        data = read_file(options["load"], "the checkpoint")
+        try:
+            model.load(data)
+        except Failure as failure:
+            raise Failure("cannot use %s: %s" % (options["load"], failure))
+    if options["train"]:
+        train_model(model, rest, options)
+    elif options["save"]:
+        save_model(model, options)
     if options["info"]:
         put_info(model, corpus, options)
     if options["holdout"]:
@@ -1689,7 +2149,7 @@ def run(args):
         put_figures(model, read_file(options["eval"], "the text"), options["eval"])
     if prompt is not None:
         continue_prompt(model, prompt, options)
-    elif not (options["info"] or options["eval"] or options["holdout"]):
+    elif not any([options[name] for name in ("info", "eval", "holdout", "train", "save")]):
         demonstrate(model, corpus, options)
 
 

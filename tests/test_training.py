@@ -1,0 +1,397 @@
+"""Chapter VII: gradients against finite differences, Chuck's habits, both twins' steps, checkpoints, and what the seeds of this program learn."""
+import itertools
+import os
+import re
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import twins
+from twins import Case, book
+
+import postgpt
+from postgpt import Chuck, Failure, PostGPT, Rng, Shape, Text, Transformer, batch_gradient, train, window_loss
+
+SHAPES = {                                                # layers, embd, content, rrpram, context, mlp
+    "content_heads": (1, 6, 2, 0, 7, 1), "rrpram_heads": (1, 6, 0, 3, 5, 2), "both_kinds_in_two_layers": (2, 8, 2, 2, 6, 2),
+    "one_head": (1, 3, 1, 0, 4, 1), "an_uneven_shape": (1, 9, 1, 2, 7, 2),
+}
+BOTH = "layers=1,embd=8,content=1,rrpram=1,context=8,mlp=2"
+NAMES = twins.ROOT.parent / "shared" / "data" / "names.txt"
+
+
+def random_net(numbers, vocab=11):
+    """A transformer with lively random weights."""
+    net = Transformer(Shape(*numbers), vocab)
+    net.randomize(3)
+    for matrix in net.matrices():
+        for row in matrix:
+            row[:] = [3.0 * x for x in row]
+    return net
+
+
+def words(net):
+    """All weights in one list."""
+    return [x for matrix in net.matrices() for row in matrix for x in row]
+
+
+class Gradients(unittest.TestCase):
+    """Every weight moved a little up and a little down: the slope is what backpropagation says."""
+
+    def check_python(self, numbers):
+        net, context = random_net(numbers), numbers[4]
+        ids = [1, 2, 3, 4, 5, 2, 1, 7, 8, 9, 10, 0, 0, 6]
+        windows = [ids[:context + 1], ids[6:6 + context], ids[10:13]]
+        loss, grad = batch_gradient(net, windows)
+
+        def loss_now():
+            found = [window_loss(net, window) for window in windows]
+            return sum(loss for loss, _ in found) / sum(n for _, n in found)
+
+        self.assertAlmostEqual(loss, loss_now(), delta=1e-12)
+        h = 1e-5
+        for matrix, slopes in zip(net.matrices(), grad.matrices()):
+            self.assertEqual([len(row) for row in matrix], [len(row) for row in slopes])
+            for row, slope_row in zip(matrix, slopes):
+                for i, was in enumerate(row):
+                    row[i] = was + h
+                    up = loss_now()
+                    row[i] = was - h
+                    slope = (up - loss_now()) / (2 * h)
+                    row[i] = was
+                    self.assertLessEqual(abs(slope - slope_row[i]) / max(abs(slope), abs(slope_row[i]), 1e-3), 1e-6)
+
+    def check_c(self, numbers):
+        done = subprocess.run([twins.build("tests/gradients.c"), *map(str, numbers)], stdout=subprocess.PIPE)
+        self.assertEqual(done.returncode, 0)
+        self.assertLessEqual(float(done.stdout), 1e-6)
+
+    def test_the_windows_forward_says_the_same_as_the_token_by_token_one(self):
+        net = random_net((2, 8, 2, 2, 6, 2))
+        ids, window = [1, 5, 2, 9, 0, 3], postgpt.Window(net)
+        logits, _ = postgpt.net_forward(net, ids)
+        for id, row in zip(ids, logits):
+            window.push(id)
+            self.assertEqual(window.logits(), row)
+
+
+for name, numbers in SHAPES.items():
+    setattr(Gradients, "test_python_gradients_of_%s_are_slopes" % name, lambda self, numbers=numbers: self.check_python(numbers))
+    setattr(Gradients, "test_c_gradients_of_%s_are_slopes" % name, lambda self, numbers=numbers: self.check_c(numbers))
+
+
+class ChuckTest(unittest.TestCase):
+    """The optimizer's levels, one by one."""
+
+    def chuck(self):
+        return Chuck(Transformer(Shape(1, 2, 1, 0, 2, 1), 2))
+
+    def watch(self, losses):
+        chuck, factors = self.chuck(), []
+        for loss in losses:
+            chuck.watch(loss)
+            factors.append(chuck.factor)
+        return factors
+
+    def test_the_first_fifteen_steps_change_nothing(self):
+        self.assertEqual(self.watch([5.0 - i for i in range(15)]), [1.0] * 15)
+
+    def test_rising_losses_dampen_it_by_a_twentieth_down_to_half(self):
+        factors = self.watch([0.1 * i for i in range(60)])
+        self.assertEqual(factors[15], 0.95)
+        self.assertEqual((min(factors), factors[-1]), (0.5, 0.5))
+
+    def test_a_rise_of_less_than_two_hundredths_is_noise(self):
+        self.assertEqual(self.watch([1.0] * 8 + [1.0199] * 8)[-1], 1.0)
+        self.assertEqual(self.watch([1.0] * 8 + [1.0201] * 8)[-1], 0.95)
+
+    def test_falling_losses_boost_it_by_a_twentieth_up_to_one_and_a_half(self):
+        factors = self.watch([9.0 - 0.1 * i for i in range(60)])
+        self.assertEqual(factors[15], 1.05)
+        self.assertEqual((max(factors), factors[-1]), (1.5, 1.5))
+
+    def test_it_drifts_back_by_a_thousandth_a_step(self):
+        chuck = self.chuck()
+        chuck.factor = 0.5
+        chuck.watch(1.0)
+        self.assertEqual(chuck.factor, 0.5 + 0.001 * 0.5)
+
+    def test_a_norm_over_twice_the_average_is_clipped_but_never_one_under_1(self):
+        chuck = self.chuck()
+        self.assertEqual((chuck.clip(3.0), chuck.limit), (1.0, 6.0))
+        chuck.power1 = 0.9                                # the first step is done
+        clip = chuck.clip(100.0)
+        average = 0.99 * 3.0 + 0.01 * 100.0
+        self.assertEqual((chuck.average, chuck.limit, clip), (average, 2.0 * average, 2.0 * average / 100.0))
+        chuck.average = 0.1
+        self.assertEqual((chuck.clip(0.9), chuck.limit), (1.0, 1.0))
+
+    def test_the_first_step_is_adamws(self):
+        net = random_net((1, 2, 1, 0, 2, 1), 2)
+        before, grad = words(net), random_net((1, 2, 1, 0, 2, 1), 2)
+        Chuck(net).step(net, grad, 0.1)
+        for old, g, new in zip(before, words(grad), words(net)):
+            self.assertAlmostEqual(new, old - 0.1 * (g / (abs(g) + 1e-8) + 0.01 * old), delta=1e-9)
+
+    def test_a_step_is_as_much_shorter_as_its_clip(self):
+        net, grad = random_net((1, 2, 1, 0, 2, 1), 2), random_net((1, 2, 1, 0, 2, 1), 2)
+        chuck = Chuck(net)
+        chuck.average, chuck.power1, chuck.power2 = 0.0, 0.9, 0.999
+        norm = chuck.step(net, grad, 0.1)
+        self.assertGreater(norm, chuck.limit)
+        self.assertEqual(chuck.mean[0][0][0], (1.0 - 0.9) * (grad.wte[0][0] * (chuck.limit / norm)))
+
+    def test_training_restores_its_best_state(self):
+        net, text = random_net((1, 4, 1, 0, 4, 1), 4), Text([0, 1, 2, 3] * 20)
+        before, lines = words(net), []
+        train(net, text, 40, rate=1.0, seed=1, held_out=Text([0, 1, 2, 3] * 4), report=lambda line, step: lines.append(line))
+        looks = [float(re.search(r"loss (\S+)", line).group(1)) for line in lines if line.startswith("held-out")]
+        best = min(looks)
+        self.assertNotEqual(best, looks[-1])
+        self.assertEqual(postgpt.held_out_loss(net, Text([0, 1, 2, 3] * 4)), best)
+        self.assertNotEqual(words(net), before)
+
+    def test_training_that_makes_it_worse_leaves_it_as_it_was(self):
+        net, text = random_net((1, 4, 1, 0, 4, 1), 4), Text([0, 1, 2, 3] * 20)
+        train(net, text, 100, rate=0.01)
+        before = words(net)
+        train(net, text, 3, rate=1.0)
+        self.assertEqual(words(net), before)
+
+    def test_what_is_trained_is_learned(self):
+        net, text = random_net((1, 8, 1, 1, 4, 1), 4), Text([0, 1, 2, 3] * 20)
+        train(net, text, 60, rate=0.02)
+        self.assertLess(postgpt.held_out_loss(net, text), 0.1)
+
+
+def steps(*args, n=10, corpus=book(3000), **files):
+    """A case of n training steps."""
+    return Case(("-c", "corpus.txt", "--no-cache", "--train", str(n), "--save", "x.safetensors", *args), {"corpus.txt": corpus, **files})
+
+
+class TwinsTakeTheSameSteps(unittest.TestCase):
+    """Every line and every byte of the saved file."""
+
+    def check(self, case):
+        found = twins.difference(case, (twins.binary(),))
+        self.assertEqual(found, "")
+
+
+for name, case in {
+    "of_content_heads": steps("--merges", "20", "--shape", "layers=1,embd=8,content=2,rrpram=0,context=8,mlp=2"),
+    "of_rrpram_heads": steps("--merges", "20", "--shape", "layers=2,embd=8,content=0,rrpram=2,context=9,mlp=1", "--batch", "3"),
+    "of_both_kinds": steps("--merges", "50", "--shape", "embd=16,context=16", "--lr", "0.02"),
+    "of_both_kinds_from_random_weights": steps("--init", "random", "--shape", BOTH, "--merges", "9", "--seed", "7", n=30),
+    "of_lines": steps("--lines", "--merges", "0", "--alphabet", "corpus", "--shape", BOTH, "--batch", "5", corpus=twins.NAMES),
+    "of_lines_with_some_held_out": steps("--lines", "--merges", "5", "--holdout", "0.2", "--shape", BOTH, corpus=twins.NAMES),
+    "with_some_held_out": steps("--merges", "20", "--holdout", "0.03", "--shape", BOTH, n=23),
+    "that_are_too_long": steps("--lr", "1", "--merges", "0", "--shape", BOTH, "--batch", "1", n=40),
+    "of_no_length": steps("--lr", "0", "--merges", "0", "--shape", BOTH, n=2),
+    "in_threads": steps("--merges", "300", "--shape", "layers=1,embd=32", "--batch", "3", n=2),
+    "on_a_corpus_shorter_than_the_context": steps("--merges", "0", "--shape", "layers=1,embd=8,context=64", corpus=b"a short corpus"),
+    "on_two_bytes": steps("--merges", "0", "--shape", BOTH, corpus=b"ab"),
+    "quietly_and_then_speaks": steps("-q", "--merges", "20", "--shape", BOTH, "-n", "20", "The"),
+    "where_it_cannot_save": Case(("-c", "corpus.txt", "--no-cache", "--merges", "0", "--shape", BOTH, "--train", "1", "--save", "missing/x"), {"corpus.txt": book(900)}),
+}.items():
+    setattr(TwinsTakeTheSameSteps, "test_%s" % name, lambda self, case=case: self.check(case))
+
+
+class Interrupted(unittest.TestCase):
+    """Ctrl-C while training."""
+
+    def check(self, command):
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "corpus.txt").write_bytes(book(3000))
+            options = ["-c", "corpus.txt", "--no-cache", "--merges", "0", "--shape", BOTH]
+            run = subprocess.Popen([*command, *options, "--train", "1000000", "--save", "x"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            for _ in range(5):
+                self.assertRegex(run.stderr.readline(), rb"^step ")
+            run.send_signal(signal.SIGINT)
+            run.communicate(timeout=20)
+            self.assertEqual(run.returncode, 130)
+            self.assertEqual(os.listdir(folder).count("x"), 1)
+            code, _, error = twins.run(command, [*options, "--load", "x", "-n", "1", "-m", "transformer", "The"], cwd=folder)
+            self.assertEqual((code, error), (0, b""))
+
+    def test_python_saves_the_best_state_and_exits_with_130(self):
+        self.check(twins.PYTHON)
+
+    def test_c_saves_the_best_state_and_exits_with_130(self):
+        self.check([twins.binary()])
+
+
+class Checkpoints(unittest.TestCase):
+    """Files that were written by one of the twins, and what may have happened to them since."""
+
+    OPTIONS = ("-c", "corpus.txt", "--no-cache", "--merges", "3", "--shape", "layers=1,embd=4,content=1,rrpram=1,context=4,mlp=1")
+
+    @classmethod
+    def setUpClass(cls):
+        cls.corpus = book(400)
+        cls.model = PostGPT(cls.corpus, merges=3, shape=dict(layers=1, embd=4, content=1, rrpram=1, context=4, mlp=1))
+        cls.whole = cls.model.save()
+        cls.header = struct.unpack("<Q", cls.whole[:8])[0]
+
+    def fault(self, data):
+        """Why Python cannot use the bytes, "" where it can."""
+        try:
+            self.model.load(data)
+        except Failure as failure:
+            return str(failure)
+        return ""
+
+    def check_twins(self, many):
+        """Both twins say the same of each of the bytes."""
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "corpus.txt").write_bytes(self.corpus)
+
+            def c(i_data):
+                name = "x%d" % i_data[0]
+                Path(folder, name).write_bytes(i_data[1])
+                code, _, error = twins.run([twins.binary()], [*self.OPTIONS, "--load", name, "-m", "transformer", "-n", "1", "The"], cwd=folder)
+                return code, error, b"postgpt: cannot use %s: " % name.encode()
+
+            with ThreadPoolExecutor(2) as pool:
+                for data, (code, error, begin) in zip(many, pool.map(c, enumerate(many))):
+                    fault = self.fault(data).encode()
+                    self.assertEqual((code, error), (1, begin + fault + b"\n") if fault else (0, b""))
+
+    def change(self, old, new):
+        self.assertEqual(self.whole[:8 + self.header].count(old), 1, old)
+        header = self.whole[8:8 + self.header].replace(old, new).rstrip(b" ")
+        header += b" " * (-len(header) % 8)
+        return struct.pack("<Q", len(header)) + header + self.whole[8 + self.header:]
+
+    def test_each_fault_has_its_line(self):
+        number = len(self.whole) - 8 - self.header
+        faults = {
+            self.whole[:5]: "it is cut short: 5 bytes", b"": "it is cut short: 0 bytes",
+            self.whole[:100]: "its header is cut short: 92 of %d bytes" % self.header,
+            b"\xff" * 8 + self.whole[8:]: "its header is cut short: %d of 18446744073709551615 bytes" % (len(self.whole) - 8),
+            self.whole[:-8]: "it has %d bytes of weights, not %d" % (number - 8, number),
+            self.whole + b"\0": "it has %d bytes of weights, not %d" % (number + 1, number),
+            self.whole[:-8] + struct.pack("<d", float("nan")): "its weight %d is not a finite number" % (number // 8 - 1),
+            self.whole[:8 + self.header] + struct.pack("<d", float("-inf")) + self.whole[16 + self.header:]: "its weight 0 is not a finite number",
+            self.change(b"checkpoint 1", b"checkpoint 2"): "its format is postgpt-checkpoint 2, not postgpt-checkpoint 1",
+            self.change(b'"layers=1', b'"layers=12'): "its shape is layers=12,embd=4,content=1,rrpram=1,context=4,mlp=1, not layers=1,embd=4,content=1,rrpram=1,context=4,mlp=1",
+            self.change(b'"merges":"3"', b'"merges":"4"'): "its merges is 4, not 3",
+            self.change(b"bytes 256", b"corpus 27"): "its alphabet is corpus 27, not bytes 256",
+            self.change(b'crc32":"', b'crc32":"0'): "its corpus_crc32 is 0%08x, not %08x" % (self.model.crc32, self.model.crc32),
+            self.change(b'wpe.weight":{"dtype":"F64', b'wpe.weight":{"dtype":"F32'): "its wpe.weight dtype is F32, not F64",
+            self.change(b'wte.weight":{"dtype":"F64","shape":[259,4]', b'wte.weight":{"dtype":"F64","shape":[4,259]'): "its wte.weight shape is 4,259, not 259,4",
+            self.change(b"[0,8288]", b"[8,8296]"): "its wte.weight data_offsets is 8,8296, not 0,8288",
+            self.change(b'"wpe.weight"', b'"wqe.weight"'): "its header is damaged near byte %d" % self.whole.index(b',"wpe.weight"'),
+            self.change(b'{"__metadata__"', b'{ "__metadata__"'): "its header is damaged near byte 8",
+        }
+        for data, line in faults.items():
+            self.assertEqual(self.fault(data), line)
+        self.check_twins([self.whole, *faults])
+
+    def test_a_file_cut_anywhere_is_refused(self):
+        cuts = range(len(self.whole))
+        for n in cuts:
+            self.assertNotEqual(self.fault(self.whole[:n]), "", n)
+        self.check_twins([self.whole[:n] for n in [*cuts[:20], *cuts[20::499]]])
+
+    def test_a_header_with_any_byte_changed_is_refused(self):
+        changed = []
+        for at in range(8 + self.header):
+            for byte in (self.whole[at] ^ 1, 0, 0x20 if self.whole[at] != 0x20 else 0x5d):
+                if byte != self.whole[at]:
+                    changed.append(self.whole[:at] + bytes([byte]) + self.whole[at + 1:])
+        for data in changed:
+            self.assertNotEqual(self.fault(data), "")
+        self.check_twins(changed[::31])
+
+    def test_a_file_that_is_refused_changes_nothing(self):
+        before = words(self.model.net)
+        self.assertTrue(self.fault(self.whole[:-1]))
+        self.assertEqual(words(self.model.net), before)
+
+    def test_what_is_loaded_is_what_was_saved(self):
+        self.assertEqual(self.fault(self.whole), "")
+        self.assertEqual(self.model.save(), self.whole)
+
+    def test_twins_write_and_read_the_same(self):
+        files = {"corpus.txt": self.corpus, "x": self.whole}
+        for args in (("--save", "y"), ("--load", "x", "--save", "y"), ("--load", "x", "-n", "20", "The"), ("--load", "x", "--eval", "corpus.txt"),
+                     ("--load", "x", "--train", "5", "--save", "y"), ("--load", "missing"), ("--load", "corpus.txt", "The"), ("--load", "x", "--order", "2", "--info")):
+            self.assertEqual(twins.difference(Case((*self.OPTIONS, *args), files), (twins.binary(),)), "")
+
+    def test_a_loss_that_is_not_a_number_stops_with_a_line_and_keeps_the_state(self):
+        head = 8 * sum(len(row) for row in self.model.net.head)
+        huge = self.whole[:-head] + struct.pack("<d", 1.7e308) * (head // 8)
+        case = Case((*self.OPTIONS, "--load", "x", "--train", "5", "--save", "y"), {"corpus.txt": self.corpus, "x": huge})
+        self.assertEqual(twins.difference(case, (twins.binary(),)), "")
+        outcome, = twins.play(case, [twins.binary()])
+        self.assertEqual((outcome.code, outcome.stdout), (1, b""))
+        self.assertRegex(outcome.stderr, rb"\Apostgpt: the loss of step 1 is not a number; [^\n]*\n\Z")
+        self.assertEqual(outcome.files["y"], huge)
+
+    def test_the_safetensors_package_opens_it(self):
+        try:
+            from safetensors.numpy import load
+        except ImportError:
+            raise unittest.SkipTest("there is no package safetensors")
+        for content, rrpram in ((1, 1), (2, 0), (0, 2)):
+            model = PostGPT(self.corpus, merges=3, shape=dict(layers=1, embd=4, content=content, rrpram=rrpram, context=4, mlp=1))
+            found = load(model.save())
+            self.assertEqual(found["wte.weight"].tolist(), model.net.wte)
+            self.assertEqual(found["head.weight"].tolist(), model.net.head)
+            if content:
+                self.assertEqual(found["layers.0.content.k.weight"].tolist(), model.net.layers[0].k)
+            if rrpram:
+                self.assertEqual(found["layers.0.rrpram.r.weight"].tolist(), model.net.layers[0].r)
+
+
+class Tasks(unittest.TestCase):
+    """What the seeds of this program learn, on this engine."""
+
+    def sorts(self, heads, seed):
+        """zeptoGPT's task: how many of 27 triples of letters the trained C twin sorts."""
+        rows = ["".join(row) for row in itertools.product("abc", repeat=3)]
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "corpus.txt").write_text("".join("%s>%s\n" % (row, "".join(sorted(row))) for row in rows))
+            options = ["-c", "corpus.txt", "--no-cache", "-q", "--lines", "--merges", "0", "--alphabet", "corpus",
+                       "--shape", "layers=1,embd=6,%s,context=7,mlp=1" % heads, "--seed", str(seed), "--init", "random"]
+            code, _, error = twins.run([twins.binary()], [*options, "--train", "600", "--batch", "27", "--lr", "0.02", "--save", "x"], cwd=folder)
+            self.assertEqual((code, error), (0, b""))
+            right = 0
+            for row in rows:
+                _, text, _ = twins.run([twins.binary()], [*options, "--load", "x", "-m", "transformer", "-t", "0", "-r", "0", "-n", "3", row + ">"], cwd=folder)
+                right += text.decode().strip() == "%s>%s" % (row, "".join(sorted(row)))
+            return right
+
+    def check_sorting(self, heads):
+        with ThreadPoolExecutor(2) as pool:
+            right = list(pool.map(lambda seed: self.sorts(heads, seed), range(1, 11)))
+        self.assertGreaterEqual(right.count(27), 9, right)
+
+    def test_two_content_heads_learn_to_sort_three_letters(self):
+        self.check_sorting("content=2,rrpram=0")
+
+    def test_a_content_and_an_rrpram_head_learn_to_sort_three_letters(self):
+        self.check_sorting("content=1,rrpram=1")
+
+    def test_a_thousand_names_are_learned_as_well_as_microgpt_learns_them(self):
+        if not NAMES.exists():
+            raise unittest.SkipTest("there is no %s" % NAMES)
+        means = []
+        for seed in range(1, 6):
+            code, _, lines = twins.run([twins.binary()], ["-c", str(NAMES), "--no-cache", "--lines", "--merges", "0", "--alphabet", "corpus", "--init", "random",
+                                                          "--shape", "layers=1,embd=16,content=4,rrpram=0,context=16,mlp=4", "--batch", "1",
+                                                          "--train", "1000", "--seed", str(seed)])
+            losses = [float(loss) for loss in re.findall(rb"(?m)^step \d+ loss (\S+)", lines)]
+            self.assertEqual((code, len(losses)), (0, 1000))
+            means.append(sum(losses[-200:]) / 200)
+        self.assertLessEqual(sum(means) / len(means), 2.32, means)
+
+
+if __name__ == "__main__":
+    unittest.main()
