@@ -193,7 +193,7 @@ def megabyte():
 
 def drawn():
     """Cases drawn from a seed; fuzz_parity.py draws more of them."""
-    for seed in range(100):
+    for seed in range(50):
         yield "seed_%d" % seed, random_case(seed)
 
 

@@ -83,6 +83,14 @@ class TheDraw(unittest.TestCase):
                 self.assertAlmostEqual(found, chance if id == 0 else 1.0 - chance, delta=1e-12)
         self.assertEqual(postgpt.sample([math.log(0.6), math.log(0.4)], TOKENS, [0, 0], 0.0, 0, 0.5, ANY, Fixed(0.5))[0], 1)
 
+    def test_where_spelling_allows_none_the_most_probable_comes(self):
+        speller = Speller([b"WORD"], False)
+        speller.write(b"WO")
+        for temperature in (0.0, 1.0):
+            self.assertEqual(postgpt.sample([0.0, 3.0, 1.0], TOKENS, [], temperature, 0, 0.0, speller, Fixed(0.5)), (1, 1.0))
+        id, chance = postgpt.sample([0.0] * 26, TOKENS, [], 1.0, 0, 0.0, speller, Fixed(0.5))
+        self.assertEqual((TOKENS[id], chance), (b"R", 1.0), "but where it allows one, that")
+
     def test_frequencies_are_the_probabilities(self):
         logits, rng = [math.log(p) for p in (0.5, 0.3, 0.15, 0.05)], Rng(7)
         drawn = Counter(postgpt.sample(logits, TOKENS, [], 1.0, 0, 0.0, ANY, rng)[0] for _ in range(8000))
