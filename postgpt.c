@@ -1418,8 +1418,10 @@ static void field_push(Field *field, uint32_t id, double expected) {
     field->newest[id] = (uint32_t)n + 1;
     field->match[n] = 0;
     const size_t from = field_from(field);
-    for (size_t at = field->before[n]; at > from; at = field->before[at - 1])
-        field->match[at - 1] = at - 1 > from && field->text.ids[at - 2] == field->text.ids[n - 1] ? field->match[at - 2] + 1 : 1;
+    for (size_t at = field->before[n]; at > from; at = field->before[at - 1]) {
+        const size_t match = at - 1 > from && field->text.ids[at - 2] == field->text.ids[n - 1] ? field->match[at - 2] + 1 : 1;
+        field->match[at - 1] = (uint32_t)(match < at - from ? match : at - from);      /* it ends where memory ends */
+    }
     if (field->meta->topic) {
         const double *topic = field->meta->topic;
         const double gone = n >= field->co->memory ? field->gone : 0.0;       /* what is forgotten leaves the mean */
@@ -2431,9 +2433,11 @@ static void generate(Model *model, const unsigned char *prompt, size_t length, i
     const size_t vocab = model->meta.vocab, context = o->shape.context, step = context - context / 2;
     const int newline = tok->id_of_byte['\n'] != NONE;
     Ids ids = {0};
+    const unsigned char *last = prompt;                /* with `lines`, context does not reach behind the prompt's last line */
+    for (size_t i = 0; o->lines && i < length; i++) if (prompt[i] == '\n') last = prompt + i + 1;
     if (o->lines) ids_add(&ids, tok->id_of_byte['\n']);
     else if (!length && newline) tokenizer_encode(tok, &ids, (const unsigned char *)"\n\n", 2);
-    tokenizer_encode(tok, &ids, prompt, length);
+    tokenizer_encode(tok, &ids, last, (size_t)(prompt + length - last));
 
     Window window;
     Field field;

@@ -973,7 +973,8 @@ class Field:
         start = max(len(ids) - self.memory, 0)
         at = before[n]
         while at >= start:
-            match[at] = match[at - 1] + 1 if at > start and ids[at - 1] == ids[n - 1] else 1
+            longer = match[at - 1] + 1 if at > start and ids[at - 1] == ids[n - 1] else 1
+            match[at] = min(longer, at - start + 1)       # it ends where memory ends
             at = before[at]
         if self.meta.topic:
             gone, old = (self.gone, ids[n - self.memory]) if n >= self.memory else (0.0, id)     # what is forgotten leaves the mean
@@ -1651,7 +1652,7 @@ class PostGPT:
         """
         use, context, tok = MODES[mode], self.shape.context, self.tokenizer
         ids = tok.encode(b"\n") if self.lines else tok.encode(b"\n\n") if not prompt and 10 in tok.id_of_byte else []
-        ids += tok.encode(prompt)
+        ids += tok.encode(prompt.rpartition(b"\n")[2] if self.lines else prompt)     # with `lines`, context does not reach behind the last line
         field = self.field(use)
         window, field.window = field.window, None
         for id in ids[max(len(ids) - self.memory - context, 0):]:
