@@ -10,6 +10,7 @@ here stands in the order in which postgpt.c does it.
     python3 postgpt.py "The transformer architecture"
 """
 import bisect
+import gc
 import heapq
 import itertools
 import os
@@ -2158,6 +2159,7 @@ def main():
     """Runs the command line and exits: 0, 1 what cannot be done, 2 a wrong command line, 130 an interrupt."""
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)     # a closed pipe is a silent end
+    gc.disable()                                          # nothing here is cyclic, and there are many small lists to look through
     try:
         run(sys.argv[1:])
     except Misuse as misuse:
