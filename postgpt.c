@@ -24,12 +24,16 @@
 /* ---------------------------------------------------------------------------------------------
  * Failing, and memory. One exit for what cannot be done; every allocation is checked.
  */
-static void fail(const char *format, ...) {
-    va_list args;
-    va_start(args, format);
+static void complain(const char *format, va_list args) {
     fputs("postgpt: ", stderr);
     vfprintf(stderr, format, args);
     fputc('\n', stderr);
+}
+
+static void fail(const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    complain(format, args);
     va_end(args);
     exit(1);
 }
@@ -2578,9 +2582,7 @@ static const char HELP[] =
 static void usage_error(const char *format, ...) {
     va_list args;
     va_start(args, format);
-    fputs("postgpt: ", stderr);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
+    complain(format, args);
     va_end(args);
     exit(2);
 }
@@ -2883,9 +2885,7 @@ static void note(const Options *o, const char *format, ...) {
     if (o->quiet) return;
     va_list args;
     va_start(args, format);
-    fputs("postgpt: ", stderr);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
+    complain(format, args);
     va_end(args);
 }
 
