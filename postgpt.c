@@ -175,7 +175,7 @@ typedef struct {
     unsigned char *text;
     /* the pieces seen so far, so that each distinct piece is merged once */
     Map seen;                        /* hash of the piece -> its entry */
-    struct Piece { size_t at, length, ids, count; uint32_t next; } *pieces;
+    struct Piece { size_t at, length, ids, count, met; uint32_t next; } *pieces;     /* met: how often it was encoded */
     size_t n_pieces, cap_pieces, n_bytes, cap_bytes, n_ids, cap_ids;
     unsigned char *bytes;
     uint32_t *ids;
@@ -223,7 +223,7 @@ static struct Piece *tokenizer_piece(Tokenizer *tok, const unsigned char *bytes,
     }
     memcpy(tok->bytes + tok->n_bytes, bytes, length);
     struct Piece *piece = &tok->pieces[tok->n_pieces];
-    *piece = (struct Piece){tok->n_bytes, length, SIZE_MAX, 0, *first};
+    *piece = (struct Piece){tok->n_bytes, length, SIZE_MAX, 0, 0, *first};
     *first = (uint32_t)tok->n_pieces++;
     tok->n_bytes += length;
     return piece;
@@ -419,6 +419,7 @@ static void tokenizer_encode(Tokenizer *tok, Ids *out, const unsigned char *data
         end = piece_end(data, at, length);
         struct Piece *piece = tokenizer_piece(tok, data + at, end - at);
         if (piece->ids == SIZE_MAX) tokenizer_merge(tok, piece);
+        piece->met++;
         for (size_t i = 0; i < piece->count; i++) ids_add(out, tok->ids[piece->ids + i]);
     }
 }
@@ -436,6 +437,148 @@ static size_t text_document(const Text *text, size_t at) {      /* the document 
         if (text->start[mid] <= at) low = mid; else high = mid;
     }
     return low;
+}
+
+/* The words of a text: its pieces that are not white, without their space, sorted; and for each kind of byte the tokens that go on with a word
+ * of that kind, sorted by their bytes. */
+typedef struct { const unsigned char *bytes; size_t length, n; } Word;     /* n: how often the word was met; a token's id */
+typedef struct {
+    Word *words; size_t n;
+    unsigned char *bytes;
+    double trust;                /* the share of the text that is made of words met more than once */
+    Word *inside[SPACE]; size_t n_inside[SPACE];
+    const Tokenizer *tok;
+} Words;
+
+static int by_bytes(const void *a, const void *b) {
+    const Word *x = a, *y = b;
+    const int order = memcmp(x->bytes, y->bytes, x->length < y->length ? x->length : y->length);
+    return order ? order : (x->length > y->length) - (x->length < y->length);
+}
+
+static void words_add(Words *words, const unsigned char *piece, size_t length, size_t met) {
+    const size_t space = piece[0] == ' ';
+    if (kind_of[piece[length - 1]] < SPACE && met) words->words[words->n++] = (Word){piece + space, length - space, met};
+}
+
+static void words_make(Words *words, const Tokenizer *tok) {
+    *words = (Words){.words = alloc(tok->n_pieces, sizeof(Word)), .bytes = alloc(tok->n_bytes, 1), .tok = tok};
+    memcpy(words->bytes, tok->bytes, tok->n_bytes);
+    for (size_t i = 0; i < tok->n_pieces; i++) words_add(words, words->bytes + tok->pieces[i].at, tok->pieces[i].length, tok->pieces[i].met);
+    qsort(words->words, words->n, sizeof *words->words, by_bytes);
+    size_t all = 0, once = 0, distinct = 0;
+    for (size_t i = 0; i < words->n; i++) {                         /* with a space and without: one word */
+        Word *last = distinct ? &words->words[distinct - 1] : NULL;
+        if (last && !by_bytes(last, &words->words[i])) last->n += words->words[i].n;
+        else words->words[distinct++] = words->words[i];
+    }
+    words->n = distinct;
+    for (size_t i = 0; i < distinct; i++) {
+        all += words->words[i].n;
+        once += words->words[i].n == 1;
+    }
+    words->trust = all ? 1.0 - (double)once / (double)all : 0.0;
+    for (size_t kind = 0; kind < SPACE; kind++) {
+        words->inside[kind] = alloc(tok->vocab, sizeof(Word));
+        for (size_t t = 0; t < tok->vocab; t++)
+            if (kind_of[tok->text[tok->start[t]]] == kind)
+                words->inside[kind][words->n_inside[kind]++] = (Word){tok->text + tok->start[t], tok->start[t + 1] - tok->start[t], t};
+        qsort(words->inside[kind], words->n_inside[kind], sizeof(Word), by_bytes);
+    }
+}
+
+/* A copy that knows the words of a prompt too, but for the last, which may be cut short. */
+static Words words_with(const Words *words, const unsigned char *prompt, size_t length) {
+    size_t pieces = 0;
+    for (size_t at = 0; at < length; at = piece_end(prompt, at, length)) pieces++;
+    Words more = *words;
+    more.words = alloc(words->n + pieces, sizeof *more.words);
+    memcpy(more.words, words->words, words->n * sizeof *more.words);
+    for (size_t at = 0, end; at < length && (end = piece_end(prompt, at, length)) < length; at = end) words_add(&more, prompt + at, end - at, 1);
+    if (pieces > 1) qsort(more.words, more.n, sizeof *more.words, by_bytes);
+    return more;
+}
+
+/* The first word that does not come before these bytes. */
+static size_t words_from(const Words *words, const unsigned char *bytes, size_t length) {
+    const Word wanted = {bytes, length, 0};
+    size_t low = 0, high = words->n;
+    while (low < high) {
+        const size_t mid = (low + high) / 2;
+        if (by_bytes(&words->words[mid], &wanted) < 0) low = mid + 1; else high = mid;
+    }
+    return low;
+}
+
+static int begins(const Word *word, const unsigned char *bytes, size_t length) {
+    return word->length >= length && !memcmp(word->bytes, bytes, length);
+}
+
+/* UNKNOWN: no word begins so; BEGUN: some word does; WHOLE_WORD: it is a word. */
+enum { UNKNOWN, BEGUN, WHOLE_WORD };
+
+static int words_find(const Words *words, const unsigned char *bytes, size_t length) {
+    const size_t at = words_from(words, bytes, length);
+    if (at == words->n || !begins(&words->words[at], bytes, length)) return UNKNOWN;
+    return words->words[at].length == length ? WHOLE_WORD : BEGUN;
+}
+
+/* The word under way in a text, and what may follow it. */
+typedef struct {
+    const Words *words;
+    unsigned char *word;         /* without its space; between words it is empty */
+    size_t length, size;
+    int known;                   /* what words_find says of it */
+} Spelling;
+
+static void spelling_write(Spelling *sp, uint32_t id) {
+    const Tokenizer *tok = sp->words->tok;
+    const unsigned char *bytes = tok->text + tok->start[id];
+    const size_t n = tok->start[id + 1] - tok->start[id];
+    if (sp->length + n > sp->size) sp->word = resize(sp->word, sp->size = 2 * (sp->length + n), 1);
+    for (size_t i = 0; i < n; i++) {
+        if (kind_of[bytes[i]] >= SPACE || (sp->length && kind_of[bytes[i]] != kind_of[sp->word[0]])) sp->length = 0;
+        if (kind_of[bytes[i]] < SPACE) sp->word[sp->length++] = bytes[i];
+    }
+    sp->known = sp->length ? words_find(sp->words, sp->word, sp->length) : WHOLE_WORD;
+}
+
+/* May these bytes, a token's, come next? Its one piece must go on like a word, or begin like one after a whole one. A word that was
+ * unknown already, in the prompt, may go on as it likes. */
+static int spelling_allows(Spelling *sp, const unsigned char *bytes, size_t n) {
+    const size_t space = kind_of[bytes[0]] >= SPACE, core = n - space;
+    if (!space && sp->length && kind_of[bytes[0]] == kind_of[sp->word[0]]) {
+        if (sp->known == UNKNOWN) return 1;
+        if (sp->length + n > sp->size) sp->word = resize(sp->word, sp->size = 2 * (sp->length + n), 1);
+        memcpy(sp->word + sp->length, bytes, n);
+        return words_find(sp->words, sp->word, sp->length + n) != UNKNOWN;
+    }
+    if (sp->known == BEGUN) return 0;
+    return !core || kind_of[bytes[space]] >= SPACE || words_find(sp->words, bytes + space, core) != UNKNOWN;
+}
+
+#define STUB 4.0                 /* what a word that would end unfinished is worth less */
+#define BREAK 1.3                /* what a word is worth less that would go on as no word does */
+
+/* f[vocab]: what each token would cost the word under way: 0 or less, and the less the more often a word of the text is new
+ * (Good 1953: as often as one was met once). */
+static void spelling_promise(const Spelling *sp, double *f) {
+    const Words *words = sp->words;
+    const double end = sp->length && sp->known == BEGUN ? -(STUB * words->trust) : 0.0, on = -(BREAK * words->trust);
+    for (size_t x = 0; x < words->tok->vocab; x++) f[x] = end;
+    if (!sp->length || sp->known == UNKNOWN) return;
+    const Word *inside = words->inside[kind_of[sp->word[0]]];
+    const size_t n = words->n_inside[kind_of[sp->word[0]]];
+    size_t at = words_from(words, sp->word, sp->length);
+    for (size_t i = 0; i < n; i++) {                                /* both lists are sorted: one walk through the two */
+        Word rest = {NULL, 0, 0};
+        for (; at < words->n && begins(&words->words[at], sp->word, sp->length); at++) {
+            rest = (Word){words->words[at].bytes + sp->length, words->words[at].length - sp->length, 0};
+            if (by_bytes(&rest, &inside[i]) >= 0) break;
+            rest.length = 0;
+        }
+        f[inside[i].n] = rest.length && begins(&rest, inside[i].bytes, inside[i].length) ? 0.0 : on;
+    }
 }
 
 /* The chain: interpolated modified Kneser-Ney (Chen and Goodman 1998). Contexts form a tree, newest
@@ -684,21 +827,6 @@ static void table_pmi(Table *pmi, const Table *table) {
         pmi->first[a + 1] = pmi->n;
     }
     free(flat);
-}
-
-/* Positional affinity: how much a token tells of the one a given distance after it. It is the collision
- * information (Renyi 1961), log(J / (R C)): J, R and C are the chances that two places drawn at random agree
- * in the pair, in its first, in its second token. Counting n (n - 1) makes each estimate unbiased. */
-static double table_affinity(const Table *table) {
-    double pairs = 0.0, rows = 0.0, columns = 0.0;
-    for (size_t i = 0; i < table->n; i++) pairs += table->value[i] * (table->value[i] - 1.0);
-    for (size_t t = 0; t < table->rows; t++) {
-        rows += table->row_sum[t] * (table->row_sum[t] - 1.0);
-        columns += table->column_sum[t] * (table->column_sum[t] - 1.0);
-    }
-    const double all = table->sum * (table->sum - 1.0);
-    const double excess = pairs > 0.0 ? log(pairs / rows * (all / columns)) : 0.0;
-    return excess > 0.0 ? excess : 0.0;
 }
 
 static void table_transpose(Table *to, const Table *from) {
@@ -1017,20 +1145,17 @@ static const double *window_logits(Window *w) {
  * IV  SEEDING: the ghost becomes flesh
  *
  * The residual stream is divided into rooms: `follow` coordinates for who follows a token, `company` for what it is
- * talked of with, `place` for its position (pairs of sine and cosine), one that is constant, and one that completes every
- * embedding to the same length, so that RMSNorm scales all tokens alike and destroys nothing. What is left is free.
+ * talked of with, `place` for its position (pairs of sine and cosine; where every line is a document, one more that is not 0 at the
+ * first position only), one that is constant, and one that completes every embedding to the same length, so that RMSNorm
+ * scales all tokens alike and destroys nothing. What is left is free.
  */
-typedef struct { size_t follow, company, place, constant, fill; } Rooms;
+typedef struct { size_t follow, company, waves, origin, constant, fill; } Rooms;     /* sizes; and where the last three are, origin 0: nowhere */
 
-static Rooms rooms_of(size_t embd, size_t vocab) {
-    Rooms rooms;
-    const size_t pairs = embd >= 32 ? 3 : embd >= 12 ? 2 : 0;
-    rooms.place = 2 * pairs;
-    rooms.company = embd / 8;
-    rooms.constant = embd - 2;
-    rooms.fill = embd - 1;
-    const size_t left = embd - 2 - rooms.place - rooms.company, wanted = embd * 3 / 8 > 8 ? embd * 3 / 8 : 8;
+static Rooms rooms_of(size_t embd, size_t vocab, int lines) {
+    Rooms rooms = {.company = embd / 8, .waves = embd >= 32 ? 6 : embd >= 12 ? 4 : 0, .constant = embd - 2, .fill = embd - 1};
+    const size_t first = lines && rooms.waves, left = embd - 2 - first - rooms.waves - rooms.company, wanted = embd * 3 / 8 > 8 ? embd * 3 / 8 : 8;
     rooms.follow = vocab <= left ? vocab - 1 : left < wanted ? left : wanted;     /* a small vocabulary needs no approximation */
+    rooms.origin = first ? rooms.follow + rooms.company + rooms.waves : 0;
     return rooms;
 }
 
@@ -1161,29 +1286,69 @@ static void seed_follow(double *x, double *h, size_t r, const Table *pairs, cons
     table_free(&weight_back); table_free(&target_back);
 }
 
-#define SHRINK 2.0               /* of a covariance toward a sphere: its own mean square, times this, is added */
+#define SHRINK 0.1               /* of a covariance toward a sphere: its own mean square, times this, is added */
 
-/* The covariance of the rows of x, a row weighing count[a] / sum, shrunk toward a sphere, as Cholesky's factor; and the mean. */
-static void covariance(double (*factor_of)[LANES], double *mean, const double *x, size_t r, const double *count, double sum, size_t vocab) {
-    double *c = alloc(r * r, sizeof *c), sphere = 0.0;
-    for (size_t a = 0; a < vocab; a++)
-        for (size_t i = 0; i < r; i++) mean[i] += count[a] / sum * x[a * r + i];
-    for (size_t a = 0; a < vocab; a++) {
-        const double share = count[a] / sum;
-        for (size_t i = 0; i < r; i++)
-            for (size_t j = 0; j <= i; j++) c[i * r + j] += share * ((x[a * r + i] - mean[i]) * (x[a * r + j] - mean[j]));
-    }
+/* c[r][r] = sum over a of weight[a] * x[a] y[a]^T; weight NULL: 1 */
+static void outer(double *c, const double *weight, const double *x, const double *y, size_t n, size_t r) {
+    zero(c, r * r);
+    for (size_t a = 0; a < n; a++)
+        for (size_t i = 0; i < r; i++) {
+            const double xi = weight ? weight[a] * x[a * r + i] : x[a * r + i];
+            for (size_t j = 0; j < r; j++) c[i * r + j] += xi * y[a * r + j];
+        }
+}
+
+/* Shrinks a covariance c[r][r], and factors it to solve systems with. */
+static void shrink(double (*factor_of)[LANES], double *c, size_t r) {
+    double sphere = 0.0;
     for (size_t i = 0; i < r; i++) sphere += c[i * r + i];
     for (size_t i = 0; i < r; i++) c[i * r + i] += SHRINK * sphere / (double)r;
     for (size_t i = 0; i < r * r; i++) for (size_t l = 0; l < LANES; l++) factor_of[i][l] = c[i];
     cholesky(factor_of, r, 1e-9);
-    free(c);
 }
 
-/* What a head adds: the linear map P that best says, from the x of a token that stands somewhere before, the h of the
- * one to come: P = Cov(x, x)^-1 Cov(x, h) Cov(h, h)^-1, over the places that `pairs` counts; as factors u diag(s) v^T
- * of the rank that its heads have room for. */
-typedef struct { size_t r; double *x, *h, (*xx)[LANES], (*hh)[LANES], *x_mean, *h_mean; } Follow;
+/* What the heads are seeded from. The bigram's x and h are one half of a log-linear model; a head adds x_d P h to its logits, x_d
+ * standing at a distance d. Newton's first step from P = 0 is P = Cov(x)^-1 G Cov(h | bigram)^-1: G, the gradient, is the mean of
+ * x_d (h - what the bigram expected of h)^T; every mean is over pairs that were counted. */
+typedef struct {
+    size_t r;
+    double *x, *h;                   /* [vocab][r]; x less its mean; a document's start, where `lines`, is 0: it has no distance */
+    double *x_mean, *h_mean;         /* [r] */
+    double *expected;                /* [vocab][r]: the mean h of what follows a token, as the bigram says */
+    double (*xx)[LANES], (*hh)[LANES];
+} Follow;
+
+static void follow_make(Follow *f, const Text *text, const Table *pairs, const Chain *bigram, const double *x, const double *h, size_t r) {
+    const size_t vocab = pairs->rows;
+    double *share = alloc(vocab, sizeof *share), *c = alloc(r * r, sizeof *c), *left = alloc(r * r, sizeof *left), *all = alloc(r, sizeof *all);
+    *f = (Follow){r, alloc(vocab * r, sizeof(double)), alloc(vocab * r, sizeof(double)), alloc(r, sizeof(double)), alloc(r, sizeof(double)),
+                  alloc(vocab * r, sizeof(double)), alloc(r * r, LANES * sizeof(double)), alloc(r * r, LANES * sizeof(double))};
+    memcpy(f->h, h, vocab * r * sizeof *h);
+    matvec(all, bigram->unigram, h, vocab, r, r);
+    for (size_t a = 0; a < vocab; a++) {
+        const uint32_t node = pairs->row_sum[a] > 0.0 ? map_get(&bigram->child, pair_key(0, a)) : 0;
+        double *to = f->expected + a * r;
+        for (size_t i = 0; node && i < r; i++) to[i] = bigram->backoff[node] * all[i];
+        for (size_t e = bigram->first[node]; node && e < bigram->first[node + 1]; e++)
+            for (size_t i = 0; i < r; i++) to[i] += bigram->prob[e] * h[bigram->token[e] * r + i];
+    }
+    for (size_t a = 0; a < vocab; a++) share[a] = pairs->row_sum[a] / pairs->sum;
+    matvec(f->x_mean, share, x, vocab, r, r);
+    for (size_t a = 0; a < vocab; a++)
+        for (size_t i = 0; i < r; i++) f->x[a * r + i] = text->lines && a == text->ids[0] ? 0.0 : x[a * r + i] - f->x_mean[i];
+    outer(c, share, f->x, f->x, vocab, r);
+    shrink(f->xx, c, r);
+    outer(left, share, f->expected, f->expected, vocab, r);
+    for (size_t b = 0; b < vocab; b++) share[b] = pairs->column_sum[b] / pairs->sum;
+    matvec(f->h_mean, share, h, vocab, r, r);
+    outer(c, share, h, h, vocab, r);
+    for (size_t i = 0; i < r * r; i++) c[i] -= left[i];             /* the variance that the bigram leaves */
+    shrink(f->hh, c, r);
+    if (text->lines) zero(f->expected + text->ids[0] * r, r);       /* nothing follows a document's end */
+    free(share); free(c); free(left); free(all);
+}
+
+static void follow_free(Follow *f) { free(f->x); free(f->h); free(f->x_mean); free(f->h_mean); free(f->expected); free(f->xx); free(f->hh); }
 
 /* Solves a system for each column of c[r][r]. */
 static void solve_columns(double (*a)[LANES], double *c, size_t r, double (*work)[LANES]) {
@@ -1194,15 +1359,13 @@ static void solve_columns(double (*a)[LANES], double *c, size_t r, double (*work
     }
 }
 
-static void seed_map(double *u, double *s, double *v, const Follow *f, const Table *pairs, size_t rank) {
-    const size_t r = f->r, vocab = pairs->rows;
-    double *sums = alloc(vocab * r, sizeof *sums), *c = alloc(r * r, sizeof *c), *t = alloc(r * r, sizeof *t), (*work)[LANES] = alloc(r, sizeof *work);
-    table_times(sums, pairs, f->h, r);
-    for (size_t a = 0; a < vocab; a++)
-        for (size_t i = 0; i < r; i++)
-            for (size_t j = 0; j < r; j++) c[i * r + j] += f->x[a * r + i] * sums[a * r + j];
-    for (size_t i = 0; i < r; i++)
-        for (size_t j = 0; j < r; j++) c[i * r + j] = c[i * r + j] / pairs->sum - f->x_mean[i] * f->h_mean[j];
+/* Newton's step as factors u diag(s) v^T of the rank that a head has room for. told[vocab][r]: after each token the sum of h less the
+ * sum that was expected; n: how often it was asked. */
+static void seed_map(double *u, double *s, double *v, const Follow *f, const double *told, double n, size_t vocab, size_t rank) {
+    const size_t r = f->r;
+    double *c = alloc(r * r, sizeof *c), *t = alloc(r * r, sizeof *t), (*work)[LANES] = alloc(r, sizeof *work);
+    outer(c, NULL, f->x, told, vocab, r);
+    for (size_t i = 0; i < r * r; i++) c[i] /= n;
     solve_columns(f->xx, c, r, work);
     for (size_t i = 0; i < r; i++) for (size_t j = 0; j < r; j++) t[j * r + i] = c[i * r + j];
     solve_columns(f->hh, t, r, work);
@@ -1211,53 +1374,64 @@ static void seed_map(double *u, double *s, double *v, const Follow *f, const Tab
     for (size_t i = 0; i < r * r; i++) dense.column[i] = (uint32_t)(i % r);
     for (size_t i = 0; i <= r; i++) dense.first[i] = i * r;
     factor(u, s, v, &dense, rank, 4);
-    free(sums); free(t); free(work);
+    free(t); free(work);
     table_free(&dense);
 }
 
-/* The map u diag(s) v^T, `loud` times, into a head's value matrix and the rows of the output matrix that belong to it. What
- * it is applied to is x less its mean, which the constant coordinate takes off. */
-static void seed_value(double *value, size_t width, double *out, size_t embd, const Follow *f, const double *u, const double *s, const double *v,
-                       size_t rank, double loud, double scale, double constant) {
+/* Where a head's numbers go. */
+typedef struct { double *value; size_t width; double *out; size_t embd, origin; double scale, constant, swing; } Head;
+
+/* The map u diag(s) v^T, `loud` times, into a head's value matrix and the rows of the output matrix that belong to it. What it is applied
+ * to is x less its mean, which the constant coordinate takes off; and at a document's start nothing, which the origin coordinate does. */
+static void seed_value(const Head *head, const Follow *f, const double *u, const double *s, const double *v, size_t rank, double loud, const double *start) {
     for (size_t k = 0; k < rank; k++) {
         const double root = sqrt(s[k]);
-        double mean = 0.0;
+        double mean = 0.0, first = 0.0;
         for (size_t i = 0; i < f->r; i++) {
             mean += f->x_mean[i] * u[i * rank + k];
-            value[i * width + k] = u[i * rank + k] * root / scale;
-            out[k * embd + i] = loud * (root * v[i * rank + k]);
+            head->value[i * head->width + k] = u[i * rank + k] * root / head->scale;
+            head->out[k * head->embd + i] = loud * (root * v[i * rank + k]);
         }
-        value[(embd - 2) * width + k] = -(mean * root / (constant * scale));
+        head->value[(head->embd - 2) * head->width + k] = -(mean * root / (head->constant * head->scale));
+        if (!start) continue;
+        for (size_t i = 0; i < f->r; i++) first += start[i] * u[i * rank + k];
+        head->value[head->origin * head->width + k] = -((first - mean) * root / (head->swing * head->scale));
     }
 }
 
-#define CHORUS 0.2               /* how loud the content heads of all layers are together */
+#define CHORUS 0.05              /* how loud the content heads of all layers are together */
 #define SHARPNESS 8.0            /* of a head that reads places: softmax then puts 99.9 % on one of them */
 #define RELEVANCE 4.0            /* of a head that reads company */
 #define REACH 8                  /* tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this */
 
 static void seed(Transformer *net, const Metaweights *meta) {
     const Shape s = net->shape;
+    const Text *text = &meta->text;
     const size_t embd = s.embd, vocab = net->vocab, head_dim = net->head_dim;
-    const Rooms rooms = rooms_of(embd, vocab);
+    const Rooms rooms = rooms_of(embd, vocab, text->lines);
     const size_t r = rooms.follow, company = rooms.follow, place = company + rooms.company;
-    const double one_apart[REACH + 1] = {0.0, 1.0}, turn = 6.283185307179586;
-    const double period[3] = {5.0, 8.0, s.context > 64 ? (double)s.context / 2.0 : 32.0};
+    const double turn = 6.283185307179586, period[3] = {5.0, 8.0, s.context > 64 ? (double)s.context / 2.0 : 32.0};
 
+    /* who follows whom, one apart; and positional affinity: who stands before whom at each distance that a head can look at */
+    size_t reach = rooms.waves && r ? s.layers * s.rrpram + 1 : 1;
+    if (reach > REACH) reach = REACH;
     Chain bigram;
-    Table pairs;
-    chain_make(&bigram, &meta->text, vocab, 2);
-    table_count(&pairs, &meta->text, vocab, one_apart, 1, EVERY, 1.0);
-    Follow f = {r, alloc(vocab * r, sizeof(double)), alloc(vocab * r, sizeof(double)), alloc(r * r, LANES * sizeof(double)), alloc(r * r, LANES * sizeof(double)),
-                alloc(r, sizeof(double)), alloc(r, sizeof(double))};
-    seed_follow(f.x, f.h, r, &pairs, &bigram);
+    Table apart[REACH + 1];
+    chain_make(&bigram, text, vocab, 2);
+    for (size_t d = 1; d <= reach; d++) {
+        double weight[REACH + 1] = {0.0};
+        weight[d] = 1.0;
+        table_count(&apart[d], text, vocab, weight, d, EVERY, 1.0);
+    }
+    double *x = alloc(vocab * r, sizeof *x), *h = alloc(vocab * r, sizeof *h);
+    seed_follow(x, h, r, &apart[1], &bigram);
 
     /* the embeddings: rooms filled, then completed to one length */
     double longest = 0.0;
     double *square = alloc(vocab, sizeof *square);
     for (size_t t = 0; t < vocab; t++) {
         double *row = net->wte + t * embd;
-        for (size_t k = 0; k < r; k++) row[k] = f.x[t * r + k];
+        for (size_t k = 0; k < r; k++) row[k] = x[t * r + k];
         for (size_t k = 0; k < rooms.company; k++) row[company + k] = meta->topic[k * vocab + t];
         square[t] = dot(row, row, embd);
         if (square[t] > longest) longest = square[t];
@@ -1267,17 +1441,19 @@ static void seed(Transformer *net, const Metaweights *meta) {
         net->wte[t * embd + rooms.fill] = sqrt(total - square[t]);
         net->wte[t * embd + rooms.constant] = constant;
     }
-    const double swing = rooms.place ? sqrt(length / (5.0 * (double)rooms.place)) : 0.0;
+    const double swing = rooms.waves ? sqrt(length / (5.0 * (double)rooms.waves)) : 0.0;
     for (size_t i = 0; i < s.context; i++)
-        for (size_t k = 0; k < rooms.place; k += 2) {
+        for (size_t k = 0; k < rooms.waves; k += 2) {
             const double angle = turn * (double)i / period[k / 2];
             net->wpe[i * embd + place + k] = swing * sin(angle);
             net->wpe[i * embd + place + k + 1] = swing * cos(angle);
         }
+    const double *start = rooms.origin ? x + text->ids[0] * r : NULL;
+    if (start) net->wpe[rooms.origin] = swing;
     /* RMSNorm multiplies every embedding by this */
-    const double scale = sqrt((double)embd / (length + swing * swing * (double)rooms.place / 2.0));
+    const double scale = sqrt((double)embd / (length + swing * swing * (double)rooms.waves / 2.0));
     for (size_t t = 0; t < vocab; t++) {
-        for (size_t k = 0; k < r; k++) net->head[k * vocab + t] = f.h[t * r + k] / scale;
+        for (size_t k = 0; k < r; k++) net->head[k * vocab + t] = h[t * r + k] / scale;
         net->head[rooms.constant * vocab + t] = log(bigram.unigram[t]) / (constant * scale);
     }
 
@@ -1286,53 +1462,51 @@ static void seed(Transformer *net, const Metaweights *meta) {
     for (size_t l = 0; l < s.layers; l++)
         for (size_t i = 0; i < s.mlp * embd * embd; i++) net->layer[l].up[i] = (rng_uniform(&rng) - 0.5) / sqrt((double)embd);
 
-    covariance(f.xx, f.x_mean, f.x, r, pairs.row_sum, pairs.sum, vocab);
-    covariance(f.hh, f.h_mean, f.h, r, pairs.column_sum, pairs.sum, vocab);
+    Follow f;
+    follow_make(&f, text, &apart[1], &bigram, x, h, r);
     const size_t wide = net->content_dim > head_dim ? net->content_dim : head_dim, most = wide < r ? wide : r;
-    double *u = alloc(r * wide, 8), *sv = alloc(wide, 8), *v = alloc(r * wide, 8);
+    double *u = alloc(r * wide, 8), *sv = alloc(wide, 8), *v = alloc(r * wide, 8), *told = alloc(vocab * r, 8), *expected = alloc(vocab * r, 8);
 
-    /* RRPRAM heads: each looks at one distance, the nearer first, and speaks as loud as that distance has told */
-    const double near = table_affinity(&pairs);
-    for (size_t l = 0; l < s.layers && rooms.place && r; l++)
-        for (size_t h = 0; h < s.rrpram; h++) {
-            const size_t distance = l * s.rrpram + h + 2, rank = head_dim < r ? head_dim : r;
-            if (distance > REACH) continue;
-            double weight[REACH + 1] = {0.0};
-            weight[distance] = 1.0;
-            Table apart;
-            table_count(&apart, &meta->text, vocab, weight, distance, EVERY, 1.0);
-            const double affinity = table_affinity(&apart), loud = affinity > 0.0 ? affinity / (near + affinity) : 0.0;
+    /* RRPRAM heads: each looks at one distance, the nearer first */
+    for (size_t l = 0; l < s.layers; l++)
+        for (size_t n = 0; n < s.rrpram; n++) {
+            const size_t distance = l * s.rrpram + n + 2, rank = head_dim < r ? head_dim : r;
+            if (distance > reach) continue;
             Layer *layer = &net->layer[l];
-            if (loud > 0.0) {
-                seed_map(u, sv, v, &f, &apart, rank);
-                for (size_t j = 0; j < s.context; j++)
-                    for (size_t k = 0; k < rooms.place; k += 2) {
-                        const double angle = turn * (double)(j + distance - 1) / period[k / 2];
-                        double *wr = layer->r + (h * embd + place + k) * s.context + j;
-                        wr[0] = SHARPNESS / (swing * scale) * sin(angle);
-                        wr[s.context] = SHARPNESS / (swing * scale) * cos(angle);
-                    }
-                seed_value(layer->rv + h * head_dim, net->rrpram_dim, layer->out + (net->content_dim + h * head_dim) * embd, embd, &f, u, sv, v, rank, loud,
-                           scale, constant);
-            }
-            table_free(&apart);
+            table_times(told, &apart[distance], f.h, r);
+            table_times(expected, &apart[distance - 1], f.expected, r);
+            for (size_t i = 0; i < vocab * r; i++) told[i] -= expected[i];
+            seed_map(u, sv, v, &f, told, apart[1].sum, vocab, rank);
+            for (size_t j = 0; j < s.context; j++)
+                for (size_t k = 0; k < rooms.waves; k += 2) {
+                    const double angle = turn * (double)(j + distance - 1) / period[k / 2];
+                    double *wr = layer->r + (n * embd + place + k) * s.context + j;
+                    wr[0] = SHARPNESS / (swing * scale) * sin(angle);
+                    wr[s.context] = SHARPNESS / (swing * scale) * cos(angle);
+                }
+            const Head head = {layer->rv + n * head_dim, net->rrpram_dim, layer->out + (net->content_dim + n * head_dim) * embd, embd, rooms.origin, scale, constant, swing};
+            seed_value(&head, &f, u, sv, v, rank, 1.0, start);
         }
 
     /* content heads: they look where the company is alike, and tell what follows such tokens at a distance */
     if (s.content && r && meta->company.sum > 0.0) {
-        seed_map(u, sv, v, &f, &meta->company, most);
+        table_times(told, &meta->company, f.h, r);
+        for (size_t a = 0; a < vocab; a++) for (size_t i = 0; i < r; i++) told[a * r + i] -= meta->company.row_sum[a] * f.h_mean[i];
+        seed_map(u, sv, v, &f, told, meta->company.sum, vocab, most);
         for (size_t l = 0; l < s.layers; l++) {
             Layer *layer = &net->layer[l];
-            for (size_t h = 0; h < s.content; h++)
+            for (size_t n = 0; n < s.content; n++)
                 for (size_t k = 0; k < rooms.company && k < head_dim; k++) {
-                    layer->q[(company + k) * net->content_dim + h * head_dim + k] = RELEVANCE * sqrt((double)head_dim) / (scale * scale);
-                    layer->k[(company + k) * net->content_dim + h * head_dim + k] = 1.0;
+                    layer->q[(company + k) * net->content_dim + n * head_dim + k] = RELEVANCE * sqrt((double)head_dim) / (scale * scale);
+                    layer->k[(company + k) * net->content_dim + n * head_dim + k] = 1.0;
                 }
-            seed_value(layer->v, net->content_dim, layer->out, embd, &f, u, sv, v, most, CHORUS / (double)s.layers, scale, constant);
+            const Head head = {layer->v, net->content_dim, layer->out, embd, rooms.origin, scale, constant, swing};
+            seed_value(&head, &f, u, sv, v, most, CHORUS / (double)s.layers, start);
         }
     }
-    free(f.x); free(f.h); free(f.xx); free(f.hh); free(f.x_mean); free(f.h_mean); free(square); free(u); free(sv); free(v);
-    table_free(&pairs);
+    free(x); free(h); free(square); free(u); free(sv); free(v); free(told); free(expected);
+    follow_free(&f);
+    for (size_t d = 1; d <= reach; d++) table_free(&apart[d]);
     chain_free(&bigram);
 }
 
@@ -1365,17 +1539,19 @@ typedef struct {
     uint32_t *newest;            /* [vocab]: 1 + the last place of each token */
     double level;                /* trauma: 0 where all comes as expected, 1 where nothing does */
     double destiny[DESTINY], gone;             /* gone: DRIFT to the power of the memory */
+    Spelling spelling;           /* the word under way */
     double *p, *log_p, *h, *f, *a, *t;      /* [vocab] each: the terms for the next token */
     const double *z;             /* [vocab]: the transformer's logits */
     size_t *since, step;         /* [vocab]: the last step that saw the token among the newest */
 } Field;
 
-static void field_make(Field *field, const Metaweights *meta, const Coefficients *co, Window *window) {
+static void field_make(Field *field, const Metaweights *meta, const Words *words, const Coefficients *co, Window *window) {
     const size_t vocab = meta->vocab;
     memset(field, 0, sizeof *field);
     field->meta = meta;
     field->co = co;
     field->window = window;
+    field->spelling = (Spelling){words, NULL, 0, 0, WHOLE_WORD};
     field->newest = alloc(vocab, sizeof *field->newest);
     field->since = alloc(vocab, sizeof *field->since);
     double **terms[6] = {&field->p, &field->log_p, &field->h, &field->f, &field->a, &field->t};
@@ -1386,13 +1562,15 @@ static void field_make(Field *field, const Metaweights *meta, const Coefficients
 
 static void field_free(Field *field) {
     free(field->text.ids); free(field->before); free(field->match); free(field->newest); free(field->since);
-    free(field->p); free(field->log_p); free(field->h); free(field->f); free(field->a); free(field->t);
+    free(field->spelling.word); free(field->p); free(field->log_p); free(field->h); free(field->f); free(field->a); free(field->t);
 }
 
 static void field_reset(Field *field) {                        /* a new document */
     for (size_t i = 0; i < field->text.n; i++) field->newest[field->text.ids[i]] = 0;
     field->text.n = 0;
     field->level = 0.0;
+    field->spelling.length = 0;
+    field->spelling.known = WHOLE_WORD;
     zero(field->destiny, DESTINY);
     if (field->window) field->window->n = 0;
 }
@@ -1412,6 +1590,7 @@ static void field_push(Field *field, uint32_t id, double expected) {
     /* trauma rises by what was not expected and decays otherwise */
     field->level = CALM * field->level + (1.0 - CALM) * (1.0 - expected);
     ids_add(&field->text, id);
+    spelling_write(&field->spelling, id);
     if (field->size < field->text.size) {
         field->size = field->text.size;
         field->before = resize(field->before, field->size, sizeof *field->before);
@@ -1456,8 +1635,9 @@ static void field_terms(Field *field) {
         for (size_t i = meta->trace.first[a]; i < meta->trace.first[a + 1]; i++)
             field->h[meta->trace.column[i]] += echo * meta->trace.value[i];
     }
-    /* F: prophecy: what the last tokens promised and what has not come since, the stronger the older */
-    zero(field->f, vocab);
+    /* F: prophecy: the word under way is to be finished, and what the last tokens promised is to come, if it has not since, the
+     * more the older */
+    spelling_promise(&field->spelling, field->f);
     field->step++;
     for (size_t back = 2; back < ROOM_FOR_PROMISE && back <= heard; back++) {
         const size_t a = ids[n - back];
@@ -1531,87 +1711,16 @@ static unsigned char utf8_run(unsigned char state, const unsigned char *bytes, s
     return state;
 }
 
-/* Spelling: a writer uses words he has read. The lexicon holds the pieces of the corpus, and of the prompt, without their space, sorted. */
-typedef struct { const unsigned char *bytes; size_t length; } Word;
-typedef struct { Word *words; size_t n; unsigned char *bytes; } Lexicon;
-
-static int by_bytes(const void *a, const void *b) {
-    const Word *x = a, *y = b;
-    const int order = memcmp(x->bytes, y->bytes, x->length < y->length ? x->length : y->length);
-    return order ? order : (x->length > y->length) - (x->length < y->length);
-}
-
-static void lexicon_add(Lexicon *lexicon, const unsigned char *piece, size_t length) {
-    const size_t space = length > 1 && piece[0] == ' ';
-    lexicon->words[lexicon->n++] = (Word){piece + space, length - space};
-}
-
-static void lexicon_make(Lexicon *lexicon, const Tokenizer *tok) {
-    lexicon->words = alloc(tok->n_pieces, sizeof *lexicon->words);
-    lexicon->bytes = alloc(tok->n_bytes, 1);
-    memcpy(lexicon->bytes, tok->bytes, tok->n_bytes);
-    for (size_t i = 0; i < tok->n_pieces; i++) lexicon_add(lexicon, lexicon->bytes + tok->pieces[i].at, tok->pieces[i].length);
-    qsort(lexicon->words, lexicon->n, sizeof *lexicon->words, by_bytes);
-}
-
-/* A copy that knows the words of a prompt too, but for the last, which may be cut short. */
-static Lexicon lexicon_with(const Lexicon *lexicon, const unsigned char *prompt, size_t length) {
-    size_t pieces = 0;
-    for (size_t at = 0; at < length; at = piece_end(prompt, at, length)) pieces++;
-    Lexicon more = {alloc(lexicon->n + pieces, sizeof *more.words), lexicon->n, NULL};
-    memcpy(more.words, lexicon->words, lexicon->n * sizeof *more.words);
-    for (size_t at = 0, end; at < length && (end = piece_end(prompt, at, length)) < length; at = end) lexicon_add(&more, prompt + at, end - at);
-    if (pieces > 1) qsort(more.words, more.n, sizeof *more.words, by_bytes);
-    return more;
-}
-
-/* 0: no word begins so; 1: some word does; 2: it is a word. */
-static int lexicon_find(const Lexicon *lexicon, const unsigned char *bytes, size_t length) {
-    const Word wanted = {bytes, length};
-    size_t low = 0, high = lexicon->n;
-    while (low < high) {
-        const size_t mid = (low + high) / 2;
-        if (by_bytes(&lexicon->words[mid], &wanted) < 0) low = mid + 1; else high = mid;
-    }
-    if (low == lexicon->n || lexicon->words[low].length < length || memcmp(lexicon->words[low].bytes, bytes, length)) return 0;
-    return lexicon->words[low].length == length ? 2 : 1;
-}
-
-/* What has been written so far, as far as the next token's spelling depends on it. */
-typedef struct {
-    const Lexicon *lexicon;      /* NULL: words may be new */
-    int utf8;                    /* only valid UTF-8 is written */
-    unsigned char state;         /* where in a character the text stands */
-    unsigned char *word;         /* the piece under way, without its space */
-    size_t length, size;
-    int known;                   /* what the lexicon finds for it */
-} Speller;
+/* What may be written next: of words those that `spelling` allows, or any where it is NULL; of bytes only valid UTF-8, if `utf8`. */
+typedef struct { Spelling *spelling; int utf8; unsigned char state; } Speller;
 
 static void speller_write(Speller *sp, const unsigned char *bytes, size_t n) {
-    if (sp->length + n > sp->size) sp->word = resize(sp->word, sp->size = 2 * (sp->length + n), 1);
-    for (size_t i = 0; i < n; i++) {
-        if (sp->utf8) sp->state = utf8_next(sp->state, bytes[i]);
-        if (kind_of[bytes[i]] >= SPACE || (sp->length && kind_of[bytes[i]] != kind_of[sp->word[0]])) sp->length = 0;
-        if (kind_of[bytes[i]] < SPACE) sp->word[sp->length++] = bytes[i];
-    }
+    for (size_t i = 0; sp->utf8 && i < n; i++) sp->state = utf8_next(sp->state, bytes[i]);
     if (sp->state == BROKEN) sp->state = 0;
-    if (sp->lexicon) sp->known = sp->length ? lexicon_find(sp->lexicon, sp->word, sp->length) : 2;
 }
 
-/* May these bytes, a token's, come next? Its one piece must go on like a word of the lexicon, or begin like one after a whole one. A
- * word that was unknown already, in the prompt, may go on as it likes. */
 static int speller_allows(Speller *sp, const unsigned char *bytes, size_t n) {
-    if (sp->utf8 && utf8_run(sp->state, bytes, n) == BROKEN) return 0;
-    if (!sp->lexicon) return 1;
-    const size_t space = kind_of[bytes[0]] >= SPACE, core = n - space;
-    if (!space && sp->length && kind_of[bytes[0]] == kind_of[sp->word[0]]) {
-        if (!sp->known) return 1;
-        if (sp->length + n > sp->size) sp->word = resize(sp->word, sp->size = 2 * (sp->length + n), 1);
-        memcpy(sp->word + sp->length, bytes, n);
-        return lexicon_find(sp->lexicon, sp->word, sp->length + n) > 0;
-    }
-    if (sp->known == 1) return 0;
-    return !core || kind_of[bytes[space]] >= SPACE || lexicon_find(sp->lexicon, bytes + space, core) > 0;
+    return !(sp->utf8 && utf8_run(sp->state, bytes, n) == BROKEN) && (!sp->spelling || spelling_allows(sp->spelling, bytes, n));
 }
 
 /* The place of the largest of x[from .. to), the first of equals. */
@@ -2394,7 +2503,7 @@ typedef struct {
 } Options;
 
 static const Options OPTIONS = {"both", NULL, NULL, "bytes", "ghost", NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 100, 1024, 3, 0, 4, 0.0, 0.005,
-                                {2, 48, 2, 2, 64, 4}, {0.93, 0.13, 0.05, 0.75, 0.4, 3.0, 4096}, {0.75, 0.5, 15, 42}};
+                                {2, 48, 2, 2, 64, 4}, {0.84, 0.17, 0.06, 0.75, 0.4, 5.0, 4096}, {0.75, 0.5, 15, 42}};
 
 typedef struct { unsigned char *data; size_t length; } Bytes;
 
@@ -2405,7 +2514,7 @@ typedef struct {
     size_t *start, n_docs;
     Metaweights meta;
     Transformer net;
-    Lexicon lexicon;
+    Words words;
     int utf8;                    /* the corpus is valid UTF-8, so what is generated is, too */
 } Model;
 
@@ -2447,7 +2556,8 @@ static void generate(Model *model, const unsigned char *prompt, size_t length, i
     Field field;
     const int net = (mode & USE_NET) != 0;
     if (net) window_make(&window, &model->net);
-    field_make(&field, &model->meta, &o->field, NULL);
+    Words words = words_with(&model->words, prompt, length);
+    field_make(&field, &model->meta, &words, &o->field, NULL);
     for (size_t i = ids.n > o->field.memory + context ? ids.n - o->field.memory - context : 0; i < ids.n; i++) field_push(&field, ids.ids[i], field_expected(&field, ids.ids[i]));
     field.window = net ? &window : NULL;
     for (size_t i = ids.n > context ? (ids.n - context + step - 1) / step * step : 0; net && i < ids.n; i++) window_push(&window, ids.ids[i]);
@@ -2455,8 +2565,7 @@ static void generate(Model *model, const unsigned char *prompt, size_t length, i
     Rng rng = {o->sampling.seed};
     Draw draw;
     draw_make(&draw, vocab);
-    Lexicon lexicon = lexicon_with(&model->lexicon, prompt, length);
-    Speller speller = {o->lines ? NULL : &lexicon, model->utf8, 0, NULL, 0, 0, 2};
+    Speller speller = {o->lines ? NULL : &field.spelling, model->utf8, 0};      /* a line may be a new name */
     unsigned char *held = NULL;
     size_t n_held = 0;
     speller_write(&speller, prompt, length);
@@ -2481,7 +2590,7 @@ static void generate(Model *model, const unsigned char *prompt, size_t length, i
     if (net) window_free(&window);
     field_free(&field);
     draw_free(&draw);
-    free(ids.ids); free(lexicon.words); free(speller.word); free(held);
+    free(ids.ids); free(words.words); free(held);
 }
 
 /* Counts the corpus and seeds the transformer. */
@@ -2489,7 +2598,7 @@ static void model_count(Model *model, const Bytes *corpus) {
     const Options *o = model->options;
     const Text text = text_make(&model->tokenizer, &model->ids, &model->start, corpus->data, corpus->length, o->lines);
     model->n_docs = text.n_docs;
-    lexicon_make(&model->lexicon, &model->tokenizer);
+    words_make(&model->words, &model->tokenizer);
     metaweights_make(&model->meta, text, model->tokenizer.vocab, o->order);
     metaweights_topics(&model->meta);
     transformer_make(&model->net, o->shape, model->tokenizer.vocab);
@@ -2508,7 +2617,7 @@ static size_t evaluate(const Model *model, const Text *text, double *nats) {
     size_t tokens = 0;
     for (size_t k = 0; k < 2; k++) chain_make(&shorter[k], &model->meta.text, vocab, k + 1);
     window_make(&window, &model->net);
-    field_make(&field, &model->meta, &model->options->field, &window);
+    field_make(&field, &model->meta, &model->words, &model->options->field, &window);
     zero(nats, N_ROWS);
     for (size_t doc = 0; doc < text->n_docs; doc++) {
         field_reset(&field);
@@ -2558,12 +2667,12 @@ static const char HELP[] =
     "      --lines            every line of the corpus is a document\n"
     "      --shape LIST       default layers=2,embd=48,content=2,rrpram=2,context=64,mlp=4\n"
     "      --init NAME        ghost or random: seed the transformer from the counts or not\n"
-    "      --lambda X         the field's coefficients, 0 to 100: the chain (default 0.93)\n"
-    "      --kappa X          the transformer (default 0.13)\n"
-    "      --alpha X          Hebbian resonance (default 0.05)\n"
+    "      --lambda X         the field's coefficients, 0 to 100: the chain (default 0.84)\n"
+    "      --kappa X          the transformer (default 0.17)\n"
+    "      --alpha X          Hebbian resonance (default 0.06)\n"
     "      --beta X           prophecy (default 0.75)\n"
     "      --gamma X          destiny (default 0.4)\n"
-    "      --trauma X         trauma (default 3)\n"
+    "      --trauma X         trauma (default 5)\n"
     "      --memory N         tokens the field remembers, 1 to 1000000 (default 4096)\n"
     "      --eval FILE        held-out figures: bits a byte, nats a token\n"
     "      --holdout F        build on the first 1 - F of the corpus, evaluate on the rest\n"

@@ -22,7 +22,7 @@ import time
 import zlib
 from collections import Counter
 from math import cos, exp, log, sin, sqrt
-from operator import add, mul
+from operator import add, mul, sub
 
 VERSION = "postgpt 1.0.0"
 
@@ -263,6 +263,97 @@ class Text:
         return [self.ids[a:b] for a, b in zip(self.starts, self.starts[1:])] if self.lines else [self.ids]
 
 
+STUB = 4.0                  # what a word that would end unfinished is worth less
+BREAK = 1.3                 # what a word is worth less that would go on as no word does
+UNKNOWN, BEGUN, WHOLE_WORD = range(3)
+
+
+def words_of(data):
+    """The words of a text, its pieces that are not white, without their space, and how often each is met."""
+    words = Counter()
+    for piece, n in Counter(PIECE.findall(data)).items():
+        if KIND[piece[-1]] < SPACE:
+            words[piece.lstrip(b" ")] += n
+    return words
+
+
+class Words:
+    """The words of a text, sorted; and the tokens by what they spell.
+
+    counts: how often each word was met; tokens: the bytes of each token; more: words to be known besides.
+    trust   the share of the text that is made of words met more than once
+    """
+
+    def __init__(self, counts, tokens, more=()):
+        self.sorted, self.tokens, self.known_ends = sorted({*counts, *more}), tokens, {}
+        self.trust = 1.0 - sum(n == 1 for n in counts.values()) / sum(counts.values()) if counts else 0.0
+        self.spelled = {}                                 # bytes -> the tokens that spell them
+        self.inside = [[] for _ in range(SPACE)]          # kind -> the tokens that go on with a word of that kind
+        for id, text in enumerate(tokens):
+            if KIND[text[0]] < SPACE:
+                self.spelled.setdefault(text, []).append(id)
+                self.inside[KIND[text[0]]].append(id)
+
+    def find(self, word):
+        """UNKNOWN: no word begins so; BEGUN: some word does; WHOLE_WORD: it is a word."""
+        at = bisect.bisect_left(self.sorted, word)
+        if at == len(self.sorted) or not self.sorted[at].startswith(word):
+            return UNKNOWN
+        return WHOLE_WORD if self.sorted[at] == word else BEGUN
+
+    def endings(self, word):
+        """The tokens that go on with a word begun as some word does."""
+        if word not in self.known_ends:
+            at, n, found = bisect.bisect_left(self.sorted, word), len(word), set()
+            while at < len(self.sorted) and self.sorted[at].startswith(word):
+                rest = self.sorted[at][n:]
+                for k in range(1, len(rest) + 1):
+                    found.update(self.spelled.get(rest[:k], ()))
+                at += 1
+            self.known_ends[word] = list(found)
+        return self.known_ends[word]
+
+
+class Spelling:
+    """The word under way in a text, without its space (between words it is empty), and what may follow it."""
+
+    def __init__(self, words):
+        self.words = words
+        self.clear()
+
+    def clear(self):
+        """A new document."""
+        self.word, self.known = b"", WHOLE_WORD
+
+    def write(self, id):
+        """The next token."""
+        for piece in PIECE.findall(self.word + self.words.tokens[id]):
+            self.word = piece.strip(b" ") if KIND[piece[-1]] < SPACE else b""
+        self.known = self.words.find(self.word) if self.word else WHOLE_WORD
+
+    def allows(self, data):
+        """May these bytes, a token's, come next? Its one piece must go on like a word, or begin like one after a whole one. A word
+        that was unknown already, in the prompt, may go on as it likes."""
+        if self.word and KIND[data[0]] == KIND[self.word[0]]:
+            return self.known == UNKNOWN or self.words.find(self.word + data) != UNKNOWN
+        if self.known == BEGUN:
+            return False
+        core = data[KIND[data[0]] >= SPACE:]
+        return not core or KIND[core[0]] >= SPACE or self.words.find(core) != UNKNOWN
+
+    def promise(self):
+        """What each token would cost the word under way: 0 or less, and the less the more often a word of the text is new (Good 1953: as
+        often as one was met once).  -> [vocab]"""
+        end, on = -(STUB * self.words.trust) if self.known == BEGUN else 0.0, -(BREAK * self.words.trust)
+        f = [end] * len(self.words.tokens)
+        if self.word and self.known != UNKNOWN:
+            for id in self.words.inside[KIND[self.word[0]]]:
+                f[id] = on
+            for id in self.words.endings(self.word):
+                f[id] = 0.0
+        return f
+
+
 class Chain:
     """Interpolated modified Kneser-Ney of any order (Chen and Goodman 1998) over token ids.
 
@@ -417,19 +508,6 @@ def pmi(table):
         values = [(x, log(value * all / (n * flat[x]))) for x, value in row]
         rows.append([(x, value) for x, value in values if value > 0.0])
     return Table(rows)
-
-
-def affinity(table):
-    """Positional affinity: how much a token tells of the one a given distance after it.
-
-    It is the collision information (Renyi 1961), log(J / (R C)): J, R and C are the chances that two places drawn at random agree
-    in the pair, in its first, in its second token. Counting n (n - 1) makes each estimate unbiased.
-    """
-    pairs = total([n * (n - 1.0) for row in table.rows for _, n in row])
-    rows = total([n * (n - 1.0) for n in table.row_sum])
-    columns = total([n * (n - 1.0) for n in table.column_sum])
-    everything = table.sum * (table.sum - 1.0)
-    return max(log(pairs / rows * (everything / columns)), 0.0) if pairs > 0.0 else 0.0
 
 
 def orthonormalize(rows):
@@ -688,15 +766,18 @@ class Window:
 # IV  SEEDING: the ghost becomes flesh
 #
 # The residual stream is divided into rooms: `follow` coordinates for who follows a token, `company` for what it is talked
-# of with, `place` for its position (pairs of sine and cosine), one that is constant, and one that completes every
-# embedding to the same length, so that RMSNorm scales all tokens alike and destroys nothing. What is left is free.
+# of with, `place` for its position (pairs of sine and cosine; where every line is a document, one more that is not 0 at
+# the first position only), one that is constant, and one that completes every embedding to the same length, so that
+# RMSNorm scales all tokens alike and destroys nothing. What is left is free.
 
-def rooms_of(embd, vocab):
-    """The sizes of the rooms follow, company and place; the constant and the filling coordinate are the last two."""
-    place = 6 if embd >= 32 else 4 if embd >= 12 else 0
-    company = embd // 8
-    left = embd - 2 - place - company
-    return vocab - 1 if vocab <= left else min(left, max(embd * 3 // 8, 8)), company, place     # a small vocabulary needs no approximation
+def rooms_of(embd, vocab, lines):
+    """The sizes of the rooms follow, company and place, without the origin; and where the origin is, 0: nowhere. The constant and
+    the filling coordinate are the last two."""
+    waves, company = 6 if embd >= 32 else 4 if embd >= 12 else 0, embd // 8
+    first = lines and waves > 0
+    left = embd - 2 - first - waves - company
+    follow = vocab - 1 if vocab <= left else min(left, max(embd * 3 // 8, 8))     # a small vocabulary needs no approximation
+    return follow, company, waves, follow + company + waves if first else 0
 
 
 def cholesky(a, least):
@@ -796,49 +877,72 @@ def seed_follow(pairs, bigram, r):
     return regress(h, weight, target, left, bigram.unigram), h
 
 
-SHRINK = 2.0                # of a covariance toward a sphere: its own mean square, times this, is added
+SHRINK = 0.1                # of a covariance toward a sphere: its own mean square, times this, is added
 
 
-def covariance(x, count, sum):
-    """The covariance of the rows of x, a row weighing count[a] / sum, shrunk toward a sphere, as Cholesky's factor, ready
-    to solve r systems at once; and the mean.  -> [r][<= r][r], [r]"""
-    share, r = [n / sum for n in count], len(x[0])
-    mean = matvec([0.0] * r, share, x)
-    squares = [triangle([a - m for a, m in zip(row, mean)]) for row in x]
-    flat = matvec([0.0] * (r * (r + 1) // 2), share, squares)
-    c = [[[s] for s in flat[i * (i + 1) // 2:(i + 1) * (i + 2) // 2]] for i in range(r)]
-    sphere = SHRINK * total([c[i][i][0] for i in range(r)]) / r if r else 0.0
-    for i in range(r):
-        c[i][i][0] += sphere
+def outer(x, y):
+    """The sum over a of x[a] y[a]^T.  [n][r], [n][m] -> [r][m]"""
+    return [matvec([0.0] * len(y[0]), column, y) for column in zip(*x)]
+
+
+def weighed(weight, x):
+    """Row a of x, weight[a] times."""
+    return [[w * k for k in row] for w, row in zip(weight, x)]
+
+
+def shrink(c):
+    """Shrinks a covariance, and factors it, ready to solve r systems at once.  [r][r] -> [r][<= r][r]"""
+    r = len(c)
+    sphere = SHRINK * total([c[i][i] for i in range(r)]) / r
+    c = [[[s + sphere if i == j else s] for j, s in enumerate(row[:i + 1])] for i, row in enumerate(c)]
     cholesky(c, 1e-9)
-    return [[factor * r for factor in row] for row in c], mean
+    return [[factor * r for factor in row] for row in c]
 
 
-def seed_map(x, h, xx, hh, x_mean, h_mean, pairs, rank):
-    """What a head adds: the linear map P that best says, from the x of a token that stands somewhere before, the h of the one to
-    come: P = Cov(x, x)^-1 Cov(x, h) Cov(h, h)^-1, over the places that `pairs` counts; as factors u diag(s) v^T of the rank
-    that its heads have room for.  -> [r][rank], [rank], [r][rank]"""
-    r = len(x_mean)
-    sums = pairs.times(h)
-    c = [matvec([0.0] * r, column, sums) for column in zip(*x)]
-    c = [[value / pairs.sum - a * b for value, b in zip(row, h_mean)] for row, a in zip(c, x_mean)]
-    c = cholesky_solve(hh, zip(*cholesky_solve(xx, c)))
-    return factor(Table([list(enumerate(row)) for row in zip(*c)]), rank, 4)
+class Follow:
+    """What the heads are seeded from.
+
+    The bigram's x and h are one half of a log-linear model; a head adds x_d P h to its logits, x_d standing at a distance d. Newton's first
+    step from P = 0 is P = Cov(x)^-1 G Cov(h | bigram)^-1: G, the gradient, is the mean of x_d (h - what the bigram expected of h)^T; every
+    mean is over pairs that were counted.
+
+    x [vocab][r]: less its mean; a document's start, with `lines`, is 0: it has no distance
+    expected [vocab][r]: the mean h of what follows a token, as the bigram says
+    """
+
+    def __init__(self, text, pairs, bigram, x, h):
+        r = len(x[0])
+        self.h, self.all = h, pairs.sum
+        every = matvec([0.0] * r, bigram.unigram, h)
+        self.expected = []
+        for a, n in enumerate(pairs.row_sum):
+            node = bigram.child[a] if n > 0.0 else 0
+            mean = [bigram.backoff[node] * k for k in every] if node else [0.0] * r
+            follows = bigram.prob[node] if node else {}
+            self.expected.append(matvec(mean, follows.values(), [h[b] for b in follows]))
+        share = [n / pairs.sum for n in pairs.row_sum]
+        self.x_mean = matvec([0.0] * r, share, x)
+        self.x = [[k - m for k, m in zip(row, self.x_mean)] for row in x]
+        if text.lines:
+            self.x[text.ids[0]] = [0.0] * r
+        self.xx = shrink(outer(weighed(share, self.x), self.x))
+        left = outer(weighed(share, self.expected), self.expected)
+        share = [n / pairs.sum for n in pairs.column_sum]
+        self.h_mean = matvec([0.0] * r, share, h)
+        every = outer(weighed(share, h), h)
+        self.hh = shrink([[a - b for a, b in zip(row, other)] for row, other in zip(every, left)])      # what the bigram leaves
+        if text.lines:
+            self.expected[text.ids[0]] = [0.0] * r        # nothing follows a document's end
+
+    def step(self, told, n, rank):
+        """Newton's step as factors u diag(s) v^T of the rank that a head has room for. told [vocab][r]: after each token the sum of h
+        less the sum that was expected; n: how often it was asked.  -> [r][rank], [rank], [r][rank]"""
+        c = [[value / n for value in row] for row in outer(self.x, told)]
+        c = cholesky_solve(self.hh, zip(*cholesky_solve(self.xx, c)))
+        return factor(Table([list(enumerate(row)) for row in zip(*c)]), rank, 4)
 
 
-def seed_value(value, column, out, row, x_mean, u, s, v, loud, scale, constant):
-    """The map u diag(s) v^T, `loud` times, into a head's columns of the value matrix and its rows of the output matrix.
-
-    What it is applied to is x less its mean, which the constant coordinate takes off."""
-    for k, root in enumerate(map(sqrt, s)):
-        for i in range(len(u)):
-            value[i][column + k] = u[i][k] * root / scale
-            out[row + k][i] = loud * (root * v[i][k])
-        mean = dot(x_mean, [a[k] for a in u])
-        value[-2][column + k] = -(mean * root / (constant * scale))
-
-
-CHORUS = 0.2                # how loud the content heads of all layers are together
+CHORUS = 0.05               # how loud the content heads of all layers are together
 SHARPNESS = 8.0             # of a head that reads places: softmax then puts 99.9 % on one of them
 RELEVANCE = 4.0             # of a head that reads company
 REACH = 8                   # tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this
@@ -846,15 +950,17 @@ REACH = 8                   # tokens: RRPRAM heads are seeded for the distances 
 
 def seed(net, meta):
     """Fills the transformer's matrices from what was counted: no gradient step."""
-    shape, vocab = net.shape, net.vocab
+    shape, vocab, text = net.shape, net.vocab, meta.text
     embd, d = shape.embd, shape.head_dim
-    r, n_company, n_place = rooms_of(embd, vocab)
+    r, n_company, waves, origin = rooms_of(embd, vocab, text.lines)
     company, place, constant_at, fill_at = r, r + n_company, embd - 2, embd - 1
     turn, period = 6.283185307179586, (5.0, 8.0, shape.context / 2.0 if shape.context > 64 else 32.0)
 
-    bigram = Chain(meta.text, vocab, 2)
-    pairs = count_pairs(meta.text, vocab, [0, 1], 1, 1.0)
-    x, h = seed_follow(pairs, bigram, r) if r else ([[] for _ in range(vocab)],) * 2
+    # who follows whom, one apart; and positional affinity: who stands before whom at each distance that a head can look at
+    reach = min(shape.layers * shape.rrpram + 1, REACH) if waves and r else 1
+    apart = [None] + [count_pairs(text, vocab, [0] * distance + [1], distance, 1.0) for distance in range(1, reach + 1)]
+    bigram = Chain(text, vocab, 2)
+    x, h = seed_follow(apart[1], bigram, r) if r else ([[] for _ in range(vocab)],) * 2
 
     # the embeddings: rooms filled, then completed to one length
     rows = [x[t] + [meta.topic[k][t] for k in range(n_company)] for t in range(vocab)]
@@ -865,12 +971,14 @@ def seed(net, meta):
         net.wte[t][:len(row)] = row
         net.wte[t][fill_at] = sqrt(whole - square[t])
         net.wte[t][constant_at] = constant
-    swing = sqrt(length / (5.0 * n_place)) if n_place else 0.0
+    swing = sqrt(length / (5.0 * waves)) if waves else 0.0
     for i, row in enumerate(net.wpe):
-        for k in range(0, n_place, 2):
+        for k in range(0, waves, 2):
             angle = turn * i / period[k // 2]
             row[place + k], row[place + k + 1] = swing * sin(angle), swing * cos(angle)
-    scale = sqrt(embd / (length + swing * swing * n_place / 2.0))       # RMSNorm multiplies every embedding by this
+    if origin:
+        net.wpe[0][origin] = swing
+    scale = sqrt(embd / (length + swing * swing * waves / 2.0))       # RMSNorm multiplies every embedding by this
     for k in range(r):
         net.head[k] = [row[k] / scale for row in h]
     net.head[constant_at] = [log(p) / (constant * scale) for p in bigram.unigram]
@@ -882,38 +990,47 @@ def seed(net, meta):
     if not r:
         return
 
-    xx, x_mean = covariance(x, pairs.row_sum, pairs.sum)
-    hh, h_mean = covariance(h, pairs.column_sum, pairs.sum)
-    # RRPRAM heads: each looks at one distance, the nearer first, and speaks as loud as that distance has told
-    near = affinity(pairs)
+    follow = Follow(text, apart[1], bigram, x, h)
+
+    def seed_value(value, column, out, row, u, s, v, loud):
+        """The map u diag(s) v^T, `loud` times, into a head's columns of the value matrix and its rows of the output matrix. What it is
+        applied to is x less its mean, which the constant coordinate takes off; and at a document's start nothing, which the origin
+        coordinate does."""
+        for k, root in enumerate(map(sqrt, s)):
+            for i in range(r):
+                value[i][column + k] = u[i][k] * root / scale
+                out[row + k][i] = loud * (root * v[i][k])
+            direction = [a[k] for a in u]
+            mean = dot(follow.x_mean, direction)
+            value[constant_at][column + k] = -(mean * root / (constant * scale))
+            if origin:
+                value[origin][column + k] = -((dot(x[text.ids[0]], direction) - mean) * root / (swing * scale))
+
+    # RRPRAM heads: each looks at one distance, the nearer first
     for l, layer in enumerate(net.layers):
-        for n in range(shape.rrpram if n_place else 0):
-            distance, rank = l * shape.rrpram + n + 2, min(d, r)
-            if distance > REACH:
+        for n in range(shape.rrpram):
+            distance = l * shape.rrpram + n + 2
+            if distance > reach:
                 continue
-            apart = count_pairs(meta.text, vocab, [0] * distance + [1], distance, 1.0)
-            told = affinity(apart)
-            if not told > 0.0:
-                continue
-            loud = told / (near + told)
-            u, s, v = seed_map(x, h, xx, hh, x_mean, h_mean, apart, rank)
+            told = [list(map(sub, a, b)) for a, b in zip(apart[distance].times(h), apart[distance - 1].times(follow.expected))]
+            u, s, v = follow.step(told, apart[1].sum, min(d, r))
             for j in range(shape.context):
-                for k in range(0, n_place, 2):
+                for k in range(0, waves, 2):
                     angle = turn * (j + distance - 1) / period[k // 2]
                     layer.r[n][place + k][j] = SHARPNESS / (swing * scale) * sin(angle)
                     layer.r[n][place + k + 1][j] = SHARPNESS / (swing * scale) * cos(angle)
-            seed_value(layer.rv, n * d, layer.out, shape.content_dim + n * d, x_mean, u, s, v, loud, scale, constant)
+            seed_value(layer.rv, n * d, layer.out, shape.content_dim + n * d, u, s, v, 1.0)
 
     # content heads: they look where the company is alike, and tell what follows such tokens at a distance
     if shape.content and meta.company.sum > 0.0:
-        most = min(shape.content_dim, r)
-        u, s, v = seed_map(x, h, xx, hh, x_mean, h_mean, meta.company, most)
+        told = [[k - n * m for k, m in zip(row, follow.h_mean)] for row, n in zip(meta.company.times(h), meta.company.row_sum)]
+        u, s, v = follow.step(told, meta.company.sum, min(shape.content_dim, r))
         for layer in net.layers:
             for n in range(shape.content):
                 for k in range(min(n_company, d)):
                     layer.q[company + k][n * d + k] = RELEVANCE * sqrt(d) / (scale * scale)
                     layer.k[company + k][n * d + k] = 1.0
-            seed_value(layer.v, 0, layer.out, 0, x_mean, u, s, v, CHORUS / shape.layers, scale, constant)
+            seed_value(layer.v, 0, layer.out, 0, u, s, v, CHORUS / shape.layers)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -926,7 +1043,7 @@ REST = 0.5                  # trauma up to this level is silent
 DOUBT = 256.0               # a match of 4 tokens (4^4 = 256) is believed half
 FADE = 64.0                 # tokens: a moment this long ago counts 1 / sqrt(2)
 
-COEFFICIENTS = {"lambda": 0.93, "kappa": 0.13, "alpha": 0.05, "beta": 0.75, "gamma": 0.4, "trauma": 3.0}
+COEFFICIENTS = {"lambda": 0.84, "kappa": 0.17, "alpha": 0.06, "beta": 0.75, "gamma": 0.4, "trauma": 5.0}
 
 # Which terms speak in a mode
 META, TRANSFORMER, FULL = "BHF", "Z", "BZHFAT"
@@ -936,11 +1053,12 @@ MODES = {"meta": META, "full": FULL, "transformer": TRANSFORMER}
 class Field:
     """Hears a text token by token and says what it expects next.
 
-    The transformer sees its window; the field remembers the last `memory` tokens of the document.
+    The transformer sees its window; the field remembers the last `memory` tokens of the document. words: what it knows of spelling.
     """
 
-    def __init__(self, meta, coefficients, memory, window=None):
+    def __init__(self, meta, coefficients, memory, window=None, words=None):
         self.meta, self.co, self.memory, self.window = meta, coefficients, memory, window
+        self.spelling = Spelling(words) if words else None
         self.gone = 1.0                     # DRIFT to the power of the memory
         for _ in range(memory):
             self.gone *= DRIFT
@@ -954,6 +1072,8 @@ class Field:
         self.newest = {}                    # the last place of each token
         self.level = 0.0                    # trauma: 0 where all comes as expected, 1 where nothing does
         self.destiny = [0.0] * DESTINY
+        if self.spelling:
+            self.spelling.clear()
         if self.window:
             self.window.clear()
 
@@ -967,6 +1087,8 @@ class Field:
         # trauma rises by what was not expected and decays otherwise
         self.level = CALM * self.level + (1.0 - CALM) * (1.0 - expected)
         ids.append(id)
+        if self.spelling:
+            self.spelling.write(id)
         # matches grow by one where the token before agreed too; the newest place is updated first, as it reads the older
         before.append(self.newest.get(id, -1))
         self.newest[id] = n
@@ -1000,8 +1122,9 @@ class Field:
             for x, value in meta.trace.rows[ids[-back]]:
                 h[x] += echo * value
             echo *= ECHO
-        # F: prophecy: what the last tokens promised and what has not come since, the stronger the older
-        self.f = f = nothing[:]
+        # F: prophecy: the word under way is to be finished, and what the last tokens promised is to come, if it has not since, the
+        # more the older
+        self.f = f = self.spelling.promise() if self.spelling else nothing[:]
         since = set()
         for back in range(2, min(ROOM_FOR_PROMISE - 1, heard) + 1):
             age = sqrt(back) / ROOM_FOR_PROMISE
@@ -1068,27 +1191,11 @@ def utf8_run(state, data):
     return state
 
 
-def words_of(pieces):
-    """The set of pieces without their space."""
-    return {piece[1:] if len(piece) > 1 and piece[:1] == b" " else piece for piece in pieces}
-
-
 class Speller:
-    """What has been written so far, as far as the next token's spelling depends on it.
+    """What may be written next: of words those that `spelling` allows, or any where it is None; of bytes only valid UTF-8, if `utf8`."""
 
-    A writer uses words he has read: `lexicon` is the sorted list of the pieces of the corpus and the prompt without their space, or
-    None where words may be new. Where the corpus is valid UTF-8 (`utf8`), so is what is written.
-    """
-
-    def __init__(self, lexicon, utf8):
-        self.lexicon, self.utf8, self.state, self.word, self.known = lexicon, utf8, 0, b"", 2
-
-    def find(self, word):
-        """0: no word begins so; 1: some word does; 2: it is a word."""
-        at = bisect.bisect_left(self.lexicon, word)
-        if at == len(self.lexicon) or not self.lexicon[at].startswith(word):
-            return 0
-        return 2 if self.lexicon[at] == word else 1
+    def __init__(self, spelling, utf8):
+        self.spelling, self.utf8, self.state = spelling, utf8, 0
 
     def write(self, data):
         """These bytes have been written."""
@@ -1097,24 +1204,12 @@ class Speller:
                 self.state = utf8_run(self.state, (byte,))
             if self.state == BROKEN:
                 self.state = 0
-        if self.lexicon is not None:
-            for piece in PIECE.findall(self.word + data):
-                self.word = piece.strip(b" ") if KIND[piece[-1]] < SPACE else b""
-            self.known = self.find(self.word) if self.word else 2
 
     def allows(self, data):
-        """May these bytes, a token's, come next? Its one piece must go on like a word of the lexicon, or begin like one after a whole
-        one. A word that was unknown already, in the prompt, may go on as it likes."""
+        """May these bytes, a token's, come next?"""
         if self.utf8 and utf8_run(self.state, data) == BROKEN:
             return False
-        if self.lexicon is None:
-            return True
-        if self.word and KIND[data[0]] == KIND[self.word[0]]:
-            return not self.known or self.find(self.word + data) > 0
-        if self.known == 1:
-            return False
-        core = data[KIND[data[0]] >= SPACE:]
-        return not core or KIND[core[0]] >= SPACE or self.find(core) > 0
+        return self.spelling is None or self.spelling.allows(data)
 
 
 def sample(logits, tokens, recent, temperature, top_k, repetition, speller, rng):
@@ -1603,7 +1698,7 @@ class PostGPT:
             self.utf8 = False
         self.alphabet, self.crc32 = alphabet, zlib.crc32(corpus)
         ids, starts = encode_text(self.tokenizer, corpus, lines)
-        self.words = None if lines else words_of(self.tokenizer.seen)
+        self.words = words_of(corpus)
         self.meta = Metaweights(ids, self.tokenizer.vocab, order, starts)
         self.init, self.seed, self.network = init, seed, None
 
@@ -1642,9 +1737,10 @@ class PostGPT:
         self.meta.topics()
         self.network = net
 
-    def field(self, use):
-        """A field for a mode's terms."""
-        return Field(self.meta, self.coefficients, self.memory, Window(self.net) if "Z" in use else None)
+    def field(self, use, words=()):
+        """A field for a mode's terms. words: those it knows beside the corpus'."""
+        return Field(self.meta, self.coefficients, self.memory, Window(self.net) if "Z" in use else None,
+                     Words(self.words, self.tokenizer.text, words))
 
     def generate(self, prompt=b"", tokens=100, mode="full", seed=42, temperature=0.75, top_k=15, repetition=0.5):
         """Yields what follows the prompt (bytes), token by token; bytes of a character under way are held back until it is whole.
@@ -1654,7 +1750,8 @@ class PostGPT:
         use, context, tok = MODES[mode], self.shape.context, self.tokenizer
         ids = tok.encode(b"\n") if self.lines else tok.encode(b"\n\n") if not prompt and 10 in tok.id_of_byte else []
         ids += tok.encode(prompt.rpartition(b"\n")[2] if self.lines else prompt)     # with `lines`, context does not reach behind the last line
-        field = self.field(use)
+        # the words of the prompt may be used too, but for the last, which may be cut short
+        field = self.field(use, words_of(b"".join(PIECE.findall(prompt)[:-1])))
         window, field.window = field.window, None
         for id in ids[max(len(ids) - self.memory - context, 0):]:
             field.push(id, field.expected(id))
@@ -1662,9 +1759,7 @@ class PostGPT:
         if window:
             for id in ids[max((len(ids) - context + step - 1) // step * step, 0):]:
                 window.push(id)
-        # the words of the prompt may be used too, but for the last, which may be cut short
-        lexicon = None if self.lines else sorted(self.words | words_of(PIECE.findall(prompt)[:-1]))
-        rng, held, speller = Rng(seed), b"", Speller(lexicon, self.utf8)
+        rng, held, speller = Rng(seed), b"", Speller(None if self.lines else field.spelling, self.utf8)      # a line may be a new name
         speller.write(prompt)
         for _ in range(tokens):
             field.terms()
@@ -1736,12 +1831,12 @@ a short demonstration from eight places of the corpus.
       --lines            every line of the corpus is a document
       --shape LIST       default layers=2,embd=48,content=2,rrpram=2,context=64,mlp=4
       --init NAME        ghost or random: seed the transformer from the counts or not
-      --lambda X         the field's coefficients, 0 to 100: the chain (default 0.93)
-      --kappa X          the transformer (default 0.13)
-      --alpha X          Hebbian resonance (default 0.05)
+      --lambda X         the field's coefficients, 0 to 100: the chain (default 0.84)
+      --kappa X          the transformer (default 0.17)
+      --alpha X          Hebbian resonance (default 0.06)
       --beta X           prophecy (default 0.75)
       --gamma X          destiny (default 0.4)
-      --trauma X         trauma (default 3)
+      --trauma X         trauma (default 5)
       --memory N         tokens the field remembers, 1 to 1000000 (default 4096)
       --eval FILE        held-out figures: bits a byte, nats a token
       --holdout F        build on the first 1 - F of the corpus, evaluate on the rest
