@@ -1,4 +1,5 @@
 # make (builds ./postgpt) · make test · make bench · make check (sanitizers, fuzz) · make clean
+# make thesis (the README's figures; TEXTS="path path" for other texts) · make curve (draws curve.svg; TEXT=path)
 CC = cc
 # -ffp-contract=off: no fused multiply-add, so that both twins round alike; -fno-math-errno: sqrt as one instruction;
 # the widest vectors the machine has are welcome
@@ -18,7 +19,13 @@ check: postgpt
 	@$(PYTHON) tests/check.py
 	@$(PYTHON) tests/fuzz_parity.py --cases 500 --seed 1
 
-clean:
-	rm -rf postgpt *.merges *.tmp tests/__pycache__ __pycache__
+thesis: postgpt
+	@$(PYTHON) tests/thesis.py $(TEXTS)
 
-.PHONY: test bench check clean
+curve: postgpt
+	@$(PYTHON) tests/curve.py $(TEXT)
+
+clean:
+	rm -rf postgpt curve.svg *.merges *.tmp tests/__pycache__ __pycache__
+
+.PHONY: test bench check thesis curve clean

@@ -1,0 +1,101 @@
+"""How the default coefficients are chosen: on pieces cut from the building sides only, so that no byte that is reported on is seen.
+
+    python3 tests/tune.py [--rounds N] [TEXT ...]      the book always; tinyshakespeare and names by path
+
+One coefficient after the other takes the values of a grid around its present one and keeps the best: the lowest mean, over the
+pieces, of the logarithm of what the row `full` takes a byte. A second round starts where the first one ended.
+"""
+import argparse
+import math
+from typing import NamedTuple, Tuple
+
+import twins                                              # first: it says where postgpt.py is
+import thesis
+import postgpt
+
+FACTORS = (0.5, 0.75, 1.0, 1.33, 2.0)
+SMALL = (0.9, 0.95, 0.975, 1.025, 1.05, 1.1)              # lambda stands before the loudest term: small steps matter
+SAMPLE = 4                                                # every so manieth of the names held out for tuning is asked
+
+
+class Piece(NamedTuple):
+    """What a coefficient is judged on."""
+    name: str
+    args: Tuple[str, ...]
+
+
+def held_out_piece(name, data, share):
+    """The building side of a text, its own last part held out."""
+    return Piece(name, ("--corpus", thesis.write("tune-%s" % name, data), "--holdout", "%g" % share))
+
+
+def pieces_of(path):
+    """The pieces that a file gives, without what thesis.py reports on."""
+    data, name = thesis.read(path), path.rpartition("/")[2]
+    kind = thesis.kind_of(data)
+    if kind == "names":
+        rest, held = thesis.every_tenth(thesis.every_tenth(data)[0])
+        sample = b"".join(held.splitlines(True)[::SAMPLE])
+        return [Piece(name, ("--corpus", thesis.write("tune-built", rest), *thesis.NAMES, "--no-cache", "--eval", thesis.write("tune-held", sample)))]
+    building, _ = thesis.split(data, 0.1)
+    if kind == "tiny":
+        return [held_out_piece("first-135000", data[:135000], 0.1), held_out_piece(name, building, 0.05)]
+    return [held_out_piece(name, building, 0.1)]
+
+
+def grid(name, value, default):
+    """The values to try for a coefficient, ascending, the default among them."""
+    factors = FACTORS + (SMALL if name == "lambda" else ())
+    return sorted({default, *(float("%.4g" % (value * factor)) for factor in factors)})
+
+
+def arguments(piece, coefficients):
+    """A run's command line."""
+    return (*piece.args, *(part for name, value in coefficients.items() for part in ("--" + name, "%g" % value)))
+
+
+def bits_of(pieces, settings):
+    """What `full` takes a byte, on each piece, with each of the settings (coefficients by name).  -> [setting][piece]"""
+    runs = [[arguments(piece, coefficients) for piece in pieces] for coefficients in settings]
+    found = thesis.measure(args for row in runs for args in row)
+    return [[found[args]["full"].bits for args in row] for row in runs]
+
+
+def mean_log(bits):
+    """The mean of the logarithms: a hundredth less on any piece counts alike."""
+    return sum(map(math.log, bits)) / len(bits)
+
+
+def try_grid(pieces, coefficients, name):
+    """Prints what each value of a coefficient does. -> the best value; among equals the nearest to the default"""
+    default = postgpt.COEFFICIENTS[name]
+    values = grid(name, coefficients[name], default)
+    found = dict(zip(values, bits_of(pieces, [{**coefficients, name: value} for value in values])))
+    best = min(values, key=lambda value: (mean_log(found[value]), abs(value - default)))
+    for value in values:
+        marks = " default" * (value == default) + " best" * (value == best)
+        print("%-8s %8.4g %s %10.5f%s" % (name, value, "".join("%15.4f" % bits for bits in found[value]), mean_log(found[value]), marks), flush=True)
+    print()
+    return best
+
+
+def main():
+    """Coordinate descent."""
+    options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    options.add_argument("texts", metavar="TEXT", nargs="*")
+    options.add_argument("--rounds", type=int, default=1, metavar="N")
+    chosen = options.parse_args()
+    if chosen.rounds < 1:
+        options.error("--rounds takes a whole number from 1 on")
+    pieces = [piece for path in [str(twins.BOOK), *chosen.texts] for piece in pieces_of(path)]
+    coefficients = dict(postgpt.COEFFICIENTS)
+    for turn in range(chosen.rounds):
+        print("round %-11d %s   mean log" % (turn + 1, "".join("%15s" % piece.name[:14] for piece in pieces)))
+        for name in coefficients:
+            coefficients[name] = try_grid(pieces, coefficients, name)
+    before, after = map(mean_log, bits_of(pieces, [postgpt.COEFFICIENTS, coefficients]))
+    print("best: %s   mean log %.5f, with the defaults %.5f" % (" ".join("--%s %g" % item for item in coefficients.items()), after, before))
+
+
+if __name__ == "__main__":
+    main()
