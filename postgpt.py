@@ -286,7 +286,7 @@ class Words:
 
     def __init__(self, counts, tokens, more=()):
         self.sorted, self.tokens, self.known_ends = sorted({*counts, *more}), tokens, {}
-        self.trust = 1.0 - sum(n == 1 for n in counts.values()) / sum(counts.values()) if counts else 0.0
+        self.trust = 1.0 - len([n for n in counts.values() if n == 1]) / sum(counts.values()) if counts else 0.0
         self.spelled = {}                                 # bytes -> the tokens that spell them
         self.inside = [[] for _ in range(SPACE)]          # kind -> the tokens that go on with a word of that kind
         for id, text in enumerate(tokens):

@@ -118,6 +118,17 @@ class EveryTermIsItsFormula(FieldCase):
     def test_prophecy(self):
         self.each("f", 4)
 
+    def test_prophecy_promises_too_that_a_word_begun_is_finished(self):
+        for ids in self.texts:
+            field = self.model.field(postgpt.META)
+            for id in ids:
+                field.push(id, field.expected(id))
+            field.terms()
+            spelling = postgpt.Spelling(postgpt.Words(self.model.words, self.model.tokenizer.text))
+            for id in ids:
+                spelling.write(id)
+            self.assertClose(field.f, [a + b for a, b in zip(self.field(ids).f, spelling.promise())])
+
     def test_destiny(self):
         self.each("a", 5)
 

@@ -3,6 +3,7 @@ import importlib.util
 import math
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -235,31 +236,56 @@ class Pairs(unittest.TestCase):
             for pair in want:
                 self.assertAlmostEqual(found[pair], want[pair], delta=1e-12)
 
-    def test_affinity_is_how_much_likelier_pairs_agree_than_their_parts_alone(self):
-        for text, vocab in self.texts():
-            for distance in (1, 2, 3):
-                pairs = [pair for ids in text.documents() for pair in zip(ids, ids[distance:])]
-                both, first, second = ([] for _ in range(3))
-                for i, (a, x) in enumerate(pairs):        # two different places, drawn in every way
-                    for j, (b, y) in enumerate(pairs):
-                        if i != j:
-                            both.append((a, x) == (b, y))
-                            first.append(a == b)
-                            second.append(x == y)
-                found = postgpt.affinity(count_pairs(text, vocab, [0] * distance + [1], distance, 1))
-                if any(both):
-                    chance = lambda agree: sum(agree) / len(agree)
-                    want = max(math.log(chance(both) / (chance(first) * chance(second))), 0.0)
-                    self.assertAlmostEqual(found, want, delta=1e-9)
-                else:
-                    self.assertEqual(found, 0.0)
 
-    def test_affinity_of_what_is_not_related_is_near_0_and_of_what_is_determined_is_the_collision_entropy(self):
-        rng = random.Random(5)
-        noise = Text([rng.randrange(8) for _ in range(20000)])
-        self.assertLess(postgpt.affinity(count_pairs(noise, 8, [0, 1], 1, 1)), 0.01)
-        round = Text(list(range(8)) * 500)
-        self.assertAlmostEqual(postgpt.affinity(count_pairs(round, 8, [0, 1], 1, 1)), math.log(8), delta=0.01)
+class TheWords(unittest.TestCase):
+    """What is known of spelling, against looking through all the words."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.data = BOOK[:5000] + b"\n 7 77 --- -- x\xd0\xb6 \t end"
+        cls.tokenizer = postgpt.Tokenizer.learn(cls.data, 120)
+        cls.counts = postgpt.words_of(cls.data)
+        cls.words = postgpt.Words(cls.counts, cls.tokenizer.text)
+        cls.beginnings = sorted({word[:n] for word in cls.counts for n in range(1, len(word) + 1)} | {b"zq", b"9", b"--!", b"\xff"})
+
+    def test_words_are_the_runs_of_letters_digits_or_marks(self):
+        want = Counter(re.findall(rb"[A-Za-z\x80-\xff]+|[0-9]+|[^A-Za-z0-9\x80-\xff\s]+", self.data))
+        self.assertEqual(self.counts, want)
+
+    def test_a_word_is_unknown_begun_or_whole(self):
+        for word in self.beginnings:
+            begun = any(other.startswith(word) for other in self.counts)
+            self.assertEqual(self.words.find(word), postgpt.WHOLE_WORD if word in self.counts else postgpt.BEGUN if begun else postgpt.UNKNOWN)
+
+    def test_endings_are_the_tokens_that_keep_a_word_known(self):
+        for word in self.beginnings[::3]:
+            want = [id for id, text in enumerate(self.tokenizer.text)
+                    if postgpt.KIND[text[0]] < postgpt.SPACE and any(other.startswith(word + text) for other in self.counts)]
+            self.assertEqual(sorted(self.words.endings(word)), want, word)
+
+    def test_trust_is_the_share_of_words_met_more_than_once(self):
+        self.assertAlmostEqual(self.words.trust, sum(n for n in self.counts.values() if n > 1) / sum(self.counts.values()), delta=1e-12)
+        for data, trust in ((b"a b c", 0.0), (b"a a a b", 0.75), (b" \n\t ", 0.0), (b"it it", 1.0)):
+            self.assertAlmostEqual(postgpt.Words(postgpt.words_of(data), [b"a"]).trust, trust, delta=1e-12)
+
+    def test_a_text_is_spelled_word_by_word(self):
+        """After every token: the word under way is what the text ends with, and each token costs what it does to that word."""
+        spelling, text = postgpt.Spelling(self.words), b""
+        for id in self.tokenizer.encode(self.data[-400:] + b" transf"):
+            spelling.write(id)
+            text += self.tokenizer.text[id]
+            word = re.search(rb"([A-Za-z\x80-\xff]+|[0-9]+|[^A-Za-z0-9\x80-\xff\s]+|)\Z", text).group()
+            self.assertEqual(spelling.word, word)
+            for other, cost in zip(self.tokenizer.text, spelling.promise()):
+                known = any(whole.startswith(word) for whole in self.counts)
+                goes_on = bool(word) and postgpt.KIND[other[0]] == postgpt.KIND[word[0]]
+                if not word or not known:
+                    want = 0.0
+                elif goes_on:
+                    want = 0.0 if any(whole.startswith(word + other) for whole in self.counts) else postgpt.BREAK
+                else:
+                    want = 0.0 if word in self.counts else postgpt.STUB
+                self.assertAlmostEqual(cost, -want * self.words.trust, delta=1e-12, msg=(word, other))
 
 
 class WhatIsCounted(unittest.TestCase):

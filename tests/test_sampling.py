@@ -10,7 +10,7 @@ from unittest import mock
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 import postgpt
-from postgpt import PostGPT, Rng, Speller
+from postgpt import PostGPT, Rng, Speller, Spelling, Words
 
 BOOK = (ROOT / "postgpt.txt").read_bytes()
 SHAPE = dict(layers=1, embd=16, content=1, rrpram=1, context=12, mlp=1)
@@ -84,8 +84,10 @@ class TheDraw(unittest.TestCase):
         self.assertEqual(postgpt.sample([math.log(0.6), math.log(0.4)], TOKENS, [0, 0], 0.0, 0, 0.5, ANY, Fixed(0.5))[0], 1)
 
     def test_where_spelling_allows_none_the_most_probable_comes(self):
-        speller = Speller([b"WORD"], False)
-        speller.write(b"WO")
+        spelling = Spelling(Words({b"WORD": 1}, TOKENS))
+        for letter in b"WO":
+            spelling.write(TOKENS.index(bytes([letter])))
+        speller = Speller(spelling, False)
         for temperature in (0.0, 1.0):
             self.assertEqual(postgpt.sample([0.0, 3.0, 1.0], TOKENS, [], temperature, 0, 0.0, speller, Fixed(0.5)), (1, 1.0))
         id, chance = postgpt.sample([0.0] * 26, TOKENS, [], 1.0, 0, 0.0, speller, Fixed(0.5))
@@ -220,7 +222,7 @@ class Utf8(unittest.TestCase):
                 self.assertEqual(state == 0, n == 0)
 
 
-class Words(unittest.TestCase):
+class WhatIsSpelled(unittest.TestCase):
     def bare(self, data):
         """The pieces of a text that are words, numbers or marks, without their space."""
         return [piece.lstrip(b" ") for piece in postgpt.PIECE.findall(data) if piece.strip()]

@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 import postgpt
-from postgpt import PostGPT, Table, Window
+from postgpt import PostGPT, Table, Text, Window
 
 BOOK = (ROOT / "postgpt.txt").read_bytes()
 
@@ -81,6 +81,84 @@ class Regression(unittest.TestCase):
                 for step in (-0.01, 0.01):
                     other = [x + step * (i == k) for i, x in enumerate(found[a])]
                     self.assertGreater(miss(other, a), miss(found[a], a))
+
+
+class TheNewtonStep(unittest.TestCase):
+    """What a head adds to the bigram: x_d P h in its logits, P by one step of Newton's method from 0."""
+
+    def follow(self, lines, rng, vocab=5, r=2):
+        """A text of chance, its pairs, its bigram and a Follow of random x and h."""
+        documents = [[0] + [rng.randrange(1, vocab) for _ in range(rng.randrange(2, 7))] + [0] for _ in range(40)]
+        ids, starts = [id for ids in documents for id in ids], [0]
+        for document in documents:
+            starts.append(starts[-1] + len(document))
+        text = Text(ids, starts if lines else None)
+        apart = [None] + [postgpt.count_pairs(text, vocab, [0] * d + [1], d, 1.0) for d in (1, 2, 3)]
+        bigram = postgpt.Chain(text, vocab, 2)
+        x, h = ([[rng.gauss(0, 1) for _ in range(r)] for _ in range(vocab)] for _ in range(2))
+        return text, apart, bigram, postgpt.Follow(text, apart[1], bigram, x, h), h
+
+    def surprise(self, text, bigram, follow, h, distance, p):
+        """What the text costs when x_d P h is added to the bigram's logarithms, wherever a token stands at that distance."""
+        nats = []
+        for ids in text.documents():
+            for i in range(1, len(ids)):
+                logits = [math.log(bigram.token_prob(ids[:i], b)) for b in range(bigram.vocab)]
+                if i >= distance:
+                    said = [math.fsum(a * b for a, b in zip(follow.x[ids[i - distance]], column)) for column in zip(*p)]
+                    logits = [a + dot(said, row) for a, row in zip(logits, h)]
+                nats.append(math.log(math.fsum(map(math.exp, logits))) - logits[ids[i]])
+        return math.fsum(nats)
+
+    def test_what_was_told_is_the_gradient_of_the_surprise(self):
+        for lines in (False, True):
+            text, apart, bigram, follow, h = self.follow(lines, random.Random(4))
+            for distance in (2, 3):
+                told = [[a - b for a, b in zip(*rows)] for rows in zip(apart[distance].times(h), apart[distance - 1].times(follow.expected))]
+                gradient = postgpt.outer(follow.x, told)
+                if not lines:                             # the last token has nobody after it to be asked for
+                    missed = follow.x[text.ids[len(text.ids) - distance]]
+                    gradient = [[g + a * b for g, b in zip(row, follow.expected[text.ids[-1]])] for row, a in zip(gradient, missed)]
+                for i in range(2):
+                    for k in range(2):
+                        cost = []
+                        for step in (-1e-5, 1e-5):
+                            p = [[step * ((a, b) == (i, k)) for b in range(2)] for a in range(2)]
+                            cost.append(self.surprise(text, bigram, follow, h, distance, p))
+                        self.assertAlmostEqual((cost[0] - cost[1]) / 2e-5, gradient[i][k], delta=1e-5 * max(1.0, abs(gradient[i][k])))
+
+    def test_a_step_is_both_covariances_solved(self):
+        text, apart, bigram, follow, h = self.follow(False, random.Random(5))
+        rng = random.Random(6)
+        told = [[rng.gauss(0, 1) for _ in range(2)] for _ in range(5)]
+        u, s, v = follow.step(told, 3.0, 2)
+        found = [[math.fsum(a * t * b for a, t, b in zip(row, s, other)) for other in v] for row in u]
+
+        def covariance(rows, weight):
+            c = [[math.fsum(w * row[i] * row[j] for row, w in zip(rows, weight)) for j in range(2)] for i in range(2)]
+            return c
+
+        def shrunk(c):
+            sphere = postgpt.SHRINK * (c[0][0] + c[1][1]) / 2
+            return [[c[i][j] + sphere * (i == j) for j in range(2)] for i in range(2)]
+        first, second = ([n / apart[1].sum for n in side] for side in (apart[1].row_sum, apart[1].column_sum))
+        left = [[a - b for a, b in zip(*rows)] for rows in zip(covariance(h, second), covariance(follow.expected, first))]
+        gradient = [[math.fsum(row[i] * out[j] for row, out in zip(follow.x, told)) / 3.0 for j in range(2)] for i in range(2)]
+        half = list(zip(*[solve(shrunk(covariance(follow.x, first)), list(column)) for column in zip(*gradient)]))
+        want = [solve(shrunk(left), list(row)) for row in half]
+        for row, other in zip(found, want):
+            for a, b in zip(row, other):
+                self.assertAlmostEqual(a, b, delta=1e-9)
+
+    def test_a_documents_start_is_at_no_distance(self):
+        """Where every line is a document, a head that finds nothing at its distance adds nothing: the first tokens are said by the bigram."""
+        lines = b"\n".join(bytes(random.Random(i).choices(b"abcd", k=6)) for i in range(300))
+        model = PostGPT(lines, merges=0, alphabet="corpus", lines=True, shape=dict(content=0))
+        bigram = postgpt.Chain(model.meta.text, model.tokenizer.vocab, 2)
+        window = Window(model.net)
+        window.push(model.tokenizer.encode(b"\n")[0])
+        for p, q in zip(postgpt.softmax(window.logits()), bigram.probs(model.tokenizer.encode(b"\n"))):
+            self.assertAlmostEqual(p, q, delta=0.02)
 
 
 class TheGhost(unittest.TestCase):
