@@ -289,7 +289,7 @@ class Interrupted(unittest.TestCase):
             Path(folder, "corpus.txt").write_bytes(book(3000))
             Path(folder, "x").write_bytes(b"the one before")
             run = subprocess.Popen([*command, "-c", "corpus.txt", "--no-cache", "--merges", "0", *args, "--save", "x"], cwd=folder,
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **env})
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0, env={**os.environ, **env})
             try:
                 begin = moment(run) or b""
                 _, lines = run.communicate(timeout=60)
@@ -345,15 +345,16 @@ class Interrupted(unittest.TestCase):
         self.assertEqual(postgpt.held_out_loss(model.net, Text([*book(3000)[300:]])), float(best))
 
     def check_the_saving(self, command):
-        """tests/interrupts.c sends two interrupts when the whole file is about to take its name."""
+        """tests/interrupts.c sends two interrupts when the file is opened, or when it is whole and about to take its name."""
         if not sys.platform.startswith("linux"):
             self.skipTest("only Linux knows LD_PRELOAD")
-        preload = twins.build("tests/interrupts.c", flags=("-shared", "-fPIC"))
-        data, lines = self.awkward(command, "--shape", BOTH, "--train", "3", moment=lambda run: None, env={"LD_PRELOAD": preload})
-        self.assertEqual(lines.count(b"step "), 3)
+        preload = twins.build("tests/interrupts.c", flags=("-shared", "-fPIC", "-O1"))
         model = PostGPT(book(3000), merges=0, shape=dict(layers=1, embd=8, content=1, rrpram=1, context=8, mlp=2))
         model.train(3)
-        self.assertTrue(data == model.save())
+        for where in ("open", "rename"):
+            data, lines = self.awkward(command, "--shape", BOTH, "--train", "3", moment=lambda run: None, env={"LD_PRELOAD": preload, "INTERRUPT": where})
+            self.assertEqual(lines.count(b"step "), 3)
+            self.assertTrue(data == model.save(), where)
 
     def test_an_interrupt_while_seeding_saves_no_half_ghost(self):
         model, seed = PostGPT(book(900), merges=0, shape=dict(layers=1, embd=8)), postgpt.seed
