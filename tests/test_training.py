@@ -530,6 +530,23 @@ class Checkpoints(unittest.TestCase):
         self.assertRegex(outcome.stderr, rb"\Apostgpt: the loss of step 1 is not a number; [^\n]*\n\Z")
         self.assertEqual(outcome.files["y"], huge)
 
+    def test_a_gradient_that_is_not_a_number_stops_with_a_line_and_keeps_the_state(self):
+        head = 8 * sum(len(row) for row in self.model.net.head)
+        steep = self.whole[:-head] + b"".join([struct.pack("<d", (i * 37 % 11 - 5) * 1e160) for i in range(head // 8)])
+        case = Case((*self.OPTIONS, "--load", "x", "--train", "5", "--save", "y"), {"corpus.txt": self.corpus, "x": steep})
+        self.assertEqual(twins.difference(case, (twins.binary(),)), "")
+        outcome, = twins.play(case, [twins.binary()])
+        self.assertEqual((outcome.code, outcome.stdout), (1, b""))
+        self.assertRegex(outcome.stderr, rb"\Apostgpt: the gradient of step 1 is not a number; [^\n]*\n\Z")
+        self.assertTrue(outcome.files["y"] == steep)
+
+    def test_a_loss_that_is_no_number_later_on_keeps_the_best_state_before_it(self):
+        net, text, states = random_net((1, 4, 1, 0, 4, 1), 4), Text([0, 1, 2, 3] * 20), []
+        self.assertRaisesRegex(Failure, r"step [2-9] is not a number", train, net, text, 9, rate=1e301, report=lambda line, step: states.append(words(net)))
+        self.assertTrue(states)
+        self.assertEqual(words(net), states[-1])
+        self.assertTrue(all(x - x == 0.0 for x in words(net)))
+
     def test_the_safetensors_package_opens_it(self):
         try:
             from safetensors.numpy import load
