@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -1794,7 +1795,8 @@ static uint32_t sample(Draw *draw, const Tokenizer *tok, const Ids *text, const 
 enum { MOST_THREADS = 16 };
 
 typedef struct { size_t steps, batch; double rate; uint64_t seed; int quiet; } Training;
-typedef enum { TRAINED, NOT_A_NUMBER, INTERRUPTED } Trained;
+
+static volatile sig_atomic_t training, stopped;   /* an interrupt from the first step to the saved file asks the loop to stop */
 
 static double seconds(void) {
     struct timespec now;
@@ -2126,11 +2128,12 @@ static void pass_free(Pass *pass) {
 }
 
 /* The mean surprise of a step's windows, and its gradient in sum. As many windows at a time as there are passes, a thread each:
- * since a window's gradient is its own until they are added in order, their number changes nothing. */
+ * since a window's gradient is its own until they are added in order, their number changes nothing. Where it is stopped, what it
+ * has is nothing. */
 static double batch_gradient(Pass *pass, size_t n_passes, double *sum, const Span *window, size_t batch) {
     double n = 0.0, loss = 0.0;
     for (size_t i = 0; i < batch; i++) n += (double)window[i].n;
-    for (size_t first = 0; first < batch; first += n_passes) {
+    for (size_t first = 0; first < batch && !stopped; first += n_passes) {
         const size_t many = batch - first < n_passes ? batch - first : n_passes;
         pthread_t thread[MOST_THREADS];
         int runs[MOST_THREADS] = {0};
@@ -2230,13 +2233,13 @@ static Span window_draw(const Text *text, size_t context, Rng *rng, size_t turn)
     return (Span){text->ids + rng_next(rng) % (text->n - n), n};
 }
 
-/* The mean surprise of a text, a window after the other; with `lines` of the start of each document. */
+/* The mean surprise of a text, a window after the other; with `lines` of the start of each document. Nothing where it is stopped. */
 static double held_out_loss(Pass *pass, const Text *text) {
     const size_t context = pass->net->shape.context;
     double sum = 0.0;
     size_t tokens = 0;
     for (size_t doc = 0; doc < text->n_docs; doc++)
-        for (size_t at = text->start[doc], end = text->start[doc + 1] - 1; at < end; at += context) {
+        for (size_t at = text->start[doc], end = text->start[doc + 1] - 1; at < end && !stopped; at += context) {
             const size_t n = end - at < context ? end - at : context;
             sum += window_loss(pass, (Span){text->ids + at, n});
             tokens += n;
@@ -2244,8 +2247,6 @@ static double held_out_loss(Pass *pass, const Text *text) {
         }
     return sum / (double)tokens;
 }
-
-static volatile sig_atomic_t training, stopped;   /* an interrupt while training asks the loop to stop */
 
 /* One line on standard error; where that is a terminal, one of progress stands under it. */
 static void report(const Training *how, double begin, size_t step, const char *format, ...) {
@@ -2268,12 +2269,12 @@ static void report(const Training *how, double begin, size_t step, const char *f
  *
  * Each step takes `batch` windows; the rate falls linearly to zero over the steps, as microgpt's does. The best state is the
  * one with the lowest held-out loss where there is a held-out text (looked at LOOKS times), else the lowest mean loss of the newest
- * BEST steps: a state is judged before it is changed, and the last one by one more batch.
+ * BEST steps: a state is judged before it is changed, and the last one by one more batch. Returns 0 where the loss is not a
+ * number, why[size] says when.
  */
-static Trained train(Transformer *net, const Text *text, const Text *held_out, const Training *how, char *why, size_t size) {
+static int train(Transformer *net, const Text *text, const Text *held_out, const Training *how, char *why, size_t size) {
     const size_t steps = how->steps, batch = how->batch, context = net->shape.context, bytes = net->n_params * sizeof(double);
     const double begin = seconds();
-    Trained outcome = TRAINED;
     Transformer turned;
     Chuck chuck;
     Rng rng = {how->seed};
@@ -2286,12 +2287,11 @@ static Trained train(Transformer *net, const Text *text, const Text *held_out, c
     if (net->n_params * most > 1000000) n_passes = threads_there(batch);      /* small windows are done sooner than a thread has begun */
     Pass pass[MOST_THREADS];
     double *sum = alloc(net->n_params, 8), *kept = alloc(net->n_params, 8), losses[BEST], best = 0.0;
-    int any = 0;
+    int any = 0, fine = 1;
     transformer_make(&turned, net->shape, net->vocab);
     for (size_t i = 0; i < n_passes; i++) pass_make(&pass[i], net, &turned, most);
     chuck_make(&chuck, net->n_params);
-    training = 1;
-    for (size_t step = 0; outcome == TRAINED; step++) {
+    for (size_t step = 0;; step++) {
         double loss = 0.0, n = 0.0;
         for (size_t i = 0; i < batch; i++) window[i] = window_draw(text, context, &rng, step * batch + i);
         if (step < steps) {
@@ -2303,12 +2303,13 @@ static Trained train(Transformer *net, const Text *text, const Text *held_out, c
         }
         if (!(loss < 1e300)) {
             snprintf(why, size, "the loss of step %zu is not a number; the best state so far is kept (a lower --lr may help)", step + 1);
-            outcome = NOT_A_NUMBER;
+            fine = 0;
             break;
         }
         remember(losses, &n_losses, BEST, loss);
         const int look = held_out && step * LOOKS % steps < LOOKS;
         const double judged = look ? held_out_loss(pass, held_out) : total(losses, n_losses) / (double)n_losses;
+        if (stopped) break;
         if ((look || !held_out) && (!any || judged < best)) {
             best = judged;
             memcpy(kept, net->params, bytes);
@@ -2324,18 +2325,16 @@ static Trained train(Transformer *net, const Text *text, const Text *held_out, c
         const double norm = chuck_step(&chuck, net->params, sum, net->n_params, falling);
         if (!(norm < 1e300)) {
             snprintf(why, size, "the gradient of step %zu is not a number; the best state so far is kept (a lower --lr may help)", step + 1);
-            outcome = NOT_A_NUMBER;
+            fine = 0;
             break;
         }
         report(how, begin, step + 1, "step %zu loss %.17g rate %.17g factor %.17g norm %.17g clip %.17g best %.17g",
                step + 1, loss, falling * chuck.factor, chuck.factor, norm, chuck.limit, best);
-        if (stopped) outcome = INTERRUPTED;
     }
-    training = 0;
     if (any) memcpy(net->params, kept, bytes);
     for (size_t i = 0; i < n_passes; i++) pass_free(&pass[i]);
     free(turned.params); free(turned.layer); free(chuck.mean); free(chuck.square); free(window); free(sum); free(kept);
-    return outcome;
+    return fine;
 }
 
 /* What a checkpoint says of itself: where any of it differs, its weights mean something else. */
@@ -2906,22 +2905,26 @@ static Bytes read_file(const char *path, const char *what) {
     return bytes;
 }
 
-static char unfinished[4096];    /* the temporary file being written: an interrupt removes it */
+static char temporary[4096];     /* the file being written; while it is unfinished, an interrupt removes it */
+static volatile sig_atomic_t unfinished;
 
-/* Writes a whole file or none: to a temporary name, then renamed. Returns 0 where that fails, errno says why. */
+/* Writes a whole file or none: to a temporary name, then renamed. Without data it only tries. Returns 0 where that fails, errno
+ * says why. */
 static int write_file(const char *path, const void *data, size_t length) {
-    char temporary[4096];
+    struct stat there;
+    if (!stat(path, &there) && !S_ISREG(there.st_mode)) {  /* no file takes a device's place */
+        errno = S_ISDIR(there.st_mode) ? EISDIR : ENOTSUP;
+        return 0;
+    }
     const int n = snprintf(temporary, sizeof temporary, "%s.%ld.tmp", path, (long)getpid());
     if (n < 0 || (size_t)n >= sizeof temporary) { errno = ENAMETOOLONG; return 0; }
+    unfinished = 1;
     FILE *file = fopen(temporary, "wb");
-    if (!file) return 0;
-    strcpy(unfinished, temporary);
-    int ok = fwrite(data, 1, length, file) == length;
-    int why = errno;
-    if (fclose(file) && ok) { ok = 0; why = errno; }
-    if (ok && rename(temporary, path)) { ok = 0; why = errno; }
-    if (!ok) remove(temporary);
-    unfinished[0] = 0;
+    int ok = file && (!data || fwrite(data, 1, length, file) == length), why = errno;
+    if (file && fclose(file) && ok) { ok = 0; why = errno; }
+    if (ok && data && rename(temporary, path)) { ok = 0; why = errno; }
+    if (file && !(ok && data)) remove(temporary);
+    unfinished = 0;
     errno = why;
     return ok;
 }
@@ -3121,12 +3124,17 @@ static void model_about(const Model *model, const Bytes *corpus, About about[N_A
     snprintf(about[4].value, size, "%08x", crc32_of(corpus->data, corpus->length));
 }
 
+/* Writes the checkpoint; without bytes it only tries, before the training. */
+static void save_file(const char *path, const void *bytes, size_t length) {
+    if (!write_file(path, bytes, length)) fail("cannot write %s: %s", path, strerror(errno));
+}
+
 static void model_save(const Model *model, const Bytes *corpus) {
     About about[N_ABOUT];
     size_t length;
     model_about(model, corpus, about);
     unsigned char *bytes = checkpoint_bytes(&model->net, about, &length);
-    if (!write_file(model->options->save, bytes, length)) fail("cannot write %s: %s", model->options->save, strerror(errno));
+    save_file(model->options->save, bytes, length);
     free(bytes);
 }
 
@@ -3140,19 +3148,21 @@ static void model_load(Model *model, const Bytes *corpus) {
     free(file.data);
 }
 
-/* Trains, and saves the best state also where it is interrupted or fails. */
+/* Trains, and saves the best state also where it is interrupted or fails; no interrupt cuts the saving short. */
 static void model_train(Model *model, const Bytes *corpus, const unsigned char *rest, size_t length) {
     const Options *o = model->options;
     Ids ids = {0};
     size_t *start;
     char why[160];
+    training = 1;
     check_bytes(model, rest, length, "what --holdout holds out");
     const Text held_out = text_make(&model->tokenizer, &ids, &start, rest, length, o->lines);
     const Training how = {o->train, o->batch, o->rate, o->sampling.seed, o->quiet};
-    const Trained outcome = train(&model->net, &model->meta.text, held_out.n > 1 ? &held_out : NULL, &how, why, sizeof why);
+    const int fine = train(&model->net, &model->meta.text, held_out.n > 1 ? &held_out : NULL, &how, why, sizeof why);
     if (o->save) model_save(model, corpus);
-    if (outcome == NOT_A_NUMBER) fail("%s", why);
-    if (outcome == INTERRUPTED) exit(130);
+    training = 0;
+    if (!fine) fail("%s", why);
+    if (stopped) exit(130);
     free(ids.ids);
     free(start);
 }
@@ -3189,8 +3199,8 @@ static void demonstrate(Model *model, const Bytes *corpus) {
 
 static void interrupted(int signal_number) {
     (void)signal_number;
-    if (training && !stopped) { stopped = 1; return; }     /* the step is finished, the best state saved; a second one is obeyed */
-    if (unfinished[0]) unlink(unfinished);
+    if (training) { stopped = 1; return; }             /* the best state is saved first, however often one asks */
+    if (unfinished) unlink(temporary);
     _exit(130);
 }
 
@@ -3209,7 +3219,10 @@ int main(int argc, char **argv) {
     void *volatile room = malloc((size_t)30 << 20);    /* freed at once, it tells glibc to keep what is freed: the next table wants it */
     free(room);
     signal(SIGPIPE, SIG_DFL);                          /* a closed pipe is a silent end */
-    if (signal(SIGINT, interrupted) == SIG_IGN) signal(SIGINT, SIG_IGN);
+    struct sigaction on_interrupt = {0}, before;       /* not signal(): in strict C it forgets the handler after the first one */
+    on_interrupt.sa_handler = interrupted;
+    on_interrupt.sa_flags = SA_RESTART;
+    if (!sigaction(SIGINT, NULL, &before) && before.sa_handler != SIG_IGN) sigaction(SIGINT, &on_interrupt, NULL);
     parse(&o, argc, argv);
     if (o.help) { put_text(HELP); return 0; }
     if (o.version) { put_text(VERSION); return 0; }
@@ -3242,6 +3255,7 @@ int main(int argc, char **argv) {
         model_encode(&model, &file);
         return 0;
     }
+    if (o.save) save_file(o.save, NULL, 0);
     model.utf8 = utf8_run(0, corpus.data, corpus.length) == 0;
     model_count(&model, &corpus);
     if (o.load) model_load(&model, &corpus);

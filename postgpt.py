@@ -10,6 +10,7 @@ here stands in the order in which postgpt.c does it.
     python3 postgpt.py "The transformer architecture"
 """
 import bisect
+import errno
 import gc
 import heapq
 import itertools
@@ -1516,46 +1517,52 @@ def held_out_loss(net, text):
     return sum / tokens
 
 
+def copied(net):
+    """A transformer with the same weights."""
+    other = Transformer(net.shape, net.vocab)
+    for matrix, rows in zip(other.matrices(), net.matrices()):
+        matrix[:] = [row[:] for row in rows]
+    return other
+
+
 def train(net, text, steps, rate=0.005, batch=4, seed=42, held_out=None, report=None):
-    """Trains the transformer and leaves it in its best state, also where it is interrupted.
+    """Trains the transformer. Its weights are the best state so far at any moment, also when it is interrupted: what takes the
+    steps is a copy.
 
     text, held_out: Text. Each step takes `batch` windows; the rate falls linearly to zero over the steps, as microgpt's does.
     The best state is the one with the lowest held-out loss where there is a held-out text (looked at LOOKS times), else the lowest
     mean loss of the newest BEST steps: a state is judged before it is changed, and the last one by one more batch.
     report(line) hears of every step. Raises Failure where the loss is not a number.
     """
-    rng, chuck, losses = Rng(seed), Chuck(net), []
-    best, kept, report = 0.0, None, report or (lambda line, step: None)
-    try:
-        for step in range(steps + 1):
-            windows = [window_draw(text, net.shape.context, rng, step * batch + i) for i in range(batch)]
-            if step < steps:
-                loss, grad = batch_gradient(net, windows)
-            else:
-                found = [window_loss(net, ids) for ids in windows]
-                loss = total([loss for loss, _ in found]) / total([float(n) for _, n in found])
-            if not loss < 1e300:
-                raise Failure("the loss of step %d is not a number; the best state so far is kept (a lower --lr may help)" % (step + 1))
-            losses = losses[-(BEST - 1):] + [loss]
-            look = held_out and step * LOOKS % steps < LOOKS
-            judged = held_out_loss(net, held_out) if look else total(losses) / len(losses)
-            if (look or not held_out) and (kept is None or judged < best):
-                best, kept = judged, [[row[:] for row in matrix] for matrix in net.matrices()]
-            if look:
-                report("held-out after %d steps: loss %.17g best %.17g" % (step, judged, best), step)
-            if step == steps:
-                report("after %d steps: loss %.17g best %.17g" % (step, loss, best), step)
-                break
-            chuck.watch(loss)
-            falling = rate * ((steps - step) / steps)
-            norm = chuck.step(net, grad, falling)
-            if not norm < 1e300:
-                raise Failure("the gradient of step %d is not a number; the best state so far is kept (a lower --lr may help)" % (step + 1))
-            report("step %d loss %.17g rate %.17g factor %.17g norm %.17g clip %.17g best %.17g" %
-                   (step + 1, loss, falling * chuck.factor, chuck.factor, norm, chuck.limit, best), step + 1)
-    finally:
-        for matrix, rows in zip(net.matrices(), kept or ()):
-            matrix[:] = rows
+    rng, chuck, losses, now = Rng(seed), Chuck(net), [], copied(net)
+    best, report = None, report or (lambda line, step: None)
+    for step in range(steps + 1):
+        windows = [window_draw(text, now.shape.context, rng, step * batch + i) for i in range(batch)]
+        if step < steps:
+            loss, grad = batch_gradient(now, windows)
+        else:
+            found = [window_loss(now, ids) for ids in windows]
+            loss = total([loss for loss, _ in found]) / total([float(n) for _, n in found])
+        if not loss < 1e300:
+            raise Failure("the loss of step %d is not a number; the best state so far is kept (a lower --lr may help)" % (step + 1))
+        losses = losses[-(BEST - 1):] + [loss]
+        look = held_out and step * LOOKS % steps < LOOKS
+        judged = held_out_loss(now, held_out) if look else total(losses) / len(losses)
+        if (look or not held_out) and (best is None or judged < best):
+            best = judged
+            vars(net).update(vars(copied(now)))           # all at once: no interrupt finds half of it
+        if look:
+            report("held-out after %d steps: loss %.17g best %.17g" % (step, judged, best), step)
+        if step == steps:
+            report("after %d steps: loss %.17g best %.17g" % (step, loss, best), step)
+            break
+        chuck.watch(loss)
+        falling = rate * ((steps - step) / steps)
+        norm = chuck.step(now, grad, falling)
+        if not norm < 1e300:
+            raise Failure("the gradient of step %d is not a number; the best state so far is kept (a lower --lr may help)" % (step + 1))
+        report("step %d loss %.17g rate %.17g factor %.17g norm %.17g clip %.17g best %.17g" %
+               (step + 1, loss, falling * chuck.factor, chuck.factor, norm, chuck.limit, best), step + 1)
 
 
 def matrix_names(shape):
@@ -1707,11 +1714,12 @@ class PostGPT:
         """The transformer, seeded when it is first wanted."""
         if not self.network:
             self.meta.topics()
-            self.network = Transformer(self.shape, self.tokenizer.vocab)
+            net = Transformer(self.shape, self.tokenizer.vocab)
             if self.init == "ghost":
-                seed(self.network, self.meta)
+                seed(net, self.meta)
             else:
-                self.network.randomize(self.seed)
+                net.randomize(self.seed)
+            self.network = net                            # whole: where seeding is interrupted, nobody finds half a ghost
         return self.network
 
     def train(self, steps, rate=0.005, batch=4, held_out=b"", report=None):
@@ -2022,13 +2030,18 @@ def read_file(path, what):
         raise Failure("cannot read %s %s: %s" % (what, path or "from standard input", os.strerror(error.errno)))
 
 
-def write_file(path, data):
-    """Writes a whole file or none: to a temporary name, then renamed. Raises OSError."""
+def write_file(path, data=None):
+    """Writes a whole file or none: to a temporary name, then renamed. Without data it only tries. Raises OSError."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise OSError(errno.EISDIR if os.path.isdir(path) else errno.ENOTSUP, "")     # no file takes a device's place
     temporary = "%s.%d.tmp" % (path, os.getpid())
     try:
         with open(temporary, "wb") as file:
-            file.write(data)
-        os.rename(temporary, path)
+            file.write(data or b"")
+        if data is None:
+            os.remove(temporary)
+        else:
+            os.rename(temporary, path)
     except BaseException:
         if os.path.exists(temporary):
             os.remove(temporary)
@@ -2137,16 +2150,22 @@ files        %s
        merges_path(options["corpus"]))))
 
 
-def save_model(model, options):
-    """Writes the checkpoint."""
+def save_file(path, data=None):
+    """Writes the checkpoint; without data only tries, before the training. Raises Failure."""
     try:
-        write_file(options["save"], model.save())
+        write_file(path, data)
     except OSError as error:
-        raise Failure("cannot write %s: %s" % (options["save"], os.strerror(error.errno)))
+        raise Failure("cannot write %s: %s" % (path, os.strerror(error.errno)))
+
+
+def hold_interrupts(held):
+    """Interrupts wait, or those that waited come, where the system lets them."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK if held else signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def train_model(model, rest, options):
-    """Trains, and saves the best state also where it is interrupted or fails.
+    """Trains, and saves the best state also where it is interrupted or fails; no interrupt cuts the saving short.
 
     Every step has its line on standard error, and where that is a terminal a line of progress stands under them."""
     check_bytes(model.tokenizer, rest, "what --holdout holds out")
@@ -2163,11 +2182,16 @@ def train_model(model, rest, options):
             except OSError:
                 pass                                      # nobody listens
 
+    model.net                                             # seeded first: a ghost that is not whole is not saved
     try:
-        model.train(steps, options["lr"], options["batch"], rest, report)
+        try:
+            model.train(steps, options["lr"], options["batch"], rest, report)
+        finally:
+            hold_interrupts(True)
     finally:
         if options["save"]:
-            save_model(model, options)
+            save_file(options["save"], model.save())
+    hold_interrupts(False)
 
 
 def continue_prompt(model, prompt, options):
@@ -2226,6 +2250,8 @@ def run(args):
         check_bytes(tokenizer, data, options["encode"])
         ids, _ = encode_text(tokenizer, data, options["lines"])
         return put(" ".join(map(str, ids)).encode() + b"\n")
+    if options["save"]:
+        save_file(options["save"])
     model = PostGPT(corpus, options["merges"], options["alphabet"], order, options["lines"], options["shape"], options["init"],
                     options["seed"], options["memory"], tokenizer, **{name: options[name] for name in COEFFICIENTS})
     if options["load"]:
@@ -2237,7 +2263,7 @@ def run(args):
     if options["train"]:
         train_model(model, rest, options)
     elif options["save"]:
-        save_model(model, options)
+        save_file(options["save"], model.save())
     if options["info"]:
         put_info(model, corpus, options)
     if options["holdout"]:
@@ -2250,10 +2276,18 @@ def run(args):
         demonstrate(model, corpus, options)
 
 
+def interrupted(number, frame):
+    """Ends the program, once: who asks twice gets no traceback, and no less of the file that is being saved."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 def main():
     """Runs the command line and exits: 0, 1 what cannot be done, 2 a wrong command line, 130 an interrupt."""
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)     # a closed pipe is a silent end
+    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupted)
     gc.disable()                                          # nothing here is cyclic, and there are many small lists to look through
     try:
         run(sys.argv[1:])

@@ -245,6 +245,43 @@ class Twin:
             self.skipTest("whoever runs this may write everywhere")
         self.assertTrue(self.works(*SMALL, "-n", "3", "The"))
 
+    def test_a_checkpoint_that_cannot_be_written_is_noticed_before_the_training(self):
+        (self.folder / "folder").mkdir()
+        (self.folder / "here").write_bytes(b"a checkpoint")
+        os.mkfifo(str(self.folder / "pipe"))
+        before = sorted(os.listdir(str(self.folder)))
+        targets = {"missing/x": "No such file", "new/": "No such file", "corpus.txt/x": "Not a directory", "folder": "Is a directory", "folder/": "Is a directory",
+                   ".": "Is a directory", "x" * 250: "File name too long", "x/" * 2500 + "x": "File name too long", "pipe": "not supported"}
+        targets.update({name: "not supported" for name in ("/dev/full", os.devnull) if os.path.exists(name)})
+        for target, why in targets.items():
+            for args in (["--train", "1000000"], []):
+                self.refused(1, r"cannot write [^:]*: .*" + why, "--no-cache", *SMALL, *args, "--save", target)
+        self.assertEqual(sorted(os.listdir(str(self.folder))), before)
+        self.assertEqual(os.listdir(str(self.folder / "folder")), [])
+        self.assertFalse(os.path.isfile(os.devnull))
+
+    def test_a_read_only_folder_for_a_checkpoint_is_noticed_before_the_training(self):
+        self.folder.chmod(0o500)
+        self.addCleanup(self.folder.chmod, 0o700)
+        if os.access(str(self.folder), os.W_OK):
+            self.skipTest("whoever runs this may write everywhere")
+        self.refused(1, "cannot write x: Permission denied", "--no-cache", *SMALL, "--train", "1000000", "--save", "x")
+
+    def test_the_checkpoint_that_is_there_stays_until_the_new_one_is_whole(self):
+        (self.folder / "x").write_bytes(b"the one before")
+        self.refused(1, "cannot use", "--no-cache", *SMALL, "--load", "x", "--train", "9", "--save", "x")
+        self.refused(1, "cannot write x: File too large", "-q", "--no-cache", *SMALL, "--train", "1", "--save", "x",         # 100 bytes a file
+                     preexec_fn=lambda: (signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))))
+        process = self.start("--no-cache", *SMALL, "--train", "1000000", "--save", "x")
+        self.assertTrue(process.stderr.readline().startswith(b"step 1 "))
+        process.kill()
+        process.wait()
+        self.assertEqual((self.folder / "x").read_bytes(), b"the one before")
+        self.assertEqual(sorted(os.listdir(str(self.folder))), ["corpus.txt", "x"])
+        self.works("--no-cache", *SMALL, "--train", "1", "--save", "x")
+        self.works("--no-cache", *SMALL, "--load", "x", "-n", "2", "The")
+        self.assertEqual(sorted(os.listdir(str(self.folder))), ["corpus.txt", "x"])
+
     def test_two_programs_at_once_in_a_fresh_folder(self):
         running = [self.start("-q", *SMALL, "-n", "5", "The") for _ in range(4)]
         said = {(process.communicate(timeout=120), process.returncode) for process in running}

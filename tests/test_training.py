@@ -99,6 +99,14 @@ class ChuckTest(unittest.TestCase):
             factors.append(chuck.factor)
         return factors
 
+    def test_its_factor_is_never_under_a_half_nor_over_one_and_a_half(self):
+        rng, losses, loss = Rng(5), [], 3.0
+        for _ in range(3000):
+            loss += (rng.uniform() - 0.5) * (1.0 if len(losses) // 300 % 2 else 0.1) + (0.05 if len(losses) // 150 % 2 else -0.05)
+            losses.append(loss)
+        factors = self.watch(losses)
+        self.assertEqual((min(factors), max(factors)), (0.5, 1.5))
+
     def test_the_first_fifteen_steps_change_nothing(self):
         self.assertEqual(self.watch([5.0 - i for i in range(15)]), [1.0] * 15)
 
@@ -121,6 +129,9 @@ class ChuckTest(unittest.TestCase):
         chuck.factor = 0.5
         chuck.watch(1.0)
         self.assertEqual(chuck.factor, 0.5 + 0.001 * 0.5)
+        chuck.factor = 1.5
+        chuck.watch(1.0)
+        self.assertEqual(chuck.factor, 1.5 - 0.001 * 0.5)
 
     def test_a_norm_over_twice_the_average_is_clipped_but_never_one_under_1(self):
         chuck = self.chuck()
@@ -197,13 +208,174 @@ for name, case in {
     "on_a_corpus_shorter_than_the_context": steps("--merges", "0", "--shape", "layers=1,embd=8,context=64", corpus=b"a short corpus"),
     "on_two_bytes": steps("--merges", "0", "--shape", BOTH, corpus=b"ab"),
     "quietly_and_then_speaks": steps("-q", "--merges", "20", "--shape", BOTH, "-n", "20", "The"),
+    "two_hundred_times": steps("--merges", "20", "--shape", BOTH, "--lr", "0.01", n=200, corpus=book(1500)),
     "where_it_cannot_save": Case(("-c", "corpus.txt", "--no-cache", "--merges", "0", "--shape", BOTH, "--train", "1", "--save", "missing/x"), {"corpus.txt": book(900)}),
 }.items():
     setattr(TwinsTakeTheSameSteps, "test_%s" % name, lambda self, case=case: self.check(case))
 
 
+class Said(unittest.TestCase):
+    """What the lines of a training say, and what its file depends on."""
+
+    OPTIONS = ("-c", "corpus.txt", "--no-cache", "--merges", "9", "--shape", BOTH)
+
+    def train(self, *args, **how):
+        """-> the lines, the file. In C: Python's are the same."""
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "corpus.txt").write_bytes(book(1500))
+            code, _, lines = twins.run(how.pop("command", None) or [twins.binary()], [*self.OPTIONS, *args, "--save", "x"], cwd=folder, **how)
+            self.assertEqual(code, 0, lines)
+            return lines.decode().splitlines(), Path(folder, "x").read_bytes()
+
+    def test_every_step_says_loss_rate_factor_norm_clip_and_best_with_17_digits(self):
+        lines, _ = self.train("--train", "40", "--lr", "0.01")
+        number, means = r"(\d[\d.e+-]*)", []
+        for step, line in enumerate(lines[:-1], 1):
+            found = re.fullmatch(r"step (\d+) loss N rate N factor N norm N clip N best N".replace("N", number), line)
+            self.assertTrue(found, line)
+            self.assertEqual(found.group(1), str(step))
+            for text in found.groups()[1:]:
+                self.assertEqual("%.17g" % float(text), text)
+            loss, rate, factor, norm, clip, best = map(float, found.groups()[1:])
+            self.assertEqual(rate, 0.01 * ((40 - (step - 1)) / 40) * factor)
+            self.assertTrue(0.5 <= factor <= 1.5 and clip >= 1.0 and norm > 0.0)
+            means.append(postgpt.total([*(float(line.split()[3]) for line in lines[:step])]) / step)
+            self.assertEqual(best, min(means))
+        self.assertEqual(len(means), 40)
+        self.assertRegex(lines[-1], r"\Aafter 40 steps: loss %s best %s\Z" % (number, number))
+
+    def test_the_same_seed_makes_the_same_file_and_another_one_another(self):
+        one, again, other = (self.train("--train", "50", "--lr", "0.02", "--seed", seed) for seed in ("1", "1", "2"))
+        self.assertTrue(one == again)
+        self.assertTrue(one[1] != other[1])
+
+    def test_held_out_loss_is_said_before_and_after_and_is_the_saved_files(self):
+        lines, data = self.train("--train", "20", "--holdout", "0.2", "--lr", "0.02")
+        looks = [re.fullmatch(r"held-out after (\d+) steps: loss (\S+) best (\S+)", line) for line in lines if line.startswith("held-out")]
+        self.assertEqual([int(look.group(1)) for look in looks], [*range(0, 21, 2)])
+        losses = [float(look.group(2)) for look in looks]
+        self.assertEqual([float(look.group(3)) for look in looks], [min(losses[:i + 1]) for i in range(len(losses))])
+        cut = 1500 - int(1500 * 0.2)
+        layers = dict(part.split("=") for part in BOTH.split(","))
+        model = PostGPT(book(1500)[:cut], merges=9, shape={name: int(n) for name, n in layers.items()})
+        model.load(data)
+        self.assertEqual(postgpt.held_out_loss(model.net, Text(model.tokenizer.encode(book(1500)[cut:]))), min(losses))
+
+    def test_the_number_of_processors_changes_nothing(self):
+        try:
+            command = [twins.build("tests/threads.c", flags=("-std=c11", "-O2", "-ffp-contract=off", "-pthread"))]
+        except AssertionError as error:                   # no threads here
+            self.skipTest(str(error))
+        wide = ("--merges", "300", "--shape", "layers=1,embd=32,context=64", "--batch", "5", "--train", "2")
+        want = self.train(*wide, env={"PROCESSORS": "1"}, command=command)
+        for processors in ("2", "3", "16"):
+            self.assertTrue(self.train(*wide, env={"PROCESSORS": processors}, command=command) == want, processors)
+        self.assertTrue(self.train(*wide) == want)
+        if hasattr(os, "sched_setaffinity"):
+            all = os.sched_getaffinity(0)
+            try:
+                os.sched_setaffinity(0, {min(all)})
+                self.assertTrue(self.train(*wide) == want)
+            finally:
+                os.sched_setaffinity(0, all)
+
+
 class Interrupted(unittest.TestCase):
     """Ctrl-C while training."""
+
+    def awkward(self, command, *args, moment, env={}):
+        """Interrupts a training at a moment (a function of the process). -> the saved file, the lines"""
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "corpus.txt").write_bytes(book(3000))
+            Path(folder, "x").write_bytes(b"the one before")
+            run = subprocess.Popen([*command, "-c", "corpus.txt", "--no-cache", "--merges", "0", *args, "--save", "x"], cwd=folder,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0, env={**os.environ, **env})
+            try:
+                begin = moment(run) or b""
+                _, lines = run.communicate(timeout=60)
+            finally:
+                run.kill()
+            self.assertEqual((run.returncode, sorted(os.listdir(folder))), (130, ["corpus.txt", "x"]), begin + lines)
+            for line in (begin + lines).splitlines():
+                self.assertRegex(line, rb"\A(step|held-out after|after) ")
+            return Path(folder, "x").read_bytes(), begin + lines
+
+    def model(self, shape, held_out=0):
+        return PostGPT(book(3000)[:3000 - held_out], merges=0, shape=shape, init="random")
+
+    def check_twice(self, command):
+        """As `timeout -s INT` does it: the second one right behind the first, or a little later."""
+        for pause in (0.0, 0.001, 0.01):
+            def moment(run):
+                line = run.stderr.readline()
+                run.send_signal(signal.SIGINT)
+                time.sleep(pause)
+                run.send_signal(signal.SIGINT)
+                return line
+            data, _ = self.awkward(command, "--shape", BOTH, "--train", "1000000", moment=moment)
+            self.assertGreater(len(data), 1000)
+
+    def check_the_first_step(self, command):
+        """The first of its thousand windows is hardly done: what is saved is what it began with."""
+        shape = dict(layers=4, embd=64, content=2, rrpram=2, context=64, mlp=4)
+        for wait in (1.0, 3.0, 9.0):
+            def moment(run):
+                time.sleep(wait)
+                run.send_signal(signal.SIGINT)
+            data, lines = self.awkward(command, "--init", "random", "--shape", ",".join("%s=%d" % part for part in shape.items()),
+                                       "--batch", "1024", "--train", "9", moment=moment)
+            if data != b"the one before":                 # it had not yet begun: a busy machine
+                break
+        self.assertEqual(lines, b"")
+        self.assertTrue(data == self.model(shape).save())
+
+    def check_a_look(self, command):
+        """Nearly all time is spent on the held-out text, so the interrupt meets a look: the best state is the one of the lines."""
+        shape = dict(layers=1, embd=8, content=1, rrpram=1, context=4, mlp=2)
+
+        def moment(run):
+            lines = run.stderr.readline() + run.stderr.readline()
+            run.send_signal(signal.SIGINT)
+            return lines
+        data, lines = self.awkward(command, "--init", "random", "--shape", ",".join("%s=%d" % part for part in shape.items()), "--batch", "1", "--lr", "0.1",
+                                   "--holdout", "0.9", "--train", "10", moment=moment)
+        best = re.findall(rb"(?m)^held-out .* best (\S+)$", lines)[-1]
+        model = self.model(shape, 2700)
+        model.load(data)
+        self.assertEqual(postgpt.held_out_loss(model.net, Text([*book(3000)[300:]])), float(best))
+
+    def check_the_saving(self, command):
+        """tests/interrupts.c sends two interrupts when the file is opened, or when it is whole and about to take its name."""
+        if not sys.platform.startswith("linux"):
+            self.skipTest("only Linux knows LD_PRELOAD")
+        preload = twins.build("tests/interrupts.c", flags=("-shared", "-fPIC", "-O1"))
+        model = PostGPT(book(3000), merges=0, shape=dict(layers=1, embd=8, content=1, rrpram=1, context=8, mlp=2))
+        model.train(3)
+        for where in ("open", "rename"):
+            data, lines = self.awkward(command, "--shape", BOTH, "--train", "3", moment=lambda run: None, env={"LD_PRELOAD": preload, "INTERRUPT": where})
+            self.assertEqual(lines.count(b"step "), 3)
+            self.assertTrue(data == model.save(), where)
+
+    def test_an_interrupt_while_seeding_saves_no_half_ghost(self):
+        model, seed = PostGPT(book(900), merges=0, shape=dict(layers=1, embd=8)), postgpt.seed
+
+        def interrupted(net, meta):
+            seed(net, meta)
+            raise KeyboardInterrupt
+        postgpt.seed = interrupted
+        try:
+            self.assertRaises(KeyboardInterrupt, model.train, 1)
+        finally:
+            postgpt.seed = seed
+        self.assertIsNone(model.network)
+
+    def test_at_any_moment_the_weights_are_the_best_state_so_far(self):
+        net, text, states = random_net((1, 4, 1, 0, 4, 1), 4), Text([0, 1, 2, 3] * 20), []
+        train(net, text, 30, rate=0.3, held_out=Text([0, 1, 2, 3] * 3), report=lambda line, step: states.append((line, postgpt.held_out_loss(net, Text([0, 1, 2, 3] * 3)))))
+        self.assertGreater(len({loss for _, loss in states}), 2)
+        for line, loss in states:
+            if line.startswith(("held-out", "step")):
+                self.assertEqual(float(line.split()[-1]), loss)
 
     def check(self, command):
         with tempfile.TemporaryDirectory() as folder:
@@ -224,6 +396,30 @@ class Interrupted(unittest.TestCase):
 
     def test_c_saves_the_best_state_and_exits_with_130(self):
         self.check([twins.binary()])
+
+    def test_python_two_at_once_lose_nothing(self):
+        self.check_twice(twins.PYTHON)
+
+    def test_c_two_at_once_lose_nothing(self):
+        self.check_twice([twins.binary()])
+
+    def test_python_one_before_the_first_step_ended_saves_what_it_began_with(self):
+        self.check_the_first_step(twins.PYTHON)
+
+    def test_c_one_before_the_first_step_ended_saves_what_it_began_with(self):
+        self.check_the_first_step([twins.binary()])
+
+    def test_python_one_while_looking_at_the_held_out_text_saves_the_best_state(self):
+        self.check_a_look(twins.PYTHON)
+
+    def test_c_one_while_looking_at_the_held_out_text_saves_the_best_state(self):
+        self.check_a_look([twins.binary()])
+
+    def test_python_one_while_saving_waits_for_the_file(self):
+        self.check_the_saving(twins.PYTHON)
+
+    def test_c_one_while_saving_waits_for_the_file(self):
+        self.check_the_saving([twins.binary()])
 
 
 class Checkpoints(unittest.TestCase):
@@ -333,6 +529,23 @@ class Checkpoints(unittest.TestCase):
         self.assertEqual((outcome.code, outcome.stdout), (1, b""))
         self.assertRegex(outcome.stderr, rb"\Apostgpt: the loss of step 1 is not a number; [^\n]*\n\Z")
         self.assertEqual(outcome.files["y"], huge)
+
+    def test_a_gradient_that_is_not_a_number_stops_with_a_line_and_keeps_the_state(self):
+        head = 8 * sum(len(row) for row in self.model.net.head)
+        steep = self.whole[:-head] + b"".join([struct.pack("<d", (i * 37 % 11 - 5) * 1e160) for i in range(head // 8)])
+        case = Case((*self.OPTIONS, "--load", "x", "--train", "5", "--save", "y"), {"corpus.txt": self.corpus, "x": steep})
+        self.assertEqual(twins.difference(case, (twins.binary(),)), "")
+        outcome, = twins.play(case, [twins.binary()])
+        self.assertEqual((outcome.code, outcome.stdout), (1, b""))
+        self.assertRegex(outcome.stderr, rb"\Apostgpt: the gradient of step 1 is not a number; [^\n]*\n\Z")
+        self.assertTrue(outcome.files["y"] == steep)
+
+    def test_a_loss_that_is_no_number_later_on_keeps_the_best_state_before_it(self):
+        net, text, states = random_net((1, 4, 1, 0, 4, 1), 4), Text([0, 1, 2, 3] * 20), []
+        self.assertRaisesRegex(Failure, r"step [2-9] is not a number", train, net, text, 9, rate=1e301, report=lambda line, step: states.append(words(net)))
+        self.assertTrue(states)
+        self.assertEqual(words(net), states[-1])
+        self.assertTrue(all(x - x == 0.0 for x in words(net)))
 
     def test_the_safetensors_package_opens_it(self):
         try:
