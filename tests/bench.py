@@ -1,14 +1,21 @@
 """Speed and memory, as ratios of runs in one go; machines differ, ratios less so. `make bench` prints the table.
 
     python3 tests/bench.py [TEXT ...]      more corpora to learn from, beside the book
+                           [--names FILE]  microgpt's names.txt, where it is not in ../shared/data
 
-Peers are timed where they are installed (`pip install tokenizers`); without them their rows say so.
+Peers are timed where they are installed (`pip install tokenizers torch`); without them their rows say so. Exit 1 where PyTorch's
+gradients are not ours.
 """
+import argparse
 import os
 import subprocess
 import sys
 import tempfile
 import time
+
+import bench_training
+from bench_training import row
+from test_training import NAMES
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
@@ -32,11 +39,6 @@ def megabytes(command):
     """The peak memory of a command, in a child of its own."""
     script = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], stdout=-3, check=True); print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
     return int(subprocess.run([sys.executable, "-c", script, *command], stdout=subprocess.PIPE, check=True).stdout) / 1024
-
-
-def row(what, figure, note=""):
-    """One line of the table."""
-    print("%-58s %12s  %s" % (what, figure, note), flush=True)
 
 
 def peer_learning(path):
@@ -114,15 +116,20 @@ def growing(folder):
 
 
 def main():
-    """All rows."""
+    """All rows. Returns the exit code."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("texts", nargs="*", metavar="TEXT")
+    parser.add_argument("--names", metavar="FILE", default=str(NAMES))
+    found = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         whole_commands(folder)
-        for path in [BOOK, *sys.argv[1:]]:
+        for path in [BOOK, *found.texts]:
             learning(path)
         encoding(folder)
         generating()
         growing(folder)
+    return 0 if bench_training.main(found.names) else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
