@@ -1839,35 +1839,58 @@ static void transpose(double *restrict to, const double *restrict from, size_t r
             for (size_t i = i0; i < rows && i < i0 + 8; i++) to[j * rows + i] = from[i * stride + j];
 }
 
-/* matvec for two rows of y and x at once: what they read of w is read once. */
-static void matvec2(double *restrict y0, double *restrict y1, const double *restrict x0, const double *restrict x1, const double *restrict w,
-                    size_t n, size_t m, size_t stride) {
-    size_t i = 0;
-    for (; i + 4 <= n; i += 4) {
-        const double *w0 = w + i * stride, *w1 = w0 + stride, *w2 = w1 + stride, *w3 = w2 + stride;
-        const double a0 = x0[i], a1 = x0[i + 1], a2 = x0[i + 2], a3 = x0[i + 3], b0 = x1[i], b1 = x1[i + 1], b2 = x1[i + 2], b3 = x1[i + 3];
-        for (size_t j = 0; j < m; j++) {
-            y0[j] = (((y0[j] + a0 * w0[j]) + a1 * w1[j]) + a2 * w2[j]) + a3 * w3[j];
-            y1[j] = (((y1[j] + b0 * w0[j]) + b1 * w1[j]) + b2 * w2[j]) + b3 * w3[j];
-        }
-    }
-    for (; i < n; i++)
-        for (size_t j = 0; j < m; j++) { y0[j] += x0[i] * w[i * stride + j]; y1[j] += x1[i] * w[i * stride + j]; }
+/* Numbers that one instruction takes at a time, as wide as the machine has them, and how many rows of sums its registers hold. A
+ * compiler without vectors takes them one by one: each sum is the same. */
+#ifdef __AVX512F__
+enum { WIDE = 8, TALL = 8 };
+#elif defined __AVX__
+enum { WIDE = 4, TALL = 4 };
+#elif defined __GNUC__
+enum { WIDE = 2, TALL = 4 };
+#else
+enum { WIDE = 1, TALL = 4 };
+#endif
+#ifdef __GNUC__
+typedef double Vector __attribute__((vector_size(8 * WIDE), aligned(8), may_alias));
+#else
+typedef double Vector;
+#endif
+
+/* y += x W for `tall` rows and two Vectors of columns: the sums stay in registers from the first i to the last. */
+static inline void matmul_two(double *y, size_t y_stride, const double *x, size_t x_stride, const double *w, size_t w_stride, size_t n, const size_t tall) {
+    Vector s[TALL][2];
+    for (size_t t = 0; t < tall; t++)
+        for (size_t k = 0; k < 2; k++) s[t][k] = *(const Vector *)(y + t * y_stride + k * WIDE);
+    for (size_t i = 0; i < n; i++)
+        for (size_t t = 0; t < tall; t++)
+            for (size_t k = 0; k < 2; k++) s[t][k] += x[t * x_stride + i] * *(const Vector *)(w + i * w_stride + k * WIDE);
+    for (size_t t = 0; t < tall; t++)
+        for (size_t k = 0; k < 2; k++) *(Vector *)(y + t * y_stride + k * WIDE) = s[t][k];
 }
 
-/* y += x W, [rows][m], [rows][n], [n][m], each with the stride of its rows. Block by block of w, so that it stays in the nearest
- * cache; each y[t][j] still adds in ascending i. */
+/* The same for one Vector of columns. */
+static inline void matmul_one(double *y, size_t y_stride, const double *x, size_t x_stride, const double *w, size_t w_stride, size_t n, const size_t tall) {
+    Vector s[TALL];
+    for (size_t t = 0; t < tall; t++) s[t] = *(const Vector *)(y + t * y_stride);
+    for (size_t i = 0; i < n; i++)
+        for (size_t t = 0; t < tall; t++) s[t] += x[t * x_stride + i] * *(const Vector *)(w + i * w_stride);
+    for (size_t t = 0; t < tall; t++) *(Vector *)(y + t * y_stride) = s[t];
+}
+
+/* y += x W, [rows][m], [rows][n], [n][m], each with the stride of its rows. Each y[t][j] adds in ascending i. */
 static void matmul(double *y, size_t y_stride, const double *x, size_t x_stride, const double *w, size_t w_stride, size_t rows, size_t n, size_t m) {
-    enum { TILE = 64 };
-    for (size_t j = 0; j < m; j += TILE)
-        for (size_t i = 0; i < n; i += TILE) {
-            const size_t depth = n - i < TILE ? n - i : TILE, width = m - j < TILE ? m - j : TILE;
-            const double *part = w + i * w_stride + j;
-            size_t t = 0;
-            for (; t + 2 <= rows; t += 2)
-                matvec2(y + t * y_stride + j, y + (t + 1) * y_stride + j, x + t * x_stride + i, x + (t + 1) * x_stride + i, part, depth, width, w_stride);
-            if (t < rows) matvec(y + t * y_stride + j, x + t * x_stride + i, part, depth, width, w_stride);
+    size_t j = 0;
+    for (; j + WIDE <= m; j += j + 2 * WIDE <= m ? 2 * WIDE : WIDE) {
+        size_t t = 0;
+        if (j + 2 * WIDE <= m) {
+            for (; t + TALL <= rows; t += TALL) matmul_two(y + t * y_stride + j, y_stride, x + t * x_stride, x_stride, w + j, w_stride, n, TALL);
+            for (; t < rows; t++) matmul_two(y + t * y_stride + j, y_stride, x + t * x_stride, x_stride, w + j, w_stride, n, 1);
+        } else {
+            for (; t + TALL <= rows; t += TALL) matmul_one(y + t * y_stride + j, y_stride, x + t * x_stride, x_stride, w + j, w_stride, n, TALL);
+            for (; t < rows; t++) matmul_one(y + t * y_stride + j, y_stride, x + t * x_stride, x_stride, w + j, w_stride, n, 1);
         }
+    }
+    if (j < m) for (size_t t = 0; t < rows; t++) matvec(y + t * y_stride + j, x + t * x_stride, w + j, n, m - j, w_stride);
 }
 
 /* Back through y = x W: dw += x^T dy, dx += dy W^T. dy[rows][m] and dw[n][m] have strides; x and W come transposed, [n][rows] and [m][n]. */
