@@ -1288,6 +1288,7 @@ static void seed_follow(double *x, double *h, size_t r, const Table *pairs, cons
 }
 
 #define SHRINK 0.1               /* of a covariance toward a sphere: its own mean square, times this, is added */
+#define SIZE 0.1                 /* of the residual stream: RMSNorm undoes it, but the smaller it is, the sooner training can turn it */
 
 /* c[r][r] = sum over a of weight[a] * x[a] y[a]^T; weight NULL: 1 */
 static void outer(double *c, const double *weight, const double *x, const double *y, size_t n, size_t r) {
@@ -1391,7 +1392,7 @@ static void seed_value(const Head *head, const Follow *f, const double *u, const
         for (size_t i = 0; i < f->r; i++) {
             mean += f->x_mean[i] * u[i * rank + k];
             head->value[i * head->width + k] = u[i * rank + k] * root / head->scale;
-            head->out[k * head->embd + i] = loud * (root * v[i * rank + k]);
+            head->out[k * head->embd + i] = SIZE * loud * (root * v[i * rank + k]);
         }
         head->value[(head->embd - 2) * head->width + k] = -(mean * root / (head->constant * head->scale));
         if (!start) continue;
@@ -1402,7 +1403,7 @@ static void seed_value(const Head *head, const Follow *f, const double *u, const
 
 #define CHORUS 0.05              /* how loud the content heads of all layers are together */
 #define SHARPNESS 8.0            /* of a head that reads places: softmax then puts 99.9 % on one of them */
-#define RELEVANCE 4.0            /* of a head that reads company */
+#define RELEVANCE 0.2            /* of a head that reads company: it leans, and training may turn it */
 #define REACH 8                  /* tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this */
 
 static void seed(Transformer *net, const Metaweights *meta) {
@@ -1441,16 +1442,17 @@ static void seed(Transformer *net, const Metaweights *meta) {
     for (size_t t = 0; t < vocab; t++) {
         net->wte[t * embd + rooms.fill] = sqrt(total - square[t]);
         net->wte[t * embd + rooms.constant] = constant;
+        for (size_t k = 0; k < embd; k++) net->wte[t * embd + k] = SIZE * net->wte[t * embd + k];
     }
     const double swing = rooms.waves ? sqrt(length / (5.0 * (double)rooms.waves)) : 0.0;
     for (size_t i = 0; i < s.context; i++)
         for (size_t k = 0; k < rooms.waves; k += 2) {
             const double angle = turn * (double)i / period[k / 2];
-            net->wpe[i * embd + place + k] = swing * sin(angle);
-            net->wpe[i * embd + place + k + 1] = swing * cos(angle);
+            net->wpe[i * embd + place + k] = SIZE * swing * sin(angle);
+            net->wpe[i * embd + place + k + 1] = SIZE * swing * cos(angle);
         }
     const double *start = rooms.origin ? x + text->ids[0] * r : NULL;
-    if (start) net->wpe[rooms.origin] = swing;
+    if (start) net->wpe[rooms.origin] = SIZE * swing;
     /* RMSNorm multiplies every embedding by this */
     const double scale = sqrt((double)embd / (length + swing * swing * (double)rooms.waves / 2.0));
     for (size_t t = 0; t < vocab; t++) {
@@ -2362,7 +2364,7 @@ static int train(Transformer *net, const Text *text, const Text *held_out, const
 
 /* What a checkpoint says of itself: where any of it differs, its weights mean something else. */
 typedef struct { const char *name; char value[112]; } About;
-enum { N_ABOUT = 5 };
+enum { N_ABOUT = 6 };
 
 /* A checkpoint's JSON header under way: written to text, or, where there is a file's, compared with it. */
 typedef struct {
@@ -2472,6 +2474,14 @@ static unsigned char *checkpoint_bytes(const Transformer *net, const About *abou
     return bytes;
 }
 
+/* Does a checkpoint say that its weights come from training? */
+static int checkpoint_trained(const unsigned char *bytes, size_t length) {
+    static const char yes[] = "\"trained\":\"yes\"";
+    const size_t n = sizeof yes - 1, end = length < 1024 ? length : 1024;
+    for (size_t at = 0; at + n <= end; at++) if (!memcmp(bytes + at, yes, n)) return 1;
+    return 0;
+}
+
 /* Fills the transformer from a checkpoint's bytes. The header must read as it would be written for this transformer, the
  * weights must be there, all, and finite. Returns 0 where it differs, fault[FAULT] says in what, and nothing has been taken. */
 static int checkpoint_take(Transformer *net, const About *about, const unsigned char *bytes, size_t length, char *fault) {
@@ -2524,8 +2534,10 @@ typedef struct {
     Sampling sampling;
 } Options;
 
-static const Options OPTIONS = {"both", NULL, NULL, "bytes", "ghost", NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 100, 1024, 3, 0, 4, 0.0, 0.005,
-                                {2, 48, 2, 2, 64, 4}, {0.84, 0.17, 0.06, 0.75, 0.4, 5.0, 4096}, {0.75, 0.5, 15, 42}};
+#define CHOOSE -1.0              /* a coefficient that nobody has given */
+
+static const Options OPTIONS = {"both", NULL, NULL, "bytes", "ghost", NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 100, 1024, 3, 0, 4, 0.0, 0.003,
+                                {2, 48, 2, 2, 64, 4}, {CHOOSE, CHOOSE, 0.06, 0.75, 0.4, 5.0, 4096}, {0.75, 0.5, 15, 42}};
 
 typedef struct { unsigned char *data; size_t length; } Bytes;
 
@@ -2537,8 +2549,17 @@ typedef struct {
     Metaweights meta;
     Transformer net;
     Words words;
+    int trained;                 /* the transformer's weights come from training */
     int utf8;                    /* the corpus is valid UTF-8, so what is generated is, too */
 } Model;
+
+/* The field's coefficients: those that were given, else the default; a transformer that was trained is believed more. */
+static Coefficients model_coefficients(const Model *model) {
+    Coefficients co = model->options->field;
+    if (co.lambda < 0.0) co.lambda = model->trained ? 0.65 : 0.84;
+    if (co.kappa < 0.0) co.kappa = model->trained ? 0.35 : 0.17;
+    return co;
+}
 
 /* The tokens of data as documents: one, or with `lines` one a line, a newline before it and one after it. */
 static Text text_make(Tokenizer *tok, Ids *ids, size_t **start, const unsigned char *data, size_t length, int lines) {
@@ -2579,7 +2600,8 @@ static void generate(Model *model, const unsigned char *prompt, size_t length, i
     const int net = (mode & USE_NET) != 0;
     if (net) window_make(&window, &model->net);
     Words words = words_with(&model->words, prompt, length);
-    field_make(&field, &model->meta, &words, &o->field, NULL);
+    const Coefficients co = model_coefficients(model);
+    field_make(&field, &model->meta, &words, &co, NULL);
     for (size_t i = ids.n > o->field.memory + context ? ids.n - o->field.memory - context : 0; i < ids.n; i++) field_push(&field, ids.ids[i], field_expected(&field, ids.ids[i]));
     field.window = net ? &window : NULL;
     for (size_t i = ids.n > context ? (ids.n - context + step - 1) / step * step : 0; net && i < ids.n; i++) window_push(&window, ids.ids[i]);
@@ -2639,7 +2661,8 @@ static size_t evaluate(const Model *model, const Text *text, double *nats) {
     size_t tokens = 0;
     for (size_t k = 0; k < 2; k++) chain_make(&shorter[k], &model->meta.text, vocab, k + 1);
     window_make(&window, &model->net);
-    field_make(&field, &model->meta, &model->words, &model->options->field, &window);
+    const Coefficients co = model_coefficients(model);
+    field_make(&field, &model->meta, &model->words, &co, &window);
     zero(nats, N_ROWS);
     for (size_t doc = 0; doc < text->n_docs; doc++) {
         field_reset(&field);
@@ -2689,8 +2712,9 @@ static const char HELP[] =
     "      --lines            every line of the corpus is a document\n"
     "      --shape LIST       default layers=2,embd=48,content=2,rrpram=2,context=64,mlp=4\n"
     "      --init NAME        ghost or random: seed the transformer from the counts or not\n"
-    "      --lambda X         the field's coefficients, 0 to 100: the chain (default 0.84)\n"
-    "      --kappa X          the transformer (default 0.17)\n"
+    "      --lambda X         the field's coefficients, 0 to 100: the chain (default 0.84,\n"
+    "                         after training 0.65)\n"
+    "      --kappa X          the transformer (default 0.17, after training 0.35)\n"
     "      --alpha X          Hebbian resonance (default 0.06)\n"
     "      --beta X           prophecy (default 0.75)\n"
     "      --gamma X          destiny (default 0.4)\n"
@@ -2699,7 +2723,7 @@ static const char HELP[] =
     "      --eval FILE        held-out figures: bits a byte, nats a token\n"
     "      --holdout F        build on the first 1 - F of the corpus, evaluate on the rest\n"
     "      --train N          train the transformer for N steps, 1 to 1000000\n"
-    "      --lr X             learning rate, falls to 0 over the steps, 0 to 1 (default 0.005)\n"
+    "      --lr X             learning rate, falls to 0 over the steps, 0 to 1 (default 0.003)\n"
     "      --batch N          documents or windows a step, 1 to 1024 (default 4)\n"
     "      --save FILE        write a checkpoint (.safetensors)\n"
     "      --load FILE        read one\n"
@@ -3138,13 +3162,14 @@ static void model_info(const Model *model, const Bytes *corpus) {
 static void model_about(const Model *model, const Bytes *corpus, About about[N_ABOUT]) {
     const Shape s = model->net.shape;
     const size_t size = sizeof about->value;
-    const char *name[N_ABOUT] = {"format", "shape", "merges", "alphabet", "corpus_crc32"};
+    const char *name[N_ABOUT] = {"format", "shape", "merges", "alphabet", "corpus_crc32", "trained"};
     for (size_t i = 0; i < N_ABOUT; i++) about[i].name = name[i];
     snprintf(about[0].value, size, "postgpt-checkpoint 1");
     snprintf(about[1].value, size, "layers=%zu,embd=%zu,content=%zu,rrpram=%zu,context=%zu,mlp=%zu", s.layers, s.embd, s.content, s.rrpram, s.context, s.mlp);
     snprintf(about[2].value, size, "%zu", model->tokenizer.merges);
     snprintf(about[3].value, size, "%s %zu", model->options->alphabet, model->tokenizer.base);
     snprintf(about[4].value, size, "%08x", crc32_of(corpus->data, corpus->length));
+    snprintf(about[5].value, size, "%s", model->trained ? "yes" : "no");
 }
 
 /* Writes the checkpoint; without bytes it only tries, before the training. */
@@ -3166,6 +3191,7 @@ static void model_load(Model *model, const Bytes *corpus) {
     char fault[FAULT];
     const char *path = model->options->load;
     Bytes file = read_file(path, "the checkpoint");
+    model->trained = checkpoint_trained(file.data, file.length);
     model_about(model, corpus, about);
     if (!checkpoint_take(&model->net, about, file.data, file.length, fault)) fail("cannot use %s: %s", path, fault);
     free(file.data);
@@ -3178,6 +3204,7 @@ static void model_train(Model *model, const Bytes *corpus, const unsigned char *
     size_t *start;
     char why[160];
     training = 1;
+    model->trained = 1;
     check_bytes(model, rest, length, "what --holdout holds out");
     const Text held_out = text_make(&model->tokenizer, &ids, &start, rest, length, o->lines);
     const Training how = {o->train, o->batch, o->rate, o->sampling.seed, o->quiet};

@@ -879,6 +879,7 @@ def seed_follow(pairs, bigram, r):
 
 
 SHRINK = 0.1                # of a covariance toward a sphere: its own mean square, times this, is added
+SIZE = 0.1                  # of the residual stream: RMSNorm undoes it, but the smaller it is, the sooner training can turn it
 
 
 def outer(x, y):
@@ -945,7 +946,7 @@ class Follow:
 
 CHORUS = 0.05               # how loud the content heads of all layers are together
 SHARPNESS = 8.0             # of a head that reads places: softmax then puts 99.9 % on one of them
-RELEVANCE = 4.0             # of a head that reads company
+RELEVANCE = 0.2             # of a head that reads company: it leans, and training may turn it
 REACH = 8                   # tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this
 
 
@@ -969,16 +970,16 @@ def seed(net, meta):
     whole = 2.0 * max(square) + 1.0
     constant, length = sqrt(whole / 4.0), whole + whole / 4.0
     for t, row in enumerate(rows):
-        net.wte[t][:len(row)] = row
-        net.wte[t][fill_at] = sqrt(whole - square[t])
-        net.wte[t][constant_at] = constant
+        net.wte[t][:len(row)] = [SIZE * k for k in row]
+        net.wte[t][fill_at] = SIZE * sqrt(whole - square[t])
+        net.wte[t][constant_at] = SIZE * constant
     swing = sqrt(length / (5.0 * waves)) if waves else 0.0
     for i, row in enumerate(net.wpe):
         for k in range(0, waves, 2):
             angle = turn * i / period[k // 2]
-            row[place + k], row[place + k + 1] = swing * sin(angle), swing * cos(angle)
+            row[place + k], row[place + k + 1] = SIZE * swing * sin(angle), SIZE * swing * cos(angle)
     if origin:
-        net.wpe[0][origin] = swing
+        net.wpe[0][origin] = SIZE * swing
     scale = sqrt(embd / (length + swing * swing * waves / 2.0))       # RMSNorm multiplies every embedding by this
     for k in range(r):
         net.head[k] = [row[k] / scale for row in h]
@@ -1000,7 +1001,7 @@ def seed(net, meta):
         for k, root in enumerate(map(sqrt, s)):
             for i in range(r):
                 value[i][column + k] = u[i][k] * root / scale
-                out[row + k][i] = loud * (root * v[i][k])
+                out[row + k][i] = SIZE * loud * (root * v[i][k])
             direction = [a[k] for a in u]
             mean = dot(follow.x_mean, direction)
             value[constant_at][column + k] = -(mean * root / (constant * scale))
@@ -1045,6 +1046,7 @@ DOUBT = 256.0               # a match of 4 tokens (4^4 = 256) is believed half
 FADE = 64.0                 # tokens: a moment this long ago counts 1 / sqrt(2)
 
 COEFFICIENTS = {"lambda": 0.84, "kappa": 0.17, "alpha": 0.06, "beta": 0.75, "gamma": 0.4, "trauma": 5.0}
+TRAINED = {"lambda": 0.65, "kappa": 0.35}                  # a transformer that was trained is believed more
 
 # Which terms speak in a mode
 META, TRANSFORMER, FULL = "BHF", "Z", "BZHFAT"
@@ -1525,7 +1527,7 @@ def copied(net):
     return other
 
 
-def train(net, text, steps, rate=0.005, batch=4, seed=42, held_out=None, report=None):
+def train(net, text, steps, rate=0.003, batch=4, seed=42, held_out=None, report=None):
     """Trains the transformer. Its weights are the best state so far at any moment, also when it is interrupted: what takes the
     steps is a copy.
 
@@ -1695,7 +1697,7 @@ class PostGPT:
         for name in coefficients:
             if name not in COEFFICIENTS:
                 raise TypeError("PostGPT has no option %r" % name)
-        self.lines, self.memory, self.coefficients = lines, memory, {**COEFFICIENTS, **coefficients}
+        self.lines, self.memory, self.chosen, self.trained = lines, memory, coefficients, False
         self.tokenizer = tokenizer or Tokenizer.learn(corpus, merges, alphabet_of(corpus, alphabet, lines))
         self.shape = Shape(**(shape or {}))
         try:
@@ -1710,6 +1712,11 @@ class PostGPT:
         self.init, self.seed, self.network = init, seed, None
 
     @property
+    def coefficients(self):
+        """The field's coefficients: those that were chosen, else the default."""
+        return {**COEFFICIENTS, **(TRAINED if self.trained else {}), **self.chosen}
+
+    @property
     def net(self):
         """The transformer, seeded when it is first wanted."""
         if not self.network:
@@ -1722,26 +1729,29 @@ class PostGPT:
             self.network = net                            # whole: where seeding is interrupted, nobody finds half a ghost
         return self.network
 
-    def train(self, steps, rate=0.005, batch=4, held_out=b"", report=None):
+    def train(self, steps, rate=0.003, batch=4, held_out=b"", report=None):
         """Trains the transformer on the corpus: see train(). held_out: bytes that choose the best state."""
         rest = Text(*encode_text(self.tokenizer, held_out, self.lines))
-        train(self.net, self.meta.text, steps, rate, batch, self.seed, rest if len(rest.ids) > 1 else None, report)
+        net, self.trained = self.net, True
+        train(net, self.meta.text, steps, rate, batch, self.seed, rest if len(rest.ids) > 1 else None, report)
 
-    def about(self):
+    def about(self, trained):
         """What a checkpoint says of itself: where any of it differs, its weights mean something else."""
         return [("format", "postgpt-checkpoint 1"),
                 ("shape", ",".join(["%s=%d" % (name, getattr(self.shape, name)) for name in Shape.LIMITS])),
                 ("merges", "%d" % len(self.tokenizer.pairs)), ("alphabet", "%s %d" % (self.alphabet, self.tokenizer.base)),
-                ("corpus_crc32", "%08x" % self.crc32)]
+                ("corpus_crc32", "%08x" % self.crc32), ("trained", "yes" if trained else "no")]
 
     def save(self):
         """The transformer as the bytes of a .safetensors file."""
-        return checkpoint_bytes(self.net, self.about())
+        return checkpoint_bytes(self.net, self.about(self.trained))
 
     def load(self, data):
         """The transformer from what save() returned. Raises Failure where it is not of this corpus and shape, or damaged."""
         net = Transformer(self.shape, self.tokenizer.vocab)
-        checkpoint_take(net, self.about(), data)
+        trained = b'"trained":"yes"' in data[:1024]
+        checkpoint_take(net, self.about(trained), data)
+        self.trained = trained
         self.meta.topics()
         self.network = net
 
@@ -1839,8 +1849,9 @@ a short demonstration from eight places of the corpus.
       --lines            every line of the corpus is a document
       --shape LIST       default layers=2,embd=48,content=2,rrpram=2,context=64,mlp=4
       --init NAME        ghost or random: seed the transformer from the counts or not
-      --lambda X         the field's coefficients, 0 to 100: the chain (default 0.84)
-      --kappa X          the transformer (default 0.17)
+      --lambda X         the field's coefficients, 0 to 100: the chain (default 0.84,
+                         after training 0.65)
+      --kappa X          the transformer (default 0.17, after training 0.35)
       --alpha X          Hebbian resonance (default 0.06)
       --beta X           prophecy (default 0.75)
       --gamma X          destiny (default 0.4)
@@ -1849,7 +1860,7 @@ a short demonstration from eight places of the corpus.
       --eval FILE        held-out figures: bits a byte, nats a token
       --holdout F        build on the first 1 - F of the corpus, evaluate on the rest
       --train N          train the transformer for N steps, 1 to 1000000
-      --lr X             learning rate, falls to 0 over the steps, 0 to 1 (default 0.005)
+      --lr X             learning rate, falls to 0 over the steps, 0 to 1 (default 0.003)
       --batch N          documents or windows a step, 1 to 1024 (default 4)
       --save FILE        write a checkpoint (.safetensors)
       --load FILE        read one
@@ -1940,12 +1951,12 @@ OPTIONS = [
     Option("lines", "", "flag", False),
     Option("shape", "", "shape", {}),
     Option("init", "", "word", "ghost", words="ghost or random"),
-    *(Option(name, "", "number", default, 0, 100) for name, default in COEFFICIENTS.items()),
+    *(Option(name, "", "number", None, 0, 100) for name in COEFFICIENTS),
     Option("memory", "", "count", 4096, 1, 1000000),
     Option("eval", "", "text"),
     Option("holdout", "", "number", 0.0, 0.001, 0.999),
     Option("train", "", "count", 0, 1, 1000000),
-    Option("lr", "", "number", 0.005, 0, 1),
+    Option("lr", "", "number", 0.003, 0, 1),
     Option("batch", "", "count", 4, 1, 1024),
     Option("save", "", "text"),
     Option("load", "", "text"),
@@ -2253,7 +2264,7 @@ def run(args):
     if options["save"]:
         save_file(options["save"])
     model = PostGPT(corpus, options["merges"], options["alphabet"], order, options["lines"], options["shape"], options["init"],
-                    options["seed"], options["memory"], tokenizer, **{name: options[name] for name in COEFFICIENTS})
+                    options["seed"], options["memory"], tokenizer, **{name: options[name] for name in COEFFICIENTS if options[name] is not None})
     if options["load"]:
         data = read_file(options["load"], "the checkpoint")
         try:

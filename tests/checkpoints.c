@@ -24,7 +24,6 @@ int main(int argc, char **argv) {
     tokenizer_spell(tok);
     model_count(&model, &corpus);
     About about[N_ABOUT];
-    model_about(&model, &corpus, about);
     const size_t size = model.net.n_params * sizeof(double);
     double *before = alloc(size, 1);
     for (size_t length; scanf("%zu", &length) == 1 && getchar() == '\n';) {
@@ -32,6 +31,8 @@ int main(int argc, char **argv) {
         unsigned char *bytes = malloc(length);
         if (length && (!bytes || fread(bytes, 1, length, stdin) != length)) return 1;
         memcpy(before, model.net.params, size);
+        model.trained = checkpoint_trained(bytes, length);
+        model_about(&model, &corpus, about);
         if (checkpoint_take(&model.net, about, bytes, length, fault)) {
             unsigned char *weights = alloc(size, 1);
             for (size_t i = 0; i < model.net.n_params; i++) {

@@ -37,7 +37,8 @@ int main(int argc, char **argv) {
     const Text text = text_make(tok, &ids, &start, file.data, file.length, options.lines);
     double *logits = alloc(tok->vocab, sizeof *logits);
     window_make(&window, &model.net);
-    field_make(&field, &model.meta, &model.words, &options.field, &window);
+    const Coefficients co = model_coefficients(&model);
+    field_make(&field, &model.meta, &model.words, &co, &window);
     for (size_t doc = 0; doc < text.n_docs; doc++) {
         field_reset(&field);
         for (size_t i = text.start[doc]; i < text.start[doc + 1]; i++) {

@@ -87,7 +87,7 @@ def step_seconds(shape, vocab, ids, batch, compiled, threads, spend=4.0):
     torch.set_num_threads(threads)
     net, ids = Net(shape, vocab), torch.tensor(ids)
     loss_of = torch.compile(net) if compiled else net
-    optimizer = torch.optim.AdamW(net.parameters(), lr=0.005, weight_decay=0.01, fused=True)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=0.003, weight_decay=0.01, fused=True)
     places = torch.arange(shape.context + 1)
 
     def steps(n):
