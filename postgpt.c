@@ -1288,7 +1288,7 @@ static void seed_follow(double *x, double *h, size_t r, const Table *pairs, cons
 }
 
 #define SHRINK 0.1               /* of a covariance toward a sphere: its own mean square, times this, is added */
-#define SIZE 0.1                 /* of the residual stream: RMSNorm undoes it, but the smaller it is, the sooner training can turn it */
+#define SIZE 0.2                 /* of the residual stream: RMSNorm undoes it, but the smaller it is, the sooner training can turn it */
 
 /* c[r][r] = sum over a of weight[a] * x[a] y[a]^T; weight NULL: 1 */
 static void outer(double *c, const double *weight, const double *x, const double *y, size_t n, size_t r) {

@@ -879,7 +879,7 @@ def seed_follow(pairs, bigram, r):
 
 
 SHRINK = 0.1                # of a covariance toward a sphere: its own mean square, times this, is added
-SIZE = 0.1                  # of the residual stream: RMSNorm undoes it, but the smaller it is, the sooner training can turn it
+SIZE = 0.2                  # of the residual stream: RMSNorm undoes it, but the smaller it is, the sooner training can turn it
 
 
 def outer(x, y):

@@ -188,9 +188,10 @@ def labels(frame, random, ghost, levels, reached):
     (_, random_name, orange), (_, ghost_name, blue) = INITS
     start, bold = ghost[0][1], ' font-weight="bold"'
     steps, loss = clear_place(frame, random, [*levels, start])
+    above = min(frame.y(loss) for n, loss in ghost if frame.x(n) < LEFT + 330)      # the words are to stand clear of the curve
     parts = [text(frame.x(steps) + 14, frame.y(loss) - 6, random_name, 17, orange, "start", bold),
-             text(LEFT + 14, frame.y(start) - 32, ghost_name, 17, blue, "start", bold),
-             text(LEFT + 14, frame.y(start) - 13, "weights counted: %.2f before the first step" % start, 14, blue), dot(LEFT, frame.y(start), blue, 6.0, "#ffffff")]
+             text(LEFT + 14, above - 32, ghost_name, 17, blue, "start", bold),
+             text(LEFT + 14, above - 13, "weights counted: %.2f before the first step" % start, 14, blue), dot(LEFT, frame.y(start), blue, 6.0, "#ffffff")]
     if reached:
         x, y = frame.x(reached), frame.y(start)
         parts += [stroke([(LEFT + 7, y), (x - 7, y)], blue, 1.2, "5 4"), dot(x, y, orange, 6.0, "#ffffff"),
