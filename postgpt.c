@@ -1402,7 +1402,7 @@ static void seed_value(const Head *head, const Follow *f, const double *u, const
 }
 
 #define CHORUS 0.05              /* how loud the content heads of all layers are together */
-#define SHARPNESS 8.0            /* of a head that reads places: softmax then puts 99.9 % on one of them */
+#define SHARPNESS 4.0            /* of a head that reads places: softmax then puts 96 % on one of them */
 #define RELEVANCE 0.2            /* of a head that reads company: it leans, and training may turn it */
 #define REACH 8                  /* tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this */
 
@@ -1438,7 +1438,7 @@ static void seed(Transformer *net, const Metaweights *meta) {
         square[t] = dot(row, row, embd);
         if (square[t] > longest) longest = square[t];
     }
-    const double total = 2.0 * longest + 1.0, constant = sqrt(total / 4.0), length = total + total / 4.0;
+    const double total = 1.02 * longest + 0.01, constant = sqrt(total / 4.0), length = total + total / 4.0;
     for (size_t t = 0; t < vocab; t++) {
         net->wte[t * embd + rooms.fill] = sqrt(total - square[t]);
         net->wte[t * embd + rooms.constant] = constant;

@@ -588,6 +588,8 @@ class Metaweights:
     company  the Hebbian trace: (a, then x) at distances 2 .. 16, weight 1 / distance; trace: the same as positive PMI
     promise  prophecy: how much likelier x is within 12 tokens after an a than anywhere, as a logarithm
     topic    destiny: unit embeddings, the trace factored and centred, [16][vocab]; filled by topics()
+
+    Positional affinity, the pairs at each distance alone, is counted where it is read, in chapter IV.
     """
 
     def __init__(self, ids, vocab, order=3, starts=None):
@@ -945,7 +947,7 @@ class Follow:
 
 
 CHORUS = 0.05               # how loud the content heads of all layers are together
-SHARPNESS = 8.0             # of a head that reads places: softmax then puts 99.9 % on one of them
+SHARPNESS = 4.0             # of a head that reads places: softmax then puts 96 % on one of them
 RELEVANCE = 0.2             # of a head that reads company: it leans, and training may turn it
 REACH = 8                   # tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this
 
@@ -967,7 +969,7 @@ def seed(net, meta):
     # the embeddings: rooms filled, then completed to one length
     rows = [x[t] + [meta.topic[k][t] for k in range(n_company)] for t in range(vocab)]
     square = [dot(row, row) for row in rows]
-    whole = 2.0 * max(square) + 1.0
+    whole = 1.02 * max(square) + 0.01
     constant, length = sqrt(whole / 4.0), whole + whole / 4.0
     for t, row in enumerate(rows):
         net.wte[t][:len(row)] = [SIZE * k for k in row]
