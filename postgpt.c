@@ -1402,7 +1402,7 @@ static void seed_value(const Head *head, const Follow *f, const double *u, const
 }
 
 #define CHORUS 0.05              /* how loud the content heads of all layers are together */
-#define SHARPNESS 4.0            /* of a head that reads places: softmax then puts 96 % on one of them */
+#define SHARPNESS 4.0            /* of a head that reads places: softmax then puts more than 90 % on one of them */
 #define RELEVANCE 0.2            /* of a head that reads company: it leans, and training may turn it */
 #define REACH 8                  /* tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this */
 

@@ -947,7 +947,7 @@ class Follow:
 
 
 CHORUS = 0.05               # how loud the content heads of all layers are together
-SHARPNESS = 4.0             # of a head that reads places: softmax then puts 96 % on one of them
+SHARPNESS = 4.0             # of a head that reads places: softmax then puts more than 90 % on one of them
 RELEVANCE = 0.2             # of a head that reads company: it leans, and training may turn it
 REACH = 8                   # tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this
 
