@@ -1935,44 +1935,42 @@ typedef double Vector, Half;
 
 /* How a product is put where it goes: in its place; each sum going on from what is there; or summed apart and then added. */
 typedef enum { SET, GO_ON, ADD } How;
+static const double NOTHING[2 * WIDE];
 
-/* Some rows of a product, `many` Vectors of columns wide: the sums stay in registers from the first term to the last. */
-#define TILE(name, Type, many) \
-    static inline void name##_rows(double *y, size_t y_stride, const double *x, size_t x_down, size_t x_along, const double *w, size_t w_stride, \
-                                   size_t n, How how, const size_t tall) { \
-        Type s[TALL][many]; \
+/* `tall` rows of a product, `many` Types of columns wide: the sums stay in registers from the first term to the last. */
+#define TILE(name, Type, tall, many) \
+    static void name(How how, double *y, size_t y_stride, const double *x, size_t x_down, size_t x_along, const double *w, size_t w_stride, size_t n) { \
+        Type s[tall][many]; \
         for (size_t t = 0; t < tall; t++) \
-            for (size_t k = 0; k < many; k++) if (how == GO_ON) s[t][k] = *((const Type *)(y + t * y_stride) + k); else s[t][k] = (Type){0}; \
-        for (size_t i = 0; i < n; i++) \
+            for (size_t k = 0; k < many; k++) s[t][k] = *((const Type *)(how == GO_ON ? y + t * y_stride : NOTHING) + k); \
+        for (const double *end = w + n * w_stride; w != end; w += w_stride, x += x_along) \
             for (size_t t = 0; t < tall; t++) \
-                for (size_t k = 0; k < many; k++) s[t][k] += x[t * x_down + i * x_along] * *((const Type *)(w + i * w_stride) + k); \
+                for (size_t k = 0; k < many; k++) s[t][k] += x[t * x_down] * *((const Type *)w + k); \
         for (size_t t = 0; t < tall; t++) \
-            for (size_t k = 0; k < many; k++) { \
-                Type *to = (Type *)(y + t * y_stride) + k; \
-                if (how == ADD) *to += s[t][k]; else *to = s[t][k]; \
-            } \
-    } \
-    static void name(double *y, size_t y_stride, const double *x, size_t x_down, size_t x_along, const double *w, size_t w_stride, \
-                     size_t rows, size_t n, How how) { \
-        size_t t = 0; \
-        for (; t + TALL <= rows; t += TALL) name##_rows(y + t * y_stride, y_stride, x + t * x_down, x_down, x_along, w, w_stride, n, how, TALL); \
-        for (; t < rows; t++) name##_rows(y + t * y_stride, y_stride, x + t * x_down, x_down, x_along, w, w_stride, n, how, 1); \
+            for (size_t k = 0; k < many; k++) *((Type *)(y + t * y_stride) + k) = s[t][k] + *((const Type *)(how == ADD ? y + t * y_stride : NOTHING) + k); \
     }
-TILE(tile_two, Vector, 2)
-TILE(tile_one, Vector, 1)
-TILE(tile_half, Half, 1)
-TILE(tile_number, double, 1)
+TILE(tile_two, Vector, TALL, 2)
+TILE(tile_one, Vector, TALL, 1)
+TILE(tile_half, Half, TALL, 1)
+TILE(tile_number, double, TALL, 1)
+TILE(row_two, Vector, 1, 2)
+TILE(row_one, Vector, 1, 1)
+TILE(row_half, Half, 1, 1)
+TILE(row_number, double, 1, 1)
+
+typedef void Tile(How how, double *y, size_t y_stride, const double *x, size_t x_down, size_t x_along, const double *w, size_t w_stride, size_t n);
+static const struct { size_t wide; Tile *tile, *row; } TILES[] = {
+    {2 * WIDE, tile_two, row_two}, {WIDE, tile_one, row_one}, {(WIDE + 1) / 2, tile_half, row_half}, {1, tile_number, row_number}};
 
 /* x W, [rows][n], [n][m] -> y[rows][m]; x[t][i] stands at t * x_down + i * x_along, so that x may be read transposed. Each sum
  * runs in ascending i. */
 static void matmul(How how, double *y, size_t y_stride, const double *x, size_t x_down, size_t x_along, const double *w, size_t w_stride,
                    size_t rows, size_t n, size_t m) {
-    for (size_t j = 0; j < m;) {
-        const size_t left = m - j;
-        if (left >= 2 * WIDE) { tile_two(y + j, y_stride, x, x_down, x_along, w + j, w_stride, rows, n, how); j += 2 * WIDE; }
-        else if (left >= WIDE) { tile_one(y + j, y_stride, x, x_down, x_along, w + j, w_stride, rows, n, how); j += WIDE; }
-        else if (WIDE > 2 && left >= WIDE / 2) { tile_half(y + j, y_stride, x, x_down, x_along, w + j, w_stride, rows, n, how); j += WIDE / 2; }
-        else { tile_number(y + j, y_stride, x, x_down, x_along, w + j, w_stride, rows, n, how); j++; }
+    for (size_t j = 0, k = 0; j < m; j += TILES[k].wide) {
+        while (TILES[k].wide > m - j) k++;
+        size_t t = 0;
+        for (; t + TALL <= rows; t += TALL) TILES[k].tile(how, y + t * y_stride + j, y_stride, x + t * x_down, x_down, x_along, w + j, w_stride, n);
+        for (; t < rows; t++) TILES[k].row(how, y + t * y_stride + j, y_stride, x + t * x_down, x_down, x_along, w + j, w_stride, n);
     }
 }
 
