@@ -1838,8 +1838,11 @@ static int team_part(Team *team) {
     return 1;
 }
 
+#ifndef LOOKS_N
+#define LOOKS_N 200000
+#endif
 /* Waking a sleeper would take longer than most works: one looks again at once, and later lets others have the processor in between. */
-static void team_wait(size_t *looks) { if (++*looks > 10000) sched_yield(); }
+static void team_wait(size_t *looks) { if (++*looks > LOOKS_N) sched_yield(); }
 
 static void *team_help(void *argument) {
     Team *team = argument;
@@ -2163,9 +2166,10 @@ static void head_forward(void *context, size_t from, size_t to) {
     for (size_t t = from; t < to; t++) pass->surprises[t] = surprise_odds(pass->logits + t * vocab, vocab, pass->window.ids[t + 1], &pass->sums[t]);
 }
 
-/* Back through head_forward: a logit's gradient is its token's probability, less one for the token that came. */
+/* head_forward, and back through it: a logit's gradient is its token's probability, less one for the token that came. */
 static void head_backward(void *context, size_t from, size_t to) {
     const Pass *pass = context;
+    head_forward(context, from, to);
     const size_t embd = pass->net->shape.embd, vocab = pass->net->vocab, layers = pass->net->shape.layers;
     for (size_t t = from; t < to; t++) {
         double *logits = pass->logits + t * vocab;
@@ -2217,28 +2221,38 @@ static void all_positions(Pass *pass, Work *work) { parallel(pass->team, work, p
 /* All numbers of the stream through one: eight have a line of the cache to themselves. */
 static void all_inputs(Pass *pass, Work *work) { parallel(pass->team, work, pass, pass->net->shape.embd, 8); }
 
-/* The summed surprise at all but the first id of the window. */
-static double window_loss(Pass *pass, Span window) {
+/* What a layer does once all positions have read. */
+static void layer_forward(void *context, size_t from, size_t to) {
+    attention_forward(context, from, to);
+    mlp_forward(context, from, to);
+}
+
+static void layer_backward(void *context, size_t from, size_t to) {
+    mlp_backward(context, from, to);
+    attention_backward(context, from, to);
+}
+
+/* The window up to the head, and through it as `head` says. Returns the summed surprise at all but its first id. */
+static double net_forward(Pass *pass, Span window, Work *head) {
     double loss = 0.0;
     pass->window = window;
     all_positions(pass, embed_forward);
     for (pass->l = 0; pass->l < pass->net->shape.layers; pass->l++) {
         all_positions(pass, heads_read);
-        all_positions(pass, attention_forward);
-        all_positions(pass, mlp_forward);
+        all_positions(pass, layer_forward);
     }
-    all_positions(pass, head_forward);
+    all_positions(pass, head);
     for (size_t t = 0; t < window.n; t++) loss += pass->surprises[t];
     return loss;
 }
 
+static double window_loss(Pass *pass, Span window) { return net_forward(pass, window, head_forward); }
+
 /* window_loss; and the gradient of share times it is added to the step's. */
 static double window_gradient(Pass *pass, Span window) {
-    const double loss = window_loss(pass, window);
-    all_positions(pass, head_backward);
+    const double loss = net_forward(pass, window, head_backward);
     for (pass->l = pass->net->shape.layers; pass->l-- > 0;) {
-        all_positions(pass, mlp_backward);
-        all_positions(pass, attention_backward);
+        all_positions(pass, layer_backward);
         all_positions(pass, heads_answer);
     }
     all_inputs(pass, weights_backward);
