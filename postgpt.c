@@ -1808,12 +1808,14 @@ static double seconds(void) {
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-/* A team: helpers that stand by for a whole training, for a thread begun for each of its small works would come too late. A work is
- * cut into parts, and whoever is free takes the next one: a helper that the machine keeps busy elsewhere leaves more to the others,
- * and who did what cannot be told from the result, since every number is written in one part, by the same sum.
+/* A team: helpers that stand by for a whole training, since a thread begun anew for each of its small works would come too late. A
+ * work on numbers 0 .. n - 1 is cut into parts of `many`, and whoever is free takes one: where a helper's processor has other things to
+ * do, the others take more. Each number is written in one part, by the same sum as if there were no parts, so that nobody can tell
+ * from the result who did what.
  *
  * left     parts that nobody has taken: 0 between two works, so that there is nothing to take
  * undone   parts that are not done: the next work begins when it is 0
+ * alone    until when nobody is asked for help
  */
 typedef void Work(void *context, size_t from, size_t to);
 
@@ -1822,9 +1824,10 @@ typedef struct {
     Work *work;
     void *context;
     size_t n, many, helpers;
+    double alone;
     atomic_size_t left, undone;
     atomic_int over;
-    pthread_t helper[MOST_THREADS];
+    pthread_t helper[MOST_THREADS - 1];
 } Team;
 
 /* Takes a part and does it. Returns 0 where none is left. */
@@ -1838,11 +1841,8 @@ static int team_part(Team *team) {
     return 1;
 }
 
-#ifndef LOOKS_N
-#define LOOKS_N 200000
-#endif
-/* Waking a sleeper would take longer than most works: one looks again at once, and later lets others have the processor in between. */
-static void team_wait(size_t *looks) { if (++*looks > LOOKS_N) sched_yield(); }
+/* Waking a sleeper would take longer than most works do: one looks again at once, and after a while lets others have the processor. */
+static void team_wait(size_t *looks) { if (++*looks > 10000) sched_yield(); }
 
 static void *team_help(void *argument) {
     Team *team = argument;
@@ -1850,11 +1850,15 @@ static void *team_help(void *argument) {
     return NULL;
 }
 
-/* As many threads as the machine has processors, this one among them. */
-static void team_make(Team *team) {
+/* As many threads as the machine has processors, at most `most`, this one among them. */
+static void team_make(Team *team, size_t most) {
     const long there = sysconf(_SC_NPROCESSORS_ONLN);
-    while ((long)team->helpers + 1 < there && team->helpers + 1 < MOST_THREADS
-           && !pthread_create(&team->helper[team->helpers], NULL, team_help, team)) team->helpers++;
+    team->helpers = 0;
+    team->alone = 0.0;
+    atomic_init(&team->left, 0);
+    atomic_init(&team->undone, 0);
+    atomic_init(&team->over, 0);
+    while (team->helpers + 1 < most && (long)team->helpers + 1 < there && !pthread_create(&team->helper[team->helpers], NULL, team_help, team)) team->helpers++;
 }
 
 static void team_end(Team *team) {
@@ -1862,9 +1866,11 @@ static void team_end(Team *team) {
     for (size_t i = 0; i < team->helpers; i++) pthread_join(team->helper[i], NULL);
 }
 
-/* work on all of 0 .. n - 1, `many` of them a part; returns when all is done. */
+/* Does a work, and returns when all of it is done. Where that has to wait for a helper whose processor another program has got, it
+ * does without helpers for fifty times as long. */
 static void parallel(Team *team, Work *work, void *context, size_t n, size_t many) {
-    if (!team->helpers) { work(context, 0, n); return; }
+    const double begin = seconds();
+    if (!team->helpers || begin < team->alone) { work(context, 0, n); return; }
     team->work = work;
     team->context = context;
     team->n = n;
@@ -1872,13 +1878,16 @@ static void parallel(Team *team, Work *work, void *context, size_t n, size_t man
     atomic_store(&team->undone, (n + many - 1) / many);
     atomic_store(&team->left, (n + many - 1) / many);
     while (team_part(team)) {}
+    const double mine = seconds();
     for (size_t looks = 0; atomic_load(&team->undone);) team_wait(&looks);
+    const double waited = seconds() - mine;
+    if (waited > 2.0 * (mine - begin) + 3e-4) team->alone = mine + 50.0 * waited;
 }
 #else                            /* a compiler without C11's atomics: nobody helps */
 typedef struct { size_t helpers; } Team;
-static void team_make(Team *team) { team->helpers = 0; }
+static void team_make(Team *team, size_t most) { (void)most; team->helpers = 0; }
 static void team_end(Team *team) { team->helpers = 0; }
-static void parallel(Team *team, Work *work, void *context, size_t n, size_t many) { work(context, 0, team->helpers ? many : n); }
+static void parallel(Team *team, Work *work, void *context, size_t n, size_t many) { (void)team; (void)many; work(context, 0, n); }
 #endif
 
 typedef struct { const uint32_t *ids; size_t n; } Span;                  /* n + 1 ids: n are asked for */
@@ -1965,8 +1974,8 @@ typedef void Tile(How how, double *y, size_t y_stride, const double *x, size_t x
 static const struct { size_t wide; Tile *tile, *row; } TILES[] = {
     {2 * WIDE, tile_two, row_two}, {WIDE, tile_one, row_one}, {(WIDE + 1) / 2, tile_half, row_half}, {1, tile_number, row_number}};
 
-/* x W, [rows][n], [n][m] -> y[rows][m]; x[t][i] stands at t * x_down + i * x_along, so that x may be read transposed. Each sum
- * runs in ascending i. */
+/* x W, [rows][n], [n][m] -> y[rows][m]. x[t][i] stands at t * x_down + i * x_along, so that x may be read transposed. Each sum runs in
+ * ascending i. */
 static void matmul(How how, double *y, size_t y_stride, const double *x, size_t x_down, size_t x_along, const double *w, size_t w_stride,
                    size_t rows, size_t n, size_t m) {
     for (size_t j = 0, k = 0; j < m; j += TILES[k].wide) {
@@ -1977,12 +1986,12 @@ static void matmul(How how, double *y, size_t y_stride, const double *x, size_t 
     }
 }
 
-/* y = x W; or y goes on. */
+/* x W, each with the stride of its rows */
 static void linear(How how, double *y, size_t y_stride, const double *x, size_t x_stride, const double *w, size_t w_stride, size_t rows, size_t n, size_t m) {
     matmul(how, y, y_stride, x, x_stride, 1, w, w_stride, rows, n, m);
 }
 
-/* y = x^T W, or added to y. x[n][rows] */
+/* x^T W, x[n][rows] */
 static void linear_turned(How how, double *y, size_t y_stride, const double *x, size_t x_stride, const double *w, size_t w_stride, size_t rows, size_t n, size_t m) {
     matmul(how, y, y_stride, x, 1, x_stride, w, w_stride, rows, n, m);
 }
@@ -2181,8 +2190,8 @@ static void head_backward(void *context, size_t from, size_t to) {
     norm_backward(layers ? pass->kept[layers - 1].dx : pass->dx, NULL, pass->dnormed, pass->normed, pass->scale, from, to, embd);
 }
 
-/* The gradients of the matrices, dW = x^T dy, of all layers: what goes out from numbers from .. to - 1 of the stream. (down reads
- * what is mlp times as long.) They are added to the step's. */
+/* dW = x^T dy for all matrices, added to the step's gradient: rows from .. to - 1, and mlp times as many of down, which reads what is
+ * mlp times as wide. */
 static void weights_backward(void *context, size_t from, size_t to) {
     Pass *pass = context;
     Transformer *grad = &pass->grad;
@@ -2203,23 +2212,29 @@ static void weights_backward(void *context, size_t from, size_t to) {
         linear_turned(ADD, to_add->down + s.mlp * from * embd, embd, kept->hidden + s.mlp * from, hidden, kept->dx, embd, s.mlp * rows, n, embd);
     }
     linear_turned(ADD, grad->head + from * grad->vocab, grad->vocab, pass->normed + from, embd, pass->logits, grad->vocab, rows, n, grad->vocab);
-    for (size_t t = 0; t < n; t++)
-        for (size_t i = from; i < to; i++) {
-            pass->dwte[pass->window.ids[t] * embd + i] += pass->dx[t * embd + i];
-            grad->wpe[t * embd + i] += pass->dx[t * embd + i];
+}
+
+/* Back through embed_forward. A token may stand at many positions: their sum is made first, then added to the step's. */
+static void embed_backward(Pass *pass) {
+    const size_t embd = pass->net->shape.embd;
+    const uint32_t *ids = pass->window.ids;
+    for (size_t t = 0; t < pass->window.n; t++)
+        for (size_t i = 0; i < embd; i++) {
+            pass->dwte[ids[t] * embd + i] += pass->dx[t * embd + i];
+            pass->grad.wpe[t * embd + i] += pass->dx[t * embd + i];
         }
-    for (size_t t = 0; t < n; t++)                                       /* a token that came twice has all of it added at its first place */
-        for (size_t i = from; i < to; i++) {
-            grad->wte[pass->window.ids[t] * embd + i] += pass->dwte[pass->window.ids[t] * embd + i];
-            pass->dwte[pass->window.ids[t] * embd + i] = 0.0;
+    for (size_t t = 0; t < pass->window.n; t++)
+        for (size_t i = 0; i < embd; i++) {
+            pass->grad.wte[ids[t] * embd + i] += pass->dwte[ids[t] * embd + i];
+            pass->dwte[ids[t] * embd + i] = 0.0;
         }
 }
 
-/* All positions through one work. */
+/* All positions of the window, some tiles of them a part. */
 static void all_positions(Pass *pass, Work *work) { parallel(pass->team, work, pass, pass->window.n, pass->many); }
 
-/* All numbers of the stream through one: eight have a line of the cache to themselves. */
-static void all_inputs(Pass *pass, Work *work) { parallel(pass->team, work, pass, pass->net->shape.embd, 8); }
+/* All rows of the matrices, a tile of them a part. */
+static void all_rows(Pass *pass, Work *work) { parallel(pass->team, work, pass, pass->net->shape.embd, 8); }
 
 /* What a layer does once all positions have read. */
 static void layer_forward(void *context, size_t from, size_t to) {
@@ -2255,28 +2270,36 @@ static double window_gradient(Pass *pass, Span window) {
         all_positions(pass, layer_backward);
         all_positions(pass, heads_answer);
     }
-    all_inputs(pass, weights_backward);
+    all_rows(pass, weights_backward);
+    embed_backward(pass);
     return loss;
 }
 
-/* Rows of every matrix of net transposed, at the same place in turned. */
-static void net_turn(void *context, size_t from, size_t to) {
+/* w transposed, a part of it that is to the whole as from .. to - 1 is to embd. */
+static void turn(double *turned, const double *w, size_t rows, size_t columns, size_t from, size_t to, size_t embd) {
+    const size_t first = columns * from / embd, end = columns * to / embd;
+    transpose(turned + first * rows, rows, w + first, columns, rows, end - first);
+}
+
+/* Before a step's windows: every matrix of net transposed, at the same place in turned, and no gradient yet. */
+static void step_begin(void *context, size_t from, size_t to) {
     Pass *pass = context;
     const Transformer *net = pass->net;
     const Shape s = net->shape;
-    const size_t rows = to - from, embd = s.embd, hidden = s.mlp * embd, content_dim = net->content_dim;
+    const size_t embd = s.embd, hidden = s.mlp * embd, content_dim = net->content_dim, rrpram_dim = net->rrpram_dim, first = net->n_params * from / embd;
     for (size_t l = 0; l < s.layers; l++) {
         const Layer *w = &net->layer[l], *turned = &pass->turned.layer[l];
-        transpose(turned->q + from, embd, w->q + from * content_dim, content_dim, rows, content_dim);
-        transpose(turned->k + from, embd, w->k + from * content_dim, content_dim, rows, content_dim);
-        transpose(turned->v + from, embd, w->v + from * content_dim, content_dim, rows, content_dim);
-        for (size_t h = 0; h < s.rrpram; h++) transpose(turned->r + h * embd * s.context + from, embd, w->r + (h * embd + from) * s.context, s.context, rows, s.context);
-        transpose(turned->rv + from, embd, w->rv + from * net->rrpram_dim, net->rrpram_dim, rows, net->rrpram_dim);
-        transpose(turned->out + from, embd, w->out + from * embd, embd, rows, embd);
-        transpose(turned->up + from, embd, w->up + from * hidden, hidden, rows, hidden);
-        transpose(turned->down + s.mlp * from, hidden, w->down + s.mlp * from * embd, embd, s.mlp * rows, embd);
+        turn(turned->q, w->q, embd, content_dim, from, to, embd);
+        turn(turned->k, w->k, embd, content_dim, from, to, embd);
+        turn(turned->v, w->v, embd, content_dim, from, to, embd);
+        for (size_t h = 0; h < s.rrpram; h++) turn(turned->r + h * embd * s.context, w->r + h * embd * s.context, embd, s.context, from, to, embd);
+        turn(turned->rv, w->rv, embd, rrpram_dim, from, to, embd);
+        turn(turned->out, w->out, embd, embd, from, to, embd);
+        turn(turned->up, w->up, embd, hidden, from, to, embd);
+        turn(turned->down, w->down, hidden, embd, from, to, embd);
     }
-    transpose(pass->turned.head + from, embd, net->head + from * net->vocab, net->vocab, rows, net->vocab);
+    turn(pass->turned.head, net->head, embd, net->vocab, from, to, embd);
+    zero(pass->grad.params + first, net->n_params * to / embd - first);
 }
 
 /* most: positions of the longest window. */
@@ -2330,8 +2353,7 @@ static double batch_gradient(Pass *pass, const Span *window, size_t batch) {
     double n = 0.0, loss = 0.0;
     for (size_t i = 0; i < batch; i++) n += (double)window[i].n;
     pass->share = 1.0 / n;
-    all_inputs(pass, net_turn);
-    zero(pass->grad.params, pass->grad.n_params);
+    all_rows(pass, step_begin);
     for (size_t i = 0; i < batch && !stopped; i++) loss += window_gradient(pass, window[i]);
     return loss / n;
 }
@@ -2390,12 +2412,13 @@ static double chuck_clip(Chuck *chuck, double norm) {
 /* x . x, in one order. A token that no window had has no gradient: eight zeros at once add nothing and are passed over. */
 static double squares(const double *x, size_t n) {
     double s = 0.0;
-    for (size_t i = 0; i < n; i += 8) {
-        const size_t end = i + 8 < n ? i + 8 : n;
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
         int any = 0;
-        for (size_t k = i; k < end; k++) any |= x[k] != 0.0;
-        if (any) for (size_t k = i; k < end; k++) s += x[k] * x[k];
+        for (size_t k = i; k < i + 8; k++) any |= x[k] != 0.0;
+        if (any) for (size_t k = i; k < i + 8; k++) s += x[k] * x[k];
     }
+    for (; i < n; i++) s += x[i] * x[i];
     return s;
 }
 
@@ -2478,8 +2501,7 @@ static void report(const Training *how, double begin, size_t step, const char *f
 static int train(Transformer *net, const Text *text, const Text *held_out, const Training *how, char *why, size_t size) {
     const size_t steps = how->steps, batch = how->batch, context = net->shape.context, bytes = net->n_params * sizeof(double);
     const double begin = seconds();
-    static Team nobody;
-    Team team = nobody;
+    Team team;
     Pass pass;
     Chuck chuck;
     Rng rng = {how->seed};
@@ -2491,7 +2513,7 @@ static int train(Transformer *net, const Text *text, const Text *held_out, const
     if (most > context) most = context;
     double *kept = alloc(net->n_params, 8), losses[BEST], best = 0.0;
     int any = 0, fine = 1;
-    if (net->n_params * most > 1000000) team_make(&team);                /* the parts of small windows are done sooner than they are taken */
+    team_make(&team, net->n_params * most > 1000000 ? MOST_THREADS : 1);                     /* small windows are done sooner than parts are taken */
     pass_make(&pass, net, &team, most);
     chuck_make(&chuck, net->n_params);
     for (size_t step = 0;; step++) {
