@@ -2179,7 +2179,7 @@ static void head_forward(void *context, size_t from, size_t to) {
 static void head_backward(void *context, size_t from, size_t to) {
     const Pass *pass = context;
     head_forward(context, from, to);
-    const size_t embd = pass->net->shape.embd, vocab = pass->net->vocab, layers = pass->net->shape.layers;
+    const size_t embd = pass->net->shape.embd, vocab = pass->net->vocab;
     for (size_t t = from; t < to; t++) {
         double *logits = pass->logits + t * vocab;
         const double scale = pass->share / pass->sums[t];
@@ -2187,7 +2187,7 @@ static void head_backward(void *context, size_t from, size_t to) {
         logits[pass->window.ids[t + 1]] -= pass->share;
     }
     linear(SET, pass->dnormed + from * embd, embd, pass->logits + from * vocab, vocab, pass->turned.head, embd, to - from, vocab, embd);
-    norm_backward(layers ? pass->kept[layers - 1].dx : pass->dx, NULL, pass->dnormed, pass->normed, pass->scale, from, to, embd);
+    norm_backward(pass->kept[pass->net->shape.layers - 1].dx, NULL, pass->dnormed, pass->normed, pass->scale, from, to, embd);
 }
 
 /* dW = x^T dy for all matrices, added to the step's gradient: rows from .. to - 1, and mlp times as many of down, which reads what is
