@@ -12,8 +12,12 @@
 #include <errno.h>
 #include <math.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
+#if __STDC_VERSION__ >= 201112L && !defined __STDC_NO_ATOMICS__
+#include <stdatomic.h>
+#endif
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -1806,39 +1810,123 @@ static double seconds(void) {
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-/* As many threads as the machine has processors, as far as there is work for them. */
-static size_t threads_there(size_t work) {
-    const long there = sysconf(_SC_NPROCESSORS_ONLN);
-    const size_t most = there < 1 ? 1 : there > MOST_THREADS ? MOST_THREADS : (size_t)there;
-    return work < most ? work : most;
+/* A team: helpers that stand by for a whole training, since a thread begun anew for each of its small works would come too late. A
+ * work on numbers 0 .. n - 1 is cut into parts of `many`, and whoever is free takes one: where a helper's processor has other things to
+ * do, the others take more. Each number is written in one part, by the same sum as if there were no parts, so that nobody can tell
+ * from the result who did what.
+ *
+ * left     parts that nobody has taken: 0 between two works, so that there is nothing to take
+ * undone   parts that are not done: the next work begins when it is 0
+ * alone    until when nobody is asked for help
+ */
+typedef void Work(void *context, size_t from, size_t to);
+
+#if __STDC_VERSION__ >= 201112L && !defined __STDC_NO_ATOMICS__
+typedef struct {
+    Work *work;
+    void *context;
+    size_t n, many, helpers;
+    double alone;
+    atomic_size_t left, undone;
+    atomic_int over;
+    pthread_t helper[MOST_THREADS - 1];
+} Team;
+
+/* Takes a part and does it. Returns 0 where none is left. */
+static int team_part(Team *team) {
+    size_t left = atomic_load(&team->left);
+    while (left && !atomic_compare_exchange_weak(&team->left, &left, left - 1)) {}
+    if (!left) return 0;
+    const size_t from = (left - 1) * team->many, end = from + team->many;
+    team->work(team->context, from, end < team->n ? end : team->n);
+    atomic_fetch_sub(&team->undone, 1);
+    return 1;
 }
+
+/* Waking a sleeper would take longer than most works do: one looks again at once, and after a while lets others have the processor. */
+static void team_wait(size_t *looks) { if (++*looks > 10000) sched_yield(); }
+
+static void *team_help(void *argument) {
+    Team *team = argument;
+    for (size_t looks = 0; !atomic_load(&team->over);) if (team_part(team)) looks = 0; else team_wait(&looks);
+    return NULL;
+}
+
+/* As many threads as the machine has processors, at most `most`, this one among them. */
+static void team_make(Team *team, size_t most) {
+    const long there = sysconf(_SC_NPROCESSORS_ONLN);
+    team->helpers = 0;
+    team->alone = 0.0;
+    atomic_init(&team->left, 0);
+    atomic_init(&team->undone, 0);
+    atomic_init(&team->over, 0);
+    while (team->helpers + 1 < most && (long)team->helpers + 1 < there && !pthread_create(&team->helper[team->helpers], NULL, team_help, team)) team->helpers++;
+}
+
+static void team_end(Team *team) {
+    atomic_store(&team->over, 1);
+    for (size_t i = 0; i < team->helpers; i++) pthread_join(team->helper[i], NULL);
+}
+
+/* Does a work, and returns when all of it is done. Where that has to wait for a helper whose processor another program has got, it
+ * does without helpers for fifty times as long. */
+static void parallel(Team *team, Work *work, void *context, size_t n, size_t many) {
+    const double begin = seconds();
+    if (!team->helpers || begin < team->alone) { work(context, 0, n); return; }
+    team->work = work;
+    team->context = context;
+    team->n = n;
+    team->many = many;
+    atomic_store(&team->undone, (n + many - 1) / many);
+    atomic_store(&team->left, (n + many - 1) / many);
+    while (team_part(team)) {}
+    const double mine = seconds();
+    for (size_t looks = 0; atomic_load(&team->undone);) team_wait(&looks);
+    const double waited = seconds() - mine;
+    if (waited > 2.0 * (mine - begin) + 3e-4) team->alone = mine + 50.0 * waited;
+}
+#else                            /* a compiler without C11's atomics: nobody helps */
+typedef struct { size_t helpers; } Team;
+static void team_make(Team *team, size_t most) { (void)most; team->helpers = 0; }
+static void team_end(Team *team) { team->helpers = 0; }
+static void parallel(Team *team, Work *work, void *context, size_t n, size_t many) { (void)team; (void)many; work(context, 0, n); }
+#endif
 
 typedef struct { const uint32_t *ids; size_t n; } Span;                  /* n + 1 ids: n are asked for */
 
-/* What the way back needs of a layer's way forward. */
+/* What a layer's way forward leaves to the way back, and what that leaves to the matrices' gradients. */
 typedef struct {
     double *normed, *scale;      /* [n][embd], [n]: what the heads read, and what RMSNorm multiplied by */
     double *q, *k, *value;       /* [n][content_dim] twice, [n][embd] */
-    double *weights;             /* [heads][n][n]: where each position looks; the way back turns it into their scores' gradient */
+    double *turned_k, *turned_value;              /* their transposes */
+    double *weights;             /* [heads][n][n]: where each position looks */
     double *mixed;               /* [n][embd] */
     double *mlp_normed, *mlp_scale, *hidden;      /* [n][embd], [n], [n][mlp * embd] */
+    double *dq, *dk, *dvalue, *dscores, *dhidden; /* gradients, each of the shape of its own; dscores of the weights before the softmax */
+    double *dx, *dattended;      /* [n][embd]: of the residual stream after the layer, and after its heads */
 } Kept;
 
 /* A window on its way through the transformer and back. */
 typedef struct {
-    const Transformer *net, *turned;              /* turned: every matrix transposed, for dx = dy W^T */
-    Transformer grad;
+    const Transformer *net;
+    Transformer turned, grad;    /* every matrix transposed, for dx = dy W^T; a step's gradient */
+    Team *team;
     Span window;
-    double share, loss;          /* of the loss in the step's mean; the summed surprise */
+    size_t most, many;           /* positions: of the longest window; of a part */
+    size_t l;                    /* the layer it has come to */
+    double share;                /* of the loss in the step's mean */
     Kept *kept;                  /* [layers] */
-    double *x, *normed, *scale, *logits;          /* [n][embd] twice, [n], [n][vocab]: then their gradient */
-    double *dx, *dnormed, *dmixed, *dq, *dk, *dvalue, *dhidden, *room;
+    double *x, *normed, *scale;  /* [n][embd] twice, [n] */
+    double *logits;              /* [n][vocab]: then the odds, then the logits' gradient */
+    double *surprises, *sums;    /* [n], [n]: of the odds */
+    double *dx, *dnormed, *dmixed;                /* [n][embd]: of the stream before the first layer; a layer's */
+    double *dwte;                /* [vocab][embd]: of this window alone; 0 but while it is added */
 } Pass;
 
-static void transpose(double *restrict to, const double *restrict from, size_t rows, size_t columns, size_t stride) {
+static void transpose(double *restrict to, size_t to_stride, const double *restrict from, size_t from_stride, size_t rows, size_t columns) {
     for (size_t i0 = 0; i0 < rows; i0 += 8)                              /* small squares stay in the nearest cache */
         for (size_t j = 0; j < columns; j++)
-            for (size_t i = i0; i < rows && i < i0 + 8; i++) to[j * rows + i] = from[i * stride + j];
+            for (size_t i = i0; i < rows && i < i0 + 8; i++) to[j * to_stride + i] = from[i * from_stride + j];
 }
 
 /* Numbers that one instruction takes at a time, as wide as the machine has them, and how many rows of sums its registers hold. A
@@ -1854,327 +1942,421 @@ enum { WIDE = 1, TALL = 4 };
 #endif
 #ifdef __GNUC__
 typedef double Vector __attribute__((vector_size(8 * WIDE), aligned(8), may_alias));
+typedef double Half __attribute__((vector_size(4 * WIDE), aligned(8), may_alias));
 #else
-typedef double Vector;
+typedef double Vector, Half;
 #endif
 
-/* y += x W for `tall` rows and two Vectors of columns: the sums stay in registers from the first i to the last. */
-static inline void matmul_two(double *y, size_t y_stride, const double *x, size_t x_stride, const double *w, size_t w_stride, size_t n, const size_t tall) {
-    Vector s[TALL][2];
-    for (size_t t = 0; t < tall; t++)
-        for (size_t k = 0; k < 2; k++) s[t][k] = *(const Vector *)(y + t * y_stride + k * WIDE);
-    for (size_t i = 0; i < n; i++)
-        for (size_t t = 0; t < tall; t++)
-            for (size_t k = 0; k < 2; k++) s[t][k] += x[t * x_stride + i] * *(const Vector *)(w + i * w_stride + k * WIDE);
-    for (size_t t = 0; t < tall; t++)
-        for (size_t k = 0; k < 2; k++) *(Vector *)(y + t * y_stride + k * WIDE) = s[t][k];
-}
+/* How a product is put where it goes: in its place; each sum going on from what is there; or summed apart and then added. */
+typedef enum { SET, GO_ON, ADD } How;
+static const double NOTHING[2 * WIDE];
 
-/* The same for one Vector of columns. */
-static inline void matmul_one(double *y, size_t y_stride, const double *x, size_t x_stride, const double *w, size_t w_stride, size_t n, const size_t tall) {
-    Vector s[TALL];
-    for (size_t t = 0; t < tall; t++) s[t] = *(const Vector *)(y + t * y_stride);
-    for (size_t i = 0; i < n; i++)
-        for (size_t t = 0; t < tall; t++) s[t] += x[t * x_stride + i] * *(const Vector *)(w + i * w_stride);
-    for (size_t t = 0; t < tall; t++) *(Vector *)(y + t * y_stride) = s[t];
-}
-
-/* y += x W, [rows][m], [rows][n], [n][m], each with the stride of its rows. Each y[t][j] adds in ascending i. */
-static void matmul(double *y, size_t y_stride, const double *x, size_t x_stride, const double *w, size_t w_stride, size_t rows, size_t n, size_t m) {
-    size_t j = 0;
-    for (; j + WIDE <= m; j += j + 2 * WIDE <= m ? 2 * WIDE : WIDE) {
-        size_t t = 0;
-        if (j + 2 * WIDE <= m) {
-            for (; t + TALL <= rows; t += TALL) matmul_two(y + t * y_stride + j, y_stride, x + t * x_stride, x_stride, w + j, w_stride, n, TALL);
-            for (; t < rows; t++) matmul_two(y + t * y_stride + j, y_stride, x + t * x_stride, x_stride, w + j, w_stride, n, 1);
-        } else {
-            for (; t + TALL <= rows; t += TALL) matmul_one(y + t * y_stride + j, y_stride, x + t * x_stride, x_stride, w + j, w_stride, n, TALL);
-            for (; t < rows; t++) matmul_one(y + t * y_stride + j, y_stride, x + t * x_stride, x_stride, w + j, w_stride, n, 1);
-        }
+/* `tall` rows of a product, `many` Types of columns wide: the sums stay in registers from the first term to the last. */
+#define TILE(name, Type, tall, many) \
+    static void name(How how, double *y, size_t y_stride, const double *x, size_t x_down, size_t x_along, const double *w, size_t w_stride, size_t n) { \
+        Type s[tall][many]; \
+        for (size_t t = 0; t < tall; t++) \
+            for (size_t k = 0; k < many; k++) s[t][k] = *((const Type *)(how == GO_ON ? y + t * y_stride : NOTHING) + k); \
+        for (const double *end = w + n * w_stride; w != end; w += w_stride, x += x_along) \
+            for (size_t t = 0; t < tall; t++) \
+                for (size_t k = 0; k < many; k++) s[t][k] += x[t * x_down] * *((const Type *)w + k); \
+        for (size_t t = 0; t < tall; t++) \
+            for (size_t k = 0; k < many; k++) *((Type *)(y + t * y_stride) + k) = s[t][k] + *((const Type *)(how == ADD ? y + t * y_stride : NOTHING) + k); \
     }
-    if (j < m) for (size_t t = 0; t < rows; t++) matvec(y + t * y_stride + j, x + t * x_stride, w + j, n, m - j, w_stride);
+TILE(tile_two, Vector, TALL, 2)
+TILE(tile_one, Vector, TALL, 1)
+TILE(tile_half, Half, TALL, 1)
+TILE(tile_number, double, TALL, 1)
+TILE(row_two, Vector, 1, 2)
+TILE(row_one, Vector, 1, 1)
+TILE(row_half, Half, 1, 1)
+TILE(row_number, double, 1, 1)
+
+typedef void Tile(How how, double *y, size_t y_stride, const double *x, size_t x_down, size_t x_along, const double *w, size_t w_stride, size_t n);
+static const struct { size_t wide; Tile *tile, *row; } TILES[] = {
+    {2 * WIDE, tile_two, row_two}, {WIDE, tile_one, row_one}, {(WIDE + 1) / 2, tile_half, row_half}, {1, tile_number, row_number}};
+
+/* x W, [rows][n], [n][m] -> y[rows][m]. x[t][i] stands at t * x_down + i * x_along, so that x may be read transposed. Each sum runs in
+ * ascending i. */
+static void matmul(How how, double *y, size_t y_stride, const double *x, size_t x_down, size_t x_along, const double *w, size_t w_stride,
+                   size_t rows, size_t n, size_t m) {
+    for (size_t j = 0, k = 0; j < m; j += TILES[k].wide) {
+        while (TILES[k].wide > m - j) k++;
+        size_t t = 0;
+        for (; t + TALL <= rows; t += TALL) TILES[k].tile(how, y + t * y_stride + j, y_stride, x + t * x_down, x_down, x_along, w + j, w_stride, n);
+        for (; t < rows; t++) TILES[k].row(how, y + t * y_stride + j, y_stride, x + t * x_down, x_down, x_along, w + j, w_stride, n);
+    }
 }
 
-/* Back through y = x W: dw += x^T dy, dx += dy W^T. dy[rows][m] and dw[n][m] have strides; x and W come transposed, [n][rows] and [m][n]. */
-static void linear_backward(double *dx, const double *dy, size_t dy_stride, const double *turned_x, const double *turned_w, double *dw, size_t dw_stride,
-                            size_t rows, size_t n, size_t m) {
-    matmul(dw, dw_stride, turned_x, rows, dy, dy_stride, n, rows, m);
-    matmul(dx, n, dy, dy_stride, turned_w, n, rows, m, n);
+/* x W, each with the stride of its rows */
+static void linear(How how, double *y, size_t y_stride, const double *x, size_t x_stride, const double *w, size_t w_stride, size_t rows, size_t n, size_t m) {
+    matmul(how, y, y_stride, x, x_stride, 1, w, w_stride, rows, n, m);
 }
 
-/* RMSNorm of every row, and the factor each was scaled by. */
-static void norm_forward(double *y, double *scale, const double *x, size_t rows, size_t n) {
-    for (size_t t = 0; t < rows; t++) {
+/* x^T W, x[n][rows] */
+static void linear_turned(How how, double *y, size_t y_stride, const double *x, size_t x_stride, const double *w, size_t w_stride, size_t rows, size_t n, size_t m) {
+    matmul(how, y, y_stride, x, 1, x_stride, w, w_stride, rows, n, m);
+}
+
+/* RMSNorm of rows from .. to - 1, and the factor each was scaled by. */
+static void norm_forward(double *y, double *scale, const double *x, size_t from, size_t to, size_t n) {
+    for (size_t t = from; t < to; t++) {
         const double s = scale[t] = 1.0 / sqrt(dot(x + t * n, x + t * n, n) / (double)n + 1e-5);
         for (size_t i = 0; i < n; i++) y[t * n + i] = x[t * n + i] * s;
     }
 }
 
 /* Back through y = x s(x): what of dy points along y only changes the length, which is taken out again.
- * dx += s (dy - y mean(y dy)) */
-static void norm_backward(double *dx, const double *dy, const double *y, const double *scale, size_t rows, size_t n) {
-    for (size_t t = 0; t < rows; t++) {
+ * dx = after + s (dy - y mean(y dy)); after: the gradient of the stream behind, or NULL */
+static void norm_backward(double *dx, const double *after, const double *dy, const double *y, const double *scale, size_t from, size_t to, size_t n) {
+    for (size_t t = from; t < to; t++) {
         const double along = dot(y + t * n, dy + t * n, n) / (double)n, s = scale[t];
-        for (size_t i = t * n; i < (t + 1) * n; i++) dx[i] += s * (dy[i] - y[i] * along);
+        for (size_t i = t * n; i < (t + 1) * n; i++) dx[i] = (after ? after[i] : 0.0) + s * (dy[i] - y[i] * along);
     }
+}
+
+/* Each work that follows does positions from .. to - 1 of a pass' window, all other positions being where it needs them.
+ *
+ * What goes in at the bottom: what the token is, and where it stands. */
+static void embed_forward(void *context, size_t from, size_t to) {
+    const Pass *pass = context;
+    const size_t embd = pass->net->shape.embd;
+    for (size_t t = from; t < to; t++)
+        for (size_t i = 0; i < embd; i++) pass->x[t * embd + i] = pass->net->wte[pass->window.ids[t] * embd + i] + pass->net->wpe[t * embd + i];
+}
+
+/* What a position shows to those that come: keys and values; and its query. */
+static void heads_read(void *context, size_t from, size_t to) {
+    const Pass *pass = context;
+    const Transformer *net = pass->net;
+    const Layer *layer = &net->layer[pass->l];
+    const Kept *kept = &pass->kept[pass->l];
+    const size_t n = pass->window.n, rows = to - from, embd = net->shape.embd, content_dim = net->content_dim;
+    const double *normed = kept->normed + from * embd;
+    double *q = kept->q + from * content_dim, *k = kept->k + from * content_dim, *value = kept->value + from * embd;
+    norm_forward(kept->normed, kept->scale, pass->x, from, to, embd);
+    linear(SET, q, content_dim, normed, embd, layer->q, content_dim, rows, embd, content_dim);
+    linear(SET, k, content_dim, normed, embd, layer->k, content_dim, rows, embd, content_dim);
+    linear(SET, value, embd, normed, embd, layer->v, content_dim, rows, embd, content_dim);
+    linear(SET, value + content_dim, embd, normed, embd, layer->rv, net->rrpram_dim, rows, embd, net->rrpram_dim);
+    transpose(kept->turned_k + from, n, k, content_dim, rows, content_dim);
+    transpose(kept->turned_value + from, n, value, embd, rows, embd);
 }
 
 /* x += what all heads bring from the positions before. */
-static void attention_forward(Pass *pass, size_t l) {
+static void attention_forward(void *context, size_t from, size_t to) {
+    const Pass *pass = context;
     const Transformer *net = pass->net;
-    const Layer *layer = &net->layer[l];
-    const Kept *kept = &pass->kept[l];
-    const size_t n = pass->window.n, embd = net->shape.embd, content = net->shape.content, context = net->shape.context;
-    const size_t d = net->head_dim, content_dim = net->content_dim, heads = content + net->shape.rrpram;
+    const Layer *layer = &net->layer[pass->l];
+    const Kept *kept = &pass->kept[pass->l];
+    const size_t n = pass->window.n, rows = to - from, embd = net->shape.embd, content = net->shape.content, places = net->shape.context;
+    const size_t d = net->head_dim, content_dim = net->content_dim;
     const double root = sqrt((double)d);
-    norm_forward(kept->normed, kept->scale, pass->x, n, embd);
-    zero(kept->q, n * content_dim);
-    zero(kept->k, n * content_dim);
-    zero(kept->value, n * embd);
-    zero(kept->mixed, n * embd);
-    matmul(kept->q, content_dim, kept->normed, embd, layer->q, content_dim, n, embd, content_dim);
-    matmul(kept->k, content_dim, kept->normed, embd, layer->k, content_dim, n, embd, content_dim);
-    matmul(kept->value, embd, kept->normed, embd, layer->v, content_dim, n, embd, content_dim);
-    matmul(kept->value + content_dim, embd, kept->normed, embd, layer->rv, net->rrpram_dim, n, embd, net->rrpram_dim);
-    zero(kept->weights, heads * n * n);
-    for (size_t h = 0; h < heads; h++) {
-        if (h < content) transpose(pass->room, kept->k + h * d, n, d, content_dim);
-        for (size_t i = 0; i < n; i++) {                                 /* row i has i + 1 weights: nobody looks ahead */
-            double *score = kept->weights + (h * n + i) * n;
-            if (h < content) {
-                matvec(score, kept->q + i * content_dim + h * d, pass->room, d, i + 1, n);
-                for (size_t j = 0; j <= i; j++) score[j] /= root;
-            } else matvec(score, kept->normed + i * embd, layer->r + (h - content) * embd * context, embd, i + 1, context);
-            softmax(score, i + 1);
-            matvec(kept->mixed + i * embd + h * d, score, kept->value + h * d, i + 1, d, embd);
+    for (size_t h = 0; h < content + net->shape.rrpram; h++) {
+        double *weights = kept->weights + (h * n + from) * n;
+        if (h < content) linear(SET, weights, n, kept->q + from * content_dim + h * d, content_dim, kept->turned_k + h * d * n, n, rows, d, to);
+        else linear(SET, weights, n, kept->normed + from * embd, embd, layer->r + (h - content) * embd * places, places, rows, embd, to);
+        for (size_t i = from; i < to; i++) {                             /* row i has i + 1 weights: nobody looks ahead */
+            double *row = kept->weights + (h * n + i) * n;
+            if (h < content) for (size_t j = 0; j <= i; j++) row[j] /= root;
+            softmax(row, i + 1);
+            zero(row + i + 1, n - i - 1);
         }
+        linear(SET, kept->mixed + from * embd + h * d, embd, weights, n, kept->value + h * d, embd, rows, to, d);
     }
-    matmul(pass->x, embd, kept->mixed, embd, layer->out, embd, n, embd, embd);
+    linear(GO_ON, pass->x + from * embd, embd, kept->mixed + from * embd, embd, layer->out, embd, rows, embd, embd);
 }
 
-/* Back through attention_forward: adds to the gradients of the layer's heads, and dx becomes that of what went in. */
-static void attention_backward(Pass *pass, size_t l) {
+/* Back through attention_forward: the gradients of queries and scores. */
+static void attention_backward(void *context, size_t from, size_t to) {
+    const Pass *pass = context;
     const Transformer *net = pass->net;
-    const Layer *turned = &pass->turned->layer[l], *grad = &pass->grad.layer[l];
-    const Kept *kept = &pass->kept[l];
-    const size_t n = pass->window.n, embd = net->shape.embd, content = net->shape.content, context = net->shape.context;
-    const size_t d = net->head_dim, content_dim = net->content_dim, rrpram_dim = net->rrpram_dim, heads = content + net->shape.rrpram;
+    const Kept *kept = &pass->kept[pass->l];
+    const size_t n = pass->window.n, rows = to - from, embd = net->shape.embd, content = net->shape.content, d = net->head_dim, content_dim = net->content_dim;
     const double root = sqrt((double)d);
-    zero(pass->dmixed, n * embd);
-    transpose(pass->room, kept->mixed, n, embd, embd);
-    linear_backward(pass->dmixed, pass->dx, embd, pass->room, turned->out, grad->out, embd, n, embd, embd);
-    zero(pass->dq, n * content_dim);
-    zero(pass->dk, n * content_dim);
-    zero(pass->dvalue, n * embd);
-    for (size_t h = 0; h < heads; h++) {
-        double *weights = kept->weights + h * n * n, *dp = pass->dnormed;
-        const double *dm = pass->dmixed + h * d;
-        transpose(pass->room, weights, n, n, n);
-        matmul(pass->dvalue + h * d, embd, pass->room, n, dm, embd, n, n, d);
-        transpose(pass->room, kept->value + h * d, n, d, embd);
-        for (size_t i = 0; i < n; i++) {
+    linear(SET, pass->dmixed + from * embd, embd, kept->dattended + from * embd, embd, pass->turned.layer[pass->l].out, embd, rows, embd, embd);
+    for (size_t h = 0; h < content + net->shape.rrpram; h++) {
+        double *dscores = kept->dscores + (h * n + from) * n;
+        linear(SET, dscores, n, pass->dmixed + from * embd + h * d, embd, kept->turned_value + h * d * n, n, rows, d, to);
+        for (size_t i = from; i < to; i++) {
             /* back through mixed = weight value, then through the softmax: what raises one weight lowers all others */
-            double *row = weights + i * n;
-            zero(dp, i + 1);
-            matvec(dp, dm + i * embd, pass->room, d, i + 1, n);
-            const double mean = dot(row, dp, i + 1);
-            for (size_t j = 0; j <= i; j++) row[j] *= dp[j] - mean;
+            const double *weights = kept->weights + (h * n + i) * n;
+            double *row = kept->dscores + (h * n + i) * n;
+            const double mean = dot(weights, row, i + 1);
+            for (size_t j = 0; j <= i; j++) row[j] = weights[j] * (row[j] - mean);
             if (h < content) for (size_t j = 0; j <= i; j++) row[j] /= root;
+            zero(row + i + 1, n - i - 1);
         }
-        if (h >= content) continue;                                      /* back through q . k / sqrt(d) */
-        matmul(pass->dq + h * d, content_dim, weights, n, kept->k + h * d, content_dim, n, n, d);
-        transpose(pass->room, weights, n, n, n);
-        matmul(pass->dk + h * d, content_dim, pass->room, n, kept->q + h * d, content_dim, n, n, d);
+        if (h < content)                                                 /* back through q . k / sqrt(d) */
+            linear(SET, kept->dq + from * content_dim + h * d, content_dim, dscores, n, kept->k + h * d, content_dim, rows, to, d);
     }
-    zero(pass->dnormed, n * embd);                                       /* normed was used by every matrix: all of them answer */
-    transpose(pass->room, kept->normed, n, embd, embd);
-    linear_backward(pass->dnormed, pass->dq, content_dim, pass->room, turned->q, grad->q, content_dim, n, embd, content_dim);
-    linear_backward(pass->dnormed, pass->dk, content_dim, pass->room, turned->k, grad->k, content_dim, n, embd, content_dim);
-    linear_backward(pass->dnormed, pass->dvalue, embd, pass->room, turned->v, grad->v, content_dim, n, embd, content_dim);
-    for (size_t h = content; h < heads; h++) {
-        const size_t at = (h - content) * embd * context;
-        linear_backward(pass->dnormed, kept->weights + h * n * n, n, pass->room, turned->r + at, grad->r + at, context, n, embd, n);
+}
+
+/* Back through heads_read, when all that looked at a position have answered: the gradient of the layer's stream. */
+static void heads_answer(void *context, size_t from, size_t to) {
+    const Pass *pass = context;
+    const Transformer *net = pass->net;
+    const Layer *turned = &pass->turned.layer[pass->l];
+    const Kept *kept = &pass->kept[pass->l];
+    const size_t n = pass->window.n, rows = to - from, after = n - from, embd = net->shape.embd, content = net->shape.content;
+    const size_t d = net->head_dim, content_dim = net->content_dim, heads = content + net->shape.rrpram;
+    double *dnormed = pass->dnormed + from * embd, *dvalue = kept->dvalue + from * embd, *dk = kept->dk + from * content_dim;
+    for (size_t h = 0; h < heads; h++) {                                 /* only positions from `from` on have looked here */
+        const size_t at = (h * n + from) * n + from;
+        linear_turned(SET, dvalue + h * d, embd, kept->weights + at, n, pass->dmixed + from * embd + h * d, embd, rows, after, d);
+        if (h < content) linear_turned(SET, dk + h * d, content_dim, kept->dscores + at, n, kept->q + from * content_dim + h * d, content_dim, rows, after, d);
     }
-    linear_backward(pass->dnormed, pass->dvalue + content_dim, embd, pass->room, turned->rv, grad->rv, rrpram_dim, n, embd, rrpram_dim);
-    norm_backward(pass->dx, pass->dnormed, kept->normed, kept->scale, n, embd);
+    linear(SET, dnormed, embd, kept->dq + from * content_dim, content_dim, turned->q, embd, rows, content_dim, embd);
+    linear(GO_ON, dnormed, embd, dk, content_dim, turned->k, embd, rows, content_dim, embd);         /* normed was used by every matrix: all of them answer */
+    linear(GO_ON, dnormed, embd, dvalue, embd, turned->v, embd, rows, content_dim, embd);
+    for (size_t h = content; h < heads; h++)
+        linear(GO_ON, dnormed, embd, kept->dscores + (h * n + from) * n, n, turned->r + (h - content) * embd * net->shape.context, embd, rows, to, embd);
+    linear(GO_ON, dnormed, embd, dvalue + content_dim, embd, turned->rv, embd, rows, net->rrpram_dim, embd);
+    norm_backward(pass->l ? kept[-1].dx : pass->dx, kept->dattended, pass->dnormed, kept->normed, kept->scale, from, to, embd);
 }
 
 /* x += relu(rmsnorm(x) up) down */
-static void mlp_forward(Pass *pass, size_t l) {
-    const Layer *layer = &pass->net->layer[l];
-    const Kept *kept = &pass->kept[l];
-    const size_t n = pass->window.n, embd = pass->net->shape.embd, hidden = pass->net->shape.mlp * embd;
-    norm_forward(kept->mlp_normed, kept->mlp_scale, pass->x, n, embd);
-    zero(kept->hidden, n * hidden);
-    matmul(kept->hidden, hidden, kept->mlp_normed, embd, layer->up, hidden, n, embd, hidden);
-    for (size_t i = 0; i < n * hidden; i++) kept->hidden[i] = kept->hidden[i] > 0.0 ? kept->hidden[i] : 0.0;
-    matmul(pass->x, embd, kept->hidden, hidden, layer->down, embd, n, hidden, embd);
+static void mlp_forward(void *context, size_t from, size_t to) {
+    const Pass *pass = context;
+    const Layer *layer = &pass->net->layer[pass->l];
+    const Kept *kept = &pass->kept[pass->l];
+    const size_t rows = to - from, embd = pass->net->shape.embd, hidden = pass->net->shape.mlp * embd;
+    norm_forward(kept->mlp_normed, kept->mlp_scale, pass->x, from, to, embd);
+    linear(SET, kept->hidden + from * hidden, hidden, kept->mlp_normed + from * embd, embd, layer->up, hidden, rows, embd, hidden);
+    for (size_t i = from * hidden; i < to * hidden; i++) kept->hidden[i] = kept->hidden[i] > 0.0 ? kept->hidden[i] : 0.0;
+    linear(GO_ON, pass->x + from * embd, embd, kept->hidden + from * hidden, hidden, layer->down, embd, rows, hidden, embd);
 }
 
 /* Back through mlp_forward: where the relu was shut, nothing comes back. */
-static void mlp_backward(Pass *pass, size_t l) {
-    const Layer *turned = &pass->turned->layer[l], *grad = &pass->grad.layer[l];
-    const Kept *kept = &pass->kept[l];
-    const size_t n = pass->window.n, embd = pass->net->shape.embd, hidden = pass->net->shape.mlp * embd;
-    zero(pass->dhidden, n * hidden);
-    transpose(pass->room, kept->hidden, n, hidden, hidden);
-    linear_backward(pass->dhidden, pass->dx, embd, pass->room, turned->down, grad->down, embd, n, hidden, embd);
-    for (size_t i = 0; i < n * hidden; i++) pass->dhidden[i] = kept->hidden[i] > 0.0 ? pass->dhidden[i] : 0.0;
-    zero(pass->dnormed, n * embd);
-    transpose(pass->room, kept->mlp_normed, n, embd, embd);
-    linear_backward(pass->dnormed, pass->dhidden, hidden, pass->room, turned->up, grad->up, hidden, n, embd, hidden);
-    norm_backward(pass->dx, pass->dnormed, kept->mlp_normed, kept->mlp_scale, n, embd);
+static void mlp_backward(void *context, size_t from, size_t to) {
+    const Pass *pass = context;
+    const Layer *turned = &pass->turned.layer[pass->l];
+    const Kept *kept = &pass->kept[pass->l];
+    const size_t rows = to - from, embd = pass->net->shape.embd, hidden = pass->net->shape.mlp * embd;
+    linear(SET, kept->dhidden + from * hidden, hidden, kept->dx + from * embd, embd, turned->down, hidden, rows, embd, hidden);
+    for (size_t i = from * hidden; i < to * hidden; i++) kept->dhidden[i] = kept->hidden[i] > 0.0 ? kept->dhidden[i] : 0.0;
+    linear(SET, pass->dnormed + from * embd, embd, kept->dhidden + from * hidden, hidden, turned->up, embd, rows, hidden, embd);
+    norm_backward(kept->dattended, kept->dx, pass->dnormed, kept->mlp_normed, kept->mlp_scale, from, to, embd);
 }
 
-static double surprise(const double *logits, size_t n, uint32_t id) {      /* -log p(id), in nats */
-    double top = logits[0], sum = 0.0;
-    for (size_t i = 1; i < n; i++) if (logits[i] > top) top = logits[i];
+/* Eight at a time, for each comparison waits for the one before. */
+static double greatest(const double *x, size_t n) {
+    double top[8];
+    for (size_t k = 0; k < 8; k++) top[k] = x[0];
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        for (size_t k = 0; k < 8; k++) top[k] = x[i + k] > top[k] ? x[i + k] : top[k];
+    for (; i < n; i++) top[0] = x[i] > top[0] ? x[i] : top[0];
+    for (size_t k = 1; k < 8; k++) top[0] = top[k] > top[0] ? top[k] : top[0];
+    return top[0];
+}
+
+/* -log p(id), in nats; the logits become odds: probabilities, but for their sum. */
+static double surprise_odds(double *logits, size_t n, uint32_t id, double *sum) {
+    const double top = greatest(logits, n), came = logits[id] - top;
+    *sum = 0.0;
+    for (size_t i = 0; i < n; i++) *sum += logits[i] = exp(logits[i] - top);
+    return log(*sum) - came;
+}
+
+/* The same of logits that stay as they are. */
+static double surprise(const double *logits, size_t n, uint32_t id) {
+    const double top = greatest(logits, n);
+    double sum = 0.0;
     for (size_t i = 0; i < n; i++) sum += exp(logits[i] - top);
     return log(sum) - (logits[id] - top);
 }
 
-/* surprise; and the logits become its gradient times share: every token's probability, less one for the token that came. */
-static double surprise_backward(double *logits, size_t n, uint32_t id, double share) {
-    double top = logits[0], sum = 0.0;
-    for (size_t i = 1; i < n; i++) if (logits[i] > top) top = logits[i];
-    const double came = logits[id] - top;
-    for (size_t i = 0; i < n; i++) sum += logits[i] = exp(logits[i] - top);
-    const double scale = share / sum;
-    for (size_t i = 0; i < n; i++) logits[i] *= scale;
-    logits[id] -= share;
-    return log(sum) - came;
+/* The surprise at what came next. */
+static void head_forward(void *context, size_t from, size_t to) {
+    const Pass *pass = context;
+    const Transformer *net = pass->net;
+    const size_t embd = net->shape.embd, vocab = net->vocab;
+    norm_forward(pass->normed, pass->scale, pass->x, from, to, embd);
+    linear(SET, pass->logits + from * vocab, vocab, pass->normed + from * embd, embd, net->head, vocab, to - from, embd, vocab);
+    for (size_t t = from; t < to; t++) pass->surprises[t] = surprise_odds(pass->logits + t * vocab, vocab, pass->window.ids[t + 1], &pass->sums[t]);
 }
 
-/* The logits at all positions of the window. */
-static void net_forward(Pass *pass) {
-    const Transformer *net = pass->net;
-    const size_t n = pass->window.n, embd = net->shape.embd;
-    for (size_t t = 0; t < n; t++)
-        for (size_t i = 0; i < embd; i++) pass->x[t * embd + i] = net->wte[pass->window.ids[t] * embd + i] + net->wpe[t * embd + i];
-    for (size_t l = 0; l < net->shape.layers; l++) {
-        attention_forward(pass, l);
-        mlp_forward(pass, l);
+/* head_forward, and back through it: a logit's gradient is its token's probability, less one for the token that came. */
+static void head_backward(void *context, size_t from, size_t to) {
+    const Pass *pass = context;
+    head_forward(context, from, to);
+    const size_t embd = pass->net->shape.embd, vocab = pass->net->vocab;
+    for (size_t t = from; t < to; t++) {
+        double *logits = pass->logits + t * vocab;
+        const double scale = pass->share / pass->sums[t];
+        for (size_t i = 0; i < vocab; i++) logits[i] *= scale;
+        logits[pass->window.ids[t + 1]] -= pass->share;
     }
-    norm_forward(pass->normed, pass->scale, pass->x, n, embd);
-    zero(pass->logits, n * net->vocab);
-    matmul(pass->logits, net->vocab, pass->normed, embd, net->head, net->vocab, n, embd, net->vocab);
+    linear(SET, pass->dnormed + from * embd, embd, pass->logits + from * vocab, vocab, pass->turned.head, embd, to - from, vocab, embd);
+    norm_backward(pass->kept[pass->net->shape.layers - 1].dx, NULL, pass->dnormed, pass->normed, pass->scale, from, to, embd);
 }
 
-/* Back through net_forward, from the last part to the first: fills grad. */
-static void net_backward(Pass *pass) {
-    const Transformer *net = pass->net;
+/* dW = x^T dy for all matrices, added to the step's gradient: rows from .. to - 1, and mlp times as many of down, which reads what is
+ * mlp times as wide. */
+static void weights_backward(void *context, size_t from, size_t to) {
+    Pass *pass = context;
     Transformer *grad = &pass->grad;
-    const size_t n = pass->window.n, embd = net->shape.embd;
-    zero(grad->params, grad->n_params);
-    zero(pass->dnormed, n * embd);
-    zero(pass->dx, n * embd);
-    transpose(pass->room, pass->normed, n, embd, embd);
-    linear_backward(pass->dnormed, pass->logits, net->vocab, pass->room, pass->turned->head, grad->head, net->vocab, n, embd, net->vocab);
-    norm_backward(pass->dx, pass->dnormed, pass->normed, pass->scale, n, embd);
-    for (size_t l = net->shape.layers; l-- > 0;) {
-        mlp_backward(pass, l);
-        attention_backward(pass, l);
+    const Shape s = grad->shape;
+    const size_t n = pass->window.n, rows = to - from, embd = s.embd, hidden = s.mlp * embd, content_dim = grad->content_dim, rrpram_dim = grad->rrpram_dim;
+    for (size_t l = 0; l < s.layers; l++) {
+        const Layer *to_add = &grad->layer[l];
+        const Kept *kept = &pass->kept[l];
+        const double *normed = kept->normed + from;
+        linear_turned(ADD, to_add->q + from * content_dim, content_dim, normed, embd, kept->dq, content_dim, rows, n, content_dim);
+        linear_turned(ADD, to_add->k + from * content_dim, content_dim, normed, embd, kept->dk, content_dim, rows, n, content_dim);
+        linear_turned(ADD, to_add->v + from * content_dim, content_dim, normed, embd, kept->dvalue, embd, rows, n, content_dim);
+        for (size_t h = 0; h < s.rrpram; h++)
+            linear_turned(ADD, to_add->r + (h * embd + from) * s.context, s.context, normed, embd, kept->dscores + (s.content + h) * n * n, n, rows, n, n);
+        linear_turned(ADD, to_add->rv + from * rrpram_dim, rrpram_dim, normed, embd, kept->dvalue + content_dim, embd, rows, n, rrpram_dim);
+        linear_turned(ADD, to_add->out + from * embd, embd, kept->mixed + from, embd, kept->dattended, embd, rows, n, embd);
+        linear_turned(ADD, to_add->up + from * hidden, hidden, kept->mlp_normed + from, embd, kept->dhidden, hidden, rows, n, hidden);
+        linear_turned(ADD, to_add->down + s.mlp * from * embd, embd, kept->hidden + s.mlp * from, hidden, kept->dx, embd, s.mlp * rows, n, embd);
     }
-    for (size_t t = 0; t < n; t++)
+    linear_turned(ADD, grad->head + from * grad->vocab, grad->vocab, pass->normed + from, embd, pass->logits, grad->vocab, rows, n, grad->vocab);
+}
+
+/* Back through embed_forward. A token may stand at many positions: their sum is made first, then added to the step's. */
+static void embed_backward(Pass *pass) {
+    const size_t embd = pass->net->shape.embd;
+    const uint32_t *ids = pass->window.ids;
+    for (size_t t = 0; t < pass->window.n; t++)
         for (size_t i = 0; i < embd; i++) {
-            grad->wte[pass->window.ids[t] * embd + i] += pass->dx[t * embd + i];
-            grad->wpe[t * embd + i] += pass->dx[t * embd + i];
+            pass->dwte[ids[t] * embd + i] += pass->dx[t * embd + i];
+            pass->grad.wpe[t * embd + i] += pass->dx[t * embd + i];
+        }
+    for (size_t t = 0; t < pass->window.n; t++)
+        for (size_t i = 0; i < embd; i++) {
+            pass->grad.wte[ids[t] * embd + i] += pass->dwte[ids[t] * embd + i];
+            pass->dwte[ids[t] * embd + i] = 0.0;
         }
 }
 
-/* The summed surprise at all but the first id of the window. */
-static double window_loss(Pass *pass, Span window) {
-    const size_t vocab = pass->net->vocab;
+/* All positions of the window, some tiles of them a part. */
+static void all_positions(Pass *pass, Work *work) { parallel(pass->team, work, pass, pass->window.n, pass->many); }
+
+/* All rows of the matrices, a tile of them a part. */
+static void all_rows(Pass *pass, Work *work) { parallel(pass->team, work, pass, pass->net->shape.embd, 8); }
+
+/* What a layer does once all positions have read. */
+static void layer_forward(void *context, size_t from, size_t to) {
+    attention_forward(context, from, to);
+    mlp_forward(context, from, to);
+}
+
+static void layer_backward(void *context, size_t from, size_t to) {
+    mlp_backward(context, from, to);
+    attention_backward(context, from, to);
+}
+
+/* The window up to the head, and through it as `head` says. Returns the summed surprise at all but its first id. */
+static double net_forward(Pass *pass, Span window, Work *head) {
+    double loss = 0.0;
     pass->window = window;
-    net_forward(pass);
-    pass->loss = 0.0;
-    for (size_t t = 0; t < window.n; t++) pass->loss += surprise(pass->logits + t * vocab, vocab, window.ids[t + 1]);
-    return pass->loss;
-}
-
-/* The summed surprise of pass->window in loss, and in grad the gradient of share times it. A thread's whole work. */
-static void *window_gradient(void *argument) {
-    Pass *pass = argument;
-    const size_t vocab = pass->net->vocab;
-    net_forward(pass);
-    pass->loss = 0.0;
-    for (size_t t = 0; t < pass->window.n; t++)
-        pass->loss += surprise_backward(pass->logits + t * vocab, vocab, pass->window.ids[t + 1], pass->share);
-    net_backward(pass);
-    return NULL;
-}
-
-/* Every matrix of net transposed, at the same place. */
-static void net_turn(Transformer *turned, const Transformer *net) {
-    const Shape s = net->shape;
-    const size_t embd = s.embd, hidden = s.mlp * embd;
-    for (size_t l = 0; l < s.layers; l++) {
-        const Layer *from = &net->layer[l], *to = &turned->layer[l];
-        transpose(to->q, from->q, embd, net->content_dim, net->content_dim);
-        transpose(to->k, from->k, embd, net->content_dim, net->content_dim);
-        transpose(to->v, from->v, embd, net->content_dim, net->content_dim);
-        for (size_t h = 0; h < s.rrpram; h++) transpose(to->r + h * embd * s.context, from->r + h * embd * s.context, embd, s.context, s.context);
-        transpose(to->rv, from->rv, embd, net->rrpram_dim, net->rrpram_dim);
-        transpose(to->out, from->out, embd, embd, embd);
-        transpose(to->up, from->up, embd, hidden, hidden);
-        transpose(to->down, from->down, hidden, embd, embd);
+    all_positions(pass, embed_forward);
+    for (pass->l = 0; pass->l < pass->net->shape.layers; pass->l++) {
+        all_positions(pass, heads_read);
+        all_positions(pass, layer_forward);
     }
-    transpose(turned->head, net->head, embd, net->vocab, net->vocab);
+    all_positions(pass, head);
+    for (size_t t = 0; t < window.n; t++) loss += pass->surprises[t];
+    return loss;
 }
 
-static void pass_make(Pass *pass, const Transformer *net, const Transformer *turned, size_t most) {
+static double window_loss(Pass *pass, Span window) { return net_forward(pass, window, head_forward); }
+
+/* window_loss; and the gradient of share times it is added to the step's. */
+static double window_gradient(Pass *pass, Span window) {
+    const double loss = net_forward(pass, window, head_backward);
+    for (pass->l = pass->net->shape.layers; pass->l-- > 0;) {
+        all_positions(pass, layer_backward);
+        all_positions(pass, heads_answer);
+    }
+    all_rows(pass, weights_backward);
+    embed_backward(pass);
+    return loss;
+}
+
+/* w transposed, a part of it that is to the whole as from .. to - 1 is to embd. */
+static void turn(double *turned, const double *w, size_t rows, size_t columns, size_t from, size_t to, size_t embd) {
+    const size_t first = columns * from / embd, end = columns * to / embd;
+    transpose(turned + first * rows, rows, w + first, columns, rows, end - first);
+}
+
+/* Before a step's windows: every matrix of net transposed, at the same place in turned, and no gradient yet. */
+static void step_begin(void *context, size_t from, size_t to) {
+    Pass *pass = context;
+    const Transformer *net = pass->net;
     const Shape s = net->shape;
-    const size_t embd = s.embd, hidden = s.mlp * embd, heads = s.content + s.rrpram;
+    const size_t embd = s.embd, hidden = s.mlp * embd, content_dim = net->content_dim, rrpram_dim = net->rrpram_dim, first = net->n_params * from / embd;
+    for (size_t l = 0; l < s.layers; l++) {
+        const Layer *w = &net->layer[l], *turned = &pass->turned.layer[l];
+        turn(turned->q, w->q, embd, content_dim, from, to, embd);
+        turn(turned->k, w->k, embd, content_dim, from, to, embd);
+        turn(turned->v, w->v, embd, content_dim, from, to, embd);
+        for (size_t h = 0; h < s.rrpram; h++) turn(turned->r + h * embd * s.context, w->r + h * embd * s.context, embd, s.context, from, to, embd);
+        turn(turned->rv, w->rv, embd, rrpram_dim, from, to, embd);
+        turn(turned->out, w->out, embd, embd, from, to, embd);
+        turn(turned->up, w->up, embd, hidden, from, to, embd);
+        turn(turned->down, w->down, hidden, embd, from, to, embd);
+    }
+    turn(pass->turned.head, net->head, embd, net->vocab, from, to, embd);
+    zero(pass->grad.params + first, net->n_params * to / embd - first);
+}
+
+/* most: positions of the longest window. */
+static void pass_make(Pass *pass, const Transformer *net, Team *team, size_t most) {
+    const Shape s = net->shape;
+    const size_t embd = s.embd, hidden = s.mlp * embd, content_dim = net->content_dim, square = (s.content + s.rrpram) * most * most;
     memset(pass, 0, sizeof *pass);
     pass->net = net;
-    pass->turned = turned;
+    pass->team = team;
+    pass->many = (most / (2 * (team->helpers + 1)) + 7) / 8 * 8;         /* two parts for each, of whole tiles */
+    if (!pass->many) pass->many = 8;
+    transformer_make(&pass->turned, s, net->vocab);
     transformer_make(&pass->grad, s, net->vocab);
     pass->kept = alloc(s.layers, sizeof *pass->kept);
-    for (size_t l = 0; l < s.layers; l++)
-        pass->kept[l] = (Kept){alloc(most * embd, 8), alloc(most, 8), alloc(most * net->content_dim, 8), alloc(most * net->content_dim, 8), alloc(most * embd, 8),
-                               alloc(heads * most * most, 8), alloc(most * embd, 8), alloc(most * embd, 8), alloc(most, 8), alloc(most * hidden, 8)};
-    double **const wide[] = {&pass->x, &pass->normed, &pass->dx, &pass->dmixed, &pass->dq, &pass->dk, &pass->dvalue};
+    for (size_t l = 0; l < s.layers; l++) {
+        Kept *k = &pass->kept[l];
+        double **const of_embd[] = {&k->normed, &k->value, &k->turned_value, &k->mixed, &k->mlp_normed, &k->dvalue, &k->dx, &k->dattended};
+        double **const of_content[] = {&k->q, &k->k, &k->turned_k, &k->dq, &k->dk};
+        for (size_t i = 0; i < sizeof of_embd / sizeof *of_embd; i++) *of_embd[i] = alloc(most * embd, 8);
+        for (size_t i = 0; i < sizeof of_content / sizeof *of_content; i++) *of_content[i] = alloc(most * content_dim, 8);
+        k->scale = alloc(most, 8);
+        k->mlp_scale = alloc(most, 8);
+        k->weights = alloc(square, 8);
+        k->dscores = alloc(square, 8);
+        k->hidden = alloc(most * hidden, 8);
+        k->dhidden = alloc(most * hidden, 8);
+    }
+    double **const wide[] = {&pass->x, &pass->normed, &pass->dx, &pass->dnormed, &pass->dmixed};
     for (size_t i = 0; i < sizeof wide / sizeof *wide; i++) *wide[i] = alloc(most * embd, 8);
-    pass->dnormed = alloc(most * embd, 8);
     pass->scale = alloc(most, 8);
+    pass->surprises = alloc(most, 8);
+    pass->sums = alloc(most, 8);
     pass->logits = alloc(most * net->vocab, 8);
-    pass->dhidden = alloc(most * hidden, 8);
-    pass->room = alloc(most * (hidden > most ? hidden : most), 8);
+    pass->dwte = alloc(net->vocab * embd, 8);
 }
 
 static void pass_free(Pass *pass) {
     for (size_t l = 0; l < pass->net->shape.layers; l++) {
         const Kept *k = &pass->kept[l];
-        free(k->normed); free(k->scale); free(k->q); free(k->k); free(k->value); free(k->weights); free(k->mixed);
+        free(k->normed); free(k->scale); free(k->q); free(k->k); free(k->value); free(k->turned_k); free(k->turned_value); free(k->weights); free(k->mixed);
         free(k->mlp_normed); free(k->mlp_scale); free(k->hidden);
+        free(k->dq); free(k->dk); free(k->dvalue); free(k->dscores); free(k->dhidden); free(k->dx); free(k->dattended);
     }
-    free(pass->kept); free(pass->x); free(pass->normed); free(pass->dx); free(pass->dmixed); free(pass->dq); free(pass->dk); free(pass->dvalue);
-    free(pass->dnormed); free(pass->scale); free(pass->logits); free(pass->dhidden); free(pass->room); free(pass->grad.params); free(pass->grad.layer);
+    free(pass->kept); free(pass->x); free(pass->normed); free(pass->scale); free(pass->logits); free(pass->surprises); free(pass->sums);
+    free(pass->dx); free(pass->dnormed); free(pass->dmixed); free(pass->dwte);
+    free(pass->turned.params); free(pass->turned.layer); free(pass->grad.params); free(pass->grad.layer);
 }
 
-/* The mean surprise of a step's windows, and its gradient in sum. As many windows at a time as there are passes, a thread each:
- * since a window's gradient is its own until they are added in order, their number changes nothing. Where it is stopped, what it
- * has is nothing. */
-static double batch_gradient(Pass *pass, size_t n_passes, double *sum, const Span *window, size_t batch) {
+/* The mean surprise of a step's windows, and its gradient in pass->grad. Where it is stopped, what it has is nothing. */
+static double batch_gradient(Pass *pass, const Span *window, size_t batch) {
     double n = 0.0, loss = 0.0;
     for (size_t i = 0; i < batch; i++) n += (double)window[i].n;
-    for (size_t first = 0; first < batch && !stopped; first += n_passes) {
-        const size_t many = batch - first < n_passes ? batch - first : n_passes;
-        pthread_t thread[MOST_THREADS];
-        int runs[MOST_THREADS] = {0};
-        for (size_t k = 0; k < many; k++) {
-            pass[k].window = window[first + k];
-            pass[k].share = 1.0 / n;
-            if (k) runs[k] = !pthread_create(&thread[k], NULL, window_gradient, &pass[k]);
-        }
-        for (size_t k = 0; k < many; k++) {
-            if (runs[k]) pthread_join(thread[k], NULL); else window_gradient(&pass[k]);
-            const double *grad = pass[k].grad.params;
-            loss += pass[k].loss;
-            if (first + k) for (size_t i = 0; i < pass->net->n_params; i++) sum[i] += grad[i];
-            else memcpy(sum, grad, pass->net->n_params * sizeof *sum);
-        }
-    }
+    pass->share = 1.0 / n;
+    all_rows(pass, step_begin);
+    for (size_t i = 0; i < batch && !stopped; i++) loss += window_gradient(pass, window[i]);
     return loss / n;
 }
 
@@ -2229,22 +2411,43 @@ static double chuck_clip(Chuck *chuck, double norm) {
     return norm > chuck->limit ? chuck->limit / norm : 1.0;
 }
 
+/* x . x, in one order. A token that no window had has no gradient: eight zeros at once add nothing and are passed over. */
+static double squares(const double *x, size_t n) {
+    double s = 0.0;
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        int any = 0;
+        for (size_t k = i; k < i + 8; k++) any |= x[k] != 0.0;
+        if (any) for (size_t k = i; k < i + 8; k++) s += x[k] * x[k];
+    }
+    for (; i < n; i++) s += x[i] * x[i];
+    return s;
+}
+
+/* A step as all weights take it. */
+typedef struct { const Chuck *chuck; double *w; const double *grad; double clip, rate; } Move;
+
+static void chuck_move(void *context, size_t from, size_t to) {
+    const Move *move = context;
+    const double unbias1 = 1.0 / (1.0 - move->chuck->power1), unbias2 = 1.0 / (1.0 - move->chuck->power2), keep1 = 1.0 - BETA1, keep2 = 1.0 - BETA2;
+    const double rate = move->rate, clip = move->clip, *restrict grad = move->grad;
+    double *restrict mean = move->chuck->mean, *restrict square = move->chuck->square, *restrict w = move->w;
+    for (size_t i = from; i < to; i++) {
+        const double g = grad[i] * clip;
+        mean[i] = BETA1 * mean[i] + keep1 * g;
+        square[i] = BETA2 * square[i] + keep2 * (g * g);
+        w[i] -= rate * (mean[i] * unbias1 / (sqrt(square[i] * unbias2) + EPSILON) + DECAY * w[i]);
+    }
+}
+
 /* Moves the weights against the gradient. rate: before the factor. Returns the gradient's norm. */
-static double chuck_step(Chuck *chuck, double *restrict w, double *restrict grad, size_t n, double rate) {
-    const double norm = sqrt(dot(grad, grad, n));
+static double chuck_step(Chuck *chuck, Team *team, double *w, const double *grad, size_t n, double rate) {
+    const double norm = sqrt(squares(grad, n));
     if (!(norm < 1e300)) return norm;
     const double clip = chuck_clip(chuck, norm);
     chuck->power1 *= BETA1;
     chuck->power2 *= BETA2;
-    const double unbias1 = 1.0 / (1.0 - chuck->power1), unbias2 = 1.0 / (1.0 - chuck->power2), keep1 = 1.0 - BETA1, keep2 = 1.0 - BETA2;
-    double *restrict mean = chuck->mean, *restrict square = chuck->square;
-    rate *= chuck->factor;
-    if (clip < 1.0) for (size_t i = 0; i < n; i++) grad[i] *= clip;
-    for (size_t i = 0; i < n; i++) {
-        mean[i] = BETA1 * mean[i] + keep1 * grad[i];
-        square[i] = BETA2 * square[i] + keep2 * (grad[i] * grad[i]);
-        w[i] -= rate * (mean[i] * unbias1 / (sqrt(square[i] * unbias2) + EPSILON) + DECAY * w[i]);
-    }
+    parallel(team, chuck_move, &(Move){chuck, w, grad, clip, rate * chuck->factor}, n, 8192);
     return norm;
 }
 
@@ -2300,30 +2503,27 @@ static void report(const Training *how, double begin, size_t step, const char *f
 static int train(Transformer *net, const Text *text, const Text *held_out, const Training *how, char *why, size_t size) {
     const size_t steps = how->steps, batch = how->batch, context = net->shape.context, bytes = net->n_params * sizeof(double);
     const double begin = seconds();
-    Transformer turned;
+    Team team;
+    Pass pass;
     Chuck chuck;
     Rng rng = {how->seed};
     Span *window = alloc(batch, sizeof *window);
-    size_t n_passes = 1, n_losses = 0, most = 0;
+    size_t n_losses = 0, most = 0;
     for (size_t doc = 0; doc < text->n_docs; doc++) if (text->start[doc + 1] - text->start[doc] - 1 > most) most = text->start[doc + 1] - text->start[doc] - 1;
     for (size_t doc = 0; held_out && doc < held_out->n_docs; doc++)
         if (held_out->start[doc + 1] - held_out->start[doc] - 1 > most) most = held_out->start[doc + 1] - held_out->start[doc] - 1;
     if (most > context) most = context;
-    if (net->n_params * most > 1000000) n_passes = threads_there(batch);      /* small windows are done sooner than a thread has begun */
-    Pass pass[MOST_THREADS];
-    double *sum = alloc(net->n_params, 8), *kept = alloc(net->n_params, 8), losses[BEST], best = 0.0;
+    double *kept = alloc(net->n_params, 8), losses[BEST], best = 0.0;
     int any = 0, fine = 1;
-    transformer_make(&turned, net->shape, net->vocab);
-    for (size_t i = 0; i < n_passes; i++) pass_make(&pass[i], net, &turned, most);
+    team_make(&team, net->n_params * most > 1000000 ? MOST_THREADS : 1);                     /* small windows are done sooner than parts are taken */
+    pass_make(&pass, net, &team, most);
     chuck_make(&chuck, net->n_params);
     for (size_t step = 0;; step++) {
         double loss = 0.0, n = 0.0;
         for (size_t i = 0; i < batch; i++) window[i] = window_draw(text, context, &rng, step * batch + i);
-        if (step < steps) {
-            net_turn(&turned, net);
-            loss = batch_gradient(pass, n_passes, sum, window, batch);
-        } else {
-            for (size_t i = 0; i < batch; i++) { loss += window_loss(pass, window[i]); n += (double)window[i].n; }
+        if (step < steps) loss = batch_gradient(&pass, window, batch);
+        else {
+            for (size_t i = 0; i < batch; i++) { loss += window_loss(&pass, window[i]); n += (double)window[i].n; }
             loss /= n;
         }
         if (!(loss < 1e300)) {
@@ -2333,7 +2533,7 @@ static int train(Transformer *net, const Text *text, const Text *held_out, const
         }
         remember(losses, &n_losses, BEST, loss);
         const int look = held_out && step * LOOKS % steps < LOOKS;
-        const double judged = look ? held_out_loss(pass, held_out) : total(losses, n_losses) / (double)n_losses;
+        const double judged = look ? held_out_loss(&pass, held_out) : total(losses, n_losses) / (double)n_losses;
         if (stopped) break;
         if ((look || !held_out) && (!any || judged < best)) {
             best = judged;
@@ -2347,7 +2547,7 @@ static int train(Transformer *net, const Text *text, const Text *held_out, const
         }
         chuck_watch(&chuck, loss);
         const double falling = how->rate * ((double)(steps - step) / (double)steps);
-        const double norm = chuck_step(&chuck, net->params, sum, net->n_params, falling);
+        const double norm = chuck_step(&chuck, &team, net->params, pass.grad.params, net->n_params, falling);
         if (!(norm < 1e300)) {
             snprintf(why, size, "the gradient of step %zu is not a number; the best state so far is kept (a lower --lr may help)", step + 1);
             fine = 0;
@@ -2357,8 +2557,9 @@ static int train(Transformer *net, const Text *text, const Text *held_out, const
                step + 1, loss, falling * chuck.factor, chuck.factor, norm, chuck.limit, best);
     }
     if (any) memcpy(net->params, kept, bytes);
-    for (size_t i = 0; i < n_passes; i++) pass_free(&pass[i]);
-    free(turned.params); free(turned.layer); free(chuck.mean); free(chuck.square); free(window); free(sum); free(kept);
+    team_end(&team);
+    pass_free(&pass);
+    free(chuck.mean); free(chuck.square); free(window); free(kept);
     return fine;
 }
 

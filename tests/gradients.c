@@ -24,27 +24,28 @@ int main(int argc, char **argv) {
     const Shape shape = {size[0], size[1], size[2], size[3], size[4], size[5]};
     static const uint32_t ids[] = {1, 2, 3, 4, 5, 2, 1, 7, 8, 9, 10, 0, 0, 6};
     const Span window[BATCH] = {{ids, shape.context}, {ids + 6, shape.context - 1}, {ids + 10, 2}};
-    Transformer net, turned;
-    Pass pass[2];
+    Transformer net;
+    Team team;
+    Pass pass;
     transformer_make(&net, shape, VOCAB);
-    transformer_make(&turned, shape, VOCAB);
     transformer_random(&net, 3);
     for (size_t i = 0; i < net.n_params; i++) net.params[i] *= 3.0;      /* livelier than training starts */
-    for (size_t i = 0; i < 2; i++) pass_make(&pass[i], &net, &turned, shape.context);
-    double *grad = alloc(net.n_params, sizeof *grad), worst = 0.0;
-    net_turn(&turned, &net);
-    const double loss = batch_gradient(pass, 2, grad, window, BATCH);
-    if (!(fabs(loss - loss_of(pass, window)) < 1e-12)) return 1;
+    team_make(&team, MOST_THREADS);
+    pass_make(&pass, &net, &team, shape.context);
+    const double *grad = pass.grad.params, loss = batch_gradient(&pass, window, BATCH);
+    double worst = 0.0;
+    if (!(fabs(loss - loss_of(&pass, window)) < 1e-12)) return 1;
     for (size_t i = 0; i < net.n_params; i++) {
         const double was = net.params[i], h = 1e-5;
         net.params[i] = was + h;
-        const double up = loss_of(pass, window);
+        const double up = loss_of(&pass, window);
         net.params[i] = was - h;
-        const double slope = (up - loss_of(pass, window)) / (2.0 * h);
+        const double slope = (up - loss_of(&pass, window)) / (2.0 * h);
         net.params[i] = was;
         const double most = fmax(fmax(fabs(slope), fabs(grad[i])), 1e-3);
         worst = fmax(worst, fabs(slope - grad[i]) / most);
     }
+    team_end(&team);
     printf("%.3g\n", worst);
     return 0;
 }
