@@ -6,7 +6,7 @@
  * says honestly what each part is worth. Both twins print the same bytes, so every float operation
  * here stands in the order in which postgpt.py does it.
  *
- *     cc -std=c11 -O3 -ffp-contract=off -o postgpt postgpt.c -lm
+ *     cc -std=c11 -O3 -ffp-contract=off -o postgpt postgpt.c -lm -pthread
  */
 #define _POSIX_C_SOURCE 200809L
 #include <errno.h>
@@ -59,7 +59,7 @@ static void *resize(void *old, size_t count, size_t size) {
  * 0  ARITHMETIC
  */
 /* y[j] += sum over i of x[i] w[i][j], ascending i for each j: the compiler may run across j, and
- * four rows at a time spare it three visits to y. A zero x[i] adds nothing and is skipped by none. */
+ * four rows at a time spare it three visits to y. A zero x[i] adds nothing; to multiply by it is quicker than to ask. */
 static void matvec(double *restrict y, const double *restrict x, const double *restrict w, size_t n, size_t m, size_t stride) {
     const size_t fours = n / 4 * 4;
     for (size_t i = 0; i < fours; i += 4) {
@@ -189,7 +189,7 @@ typedef struct {
     Heap heap;
 } Tokenizer;
 
-enum { LETTER, DIGIT, MARK, SPACE, WHITE };
+enum { LETTER, DIGIT, MARK, SPACE, WHITE };                /* words are made of what comes before SPACE */
 
 static unsigned char kind_of[256];
 
@@ -446,11 +446,11 @@ static size_t text_document(const Text *text, size_t at) {      /* the document 
 
 /* The words of a text: its pieces that are not white, without their space, sorted; and for each kind of byte the tokens that go on with a word
  * of that kind, sorted by their bytes. */
-typedef struct { const unsigned char *bytes; size_t length, n; } Word;     /* n: how often the word was met; a token's id */
+typedef struct { const unsigned char *bytes; size_t length, n; } Word;     /* n of a text's word: how often it was met; of a token: its id */
 typedef struct {
     Word *words; size_t n;
     unsigned char *bytes;
-    double trust;                /* the share of the text that is made of words met more than once */
+    double trust;                /* the share of the text's words that were met more than once */
     Word *inside[SPACE]; size_t n_inside[SPACE];
     const Tokenizer *tok;
 } Words;
@@ -466,6 +466,7 @@ static void words_add(Words *words, const unsigned char *piece, size_t length, s
     if (kind_of[piece[length - 1]] < SPACE && met) words->words[words->n++] = (Word){piece + space, length - space, met};
 }
 
+/* From the pieces that were encoded so far: the corpus and nothing else. */
 static void words_make(Words *words, const Tokenizer *tok) {
     *words = (Words){.words = alloc(tok->n_pieces, sizeof(Word)), .bytes = alloc(tok->n_bytes, 1), .tok = tok};
     memcpy(words->bytes, tok->bytes, tok->n_bytes);
@@ -562,14 +563,14 @@ static int spelling_allows(Spelling *sp, const unsigned char *bytes, size_t n) {
     return !core || kind_of[bytes[space]] >= SPACE || words_find(sp->words, bytes + space, core) != UNKNOWN;
 }
 
-#define STUB 4.0                 /* what a word that would end unfinished is worth less */
-#define BREAK 1.3                /* what a word is worth less that would go on as no word does */
+#define STUB 4.0                 /* nats, times trust: what a token loses that would end the word under way unfinished */
+#define BREAK 1.3                /* and what one loses that goes on with it as no word does */
 
-/* f[vocab]: what each token would cost the word under way: 0 or less, and the less the more often a word of the text is new
- * (Good 1953: as often as one was met once). */
+/* f[vocab]: what each token would cost the word under way, in nats, 0 or negative. The costs are multiplied by trust: where many
+ * words of a text are new (Good 1953: as often as one was met once), the next may be new too, and costs little. */
 static void spelling_promise(const Spelling *sp, double *f) {
     const Words *words = sp->words;
-    const double end = sp->length && sp->known == BEGUN ? -(STUB * words->trust) : 0.0, on = -(BREAK * words->trust);
+    const double end = sp->known == BEGUN ? -(STUB * words->trust) : 0.0, on = -(BREAK * words->trust);
     for (size_t x = 0; x < words->tok->vocab; x++) f[x] = end;
     if (!sp->length || sp->known == UNKNOWN) return;
     const Word *inside = words->inside[kind_of[sp->word[0]]];
@@ -599,6 +600,7 @@ typedef struct {
     double *unigram;             /* [vocab]: node 0 with the uniform distribution mixed in */
 } Chain;
 
+/* What is taken off a count of 0, of 1, of 2, and of 3 or more; n[k] is how many counts are k (equation 26). */
 static void discounts_of(const size_t n[5], double d[4]) {
     d[0] = 0.0; d[1] = 0.5; d[2] = 1.0; d[3] = 1.5;
     if (!n[1] || !n[2] || !n[3]) return;
@@ -976,7 +978,7 @@ static void metaweights_make(Metaweights *meta, Text text, size_t vocab, size_t 
     chain_make(&meta->chain, &text, vocab, order);
 
     for (size_t d = 1; d <= ROOM_FOR_TRACE; d++) weight[d] = d < 2 ? 0.0 : WHOLE / (double)d;
-    table_count(&meta->company, &text, vocab, weight, ROOM_FOR_TRACE, EVERY, WHOLE / 3.0 + 1.0);
+    table_count(&meta->company, &text, vocab, weight, ROOM_FOR_TRACE, EVERY, WHOLE / 3.0 + 1.0);      /* more than one meeting three apart */
     table_pmi(&meta->trace, &meta->company);
 
     for (size_t d = 1; d <= ROOM_FOR_PROMISE; d++) weight[d] = 1.0;
@@ -1060,6 +1062,12 @@ static void transformer_make(Transformer *net, Shape shape, size_t vocab) {
         for (size_t i = 0; i < 8; i++) { *part[i] = at; at += sizes[i]; }
     }
     net->head = at;
+}
+
+/* Random weights instead of the ghost: what training usually starts from. */
+static void transformer_randomize(Transformer *net, uint64_t seed_number) {
+    Rng rng = {seed_number};
+    for (size_t i = 0; i < net->n_params; i++) net->params[i] = (rng_uniform(&rng) - 0.5) / sqrt((double)net->shape.embd);
 }
 
 /* A window of the text going through the transformer, token by token, keys and values cached. */
@@ -1149,15 +1157,37 @@ static const double *window_logits(Window *w) {
 /* ---------------------------------------------------------------------------------------------
  * IV  SEEDING: the ghost becomes flesh
  *
- * The residual stream is divided into rooms: `follow` coordinates for who follows a token, `company` for what it is
- * talked of with, `place` for its position (pairs of sine and cosine; where every line is a document, one more that is not 0 at the
- * first position only), one that is constant, and one that completes every embedding to the same length, so that RMSNorm
- * scales all tokens alike and destroys nothing. What is left is free.
+ * Each matrix is the closed-form answer to a question that the counts can answer.
+ *
+ * What stands where? The residual stream is divided into rooms, in this order (coordinates at width 48):
+ *
+ *     follow   18   x: who follows the token
+ *     company   6   what it is talked of with: the first coordinates of its topic (chapter II)
+ *     place     6   where it stands: a sine and a cosine for each of three wavelengths
+ *     origin    -   with `lines` one more, which is 0 everywhere but at a document's first position
+ *     free     16   left to training
+ *     constant  1   the same for every token
+ *     fill      1   completes every embedding to one length, so that RMSNorm multiplies all by the same `scale`
+ *
+ * Who follows whom (wte, head)? x[a] and h[b], such that unigram(b) exp(x[a] . h[b]), normalised, comes close to the
+ * Kneser-Ney bigram: weighted least squares, one side at a time. x is the follow room of wte, h that of the head, and the
+ * log unigram stands in the head's row of the constant. With this alone the transformer is a bigram.
+ *
+ * What does a token further back tell that the bigram does not know (RRPRAM heads)? A token at distance d stands d before
+ * the one to come, d - 1 before the newest. A head that looks there may add x_d P h to the logits. P is Newton's first
+ * step from 0: P = Cov(x)^-1 G Cov(h | bigram)^-1, where G is the mean of x_d (h - the h that the bigram expected)^T. Cut to
+ * the rank of a head, P = u diag(s) v^T: u goes to its values, v to its rows of the output matrix, and Wr finds the place.
+ *
+ * What follows those who are talked of alike (content heads)? q and k copy the company room, so that a head leans to such
+ * tokens; what it says is the same step, from all pairs of the trace, against the mean h.
+ *
+ * The MLP adds nothing at first (down is 0); up is random, ready to be trained. All embeddings are SIZE times what this
+ * says: RMSNorm undoes it.
  */
 typedef struct { size_t follow, company, waves, origin, constant, fill; } Rooms;     /* sizes; and where the last three are, origin 0: nowhere */
 
 static Rooms rooms_of(size_t embd, size_t vocab, int lines) {
-    Rooms rooms = {.company = embd / 8, .waves = embd >= 32 ? 6 : embd >= 12 ? 4 : 0, .constant = embd - 2, .fill = embd - 1};
+    Rooms rooms = {.company = embd / 8 < DESTINY ? embd / 8 : DESTINY, .waves = embd >= 32 ? 6 : embd >= 12 ? 4 : 0, .constant = embd - 2, .fill = embd - 1};
     const size_t first = lines && rooms.waves, left = embd - 2 - first - rooms.waves - rooms.company, wanted = embd * 3 / 8 > 8 ? embd * 3 / 8 : 8;
     rooms.follow = vocab <= left ? vocab - 1 : left < wanted ? left : wanted;     /* a small vocabulary needs no approximation */
     rooms.origin = first ? rooms.follow + rooms.company + rooms.waves : 0;
@@ -1192,7 +1222,7 @@ static void cholesky_solve(double (*a)[LANES], double (*b)[LANES], size_t n) {
     }
 }
 
-#define RIDGE 0.1
+#define RIDGE 0.1                /* of regress: added to each square, so that a row counted little stays near 0; also the least pivot */
 
 /* a += w x x^T, the lower half, rows padded to whole LANES so that the innermost loop is one vector. */
 static void add_square(double *restrict a, double w, const double *restrict x, size_t r, size_t padded) {
@@ -1284,6 +1314,7 @@ static void seed_follow(double *x, double *h, size_t r, const Table *pairs, cons
     Table weight_back, target_back;
     table_transpose(&weight_back, &weight);
     table_transpose(&target_back, &target);
+    /* a pair that was met once weighs 0.3, twice 0.9, three times 1.6: the discounts are taken off */
     regress(x, h, r, &weight, target.value, left, bigram->unigram, 1.2);       /* a sketch: without the pairs met once or twice */
     regress(h, x, r, &weight_back, target_back.value, bigram->unigram, left, 0.6);        /* without those met once: quicker, and hardly worse */
     regress(x, h, r, &weight, target.value, left, bigram->unigram, 0.0);
@@ -1313,9 +1344,7 @@ static void shrink(double (*factor_of)[LANES], double *c, size_t r) {
     cholesky(factor_of, r, 1e-9);
 }
 
-/* What the heads are seeded from. The bigram's x and h are one half of a log-linear model; a head adds x_d P h to its logits, x_d
- * standing at a distance d. Newton's first step from P = 0 is P = Cov(x)^-1 G Cov(h | bigram)^-1: G, the gradient, is the mean of
- * x_d (h - what the bigram expected of h)^T; every mean is over pairs that were counted. */
+/* What the heads are seeded from; every mean is over pairs that were counted. */
 typedef struct {
     size_t r;
     double *x, *h;                   /* [vocab][r]; x less its mean; a document's start, where `lines`, is 0: it has no distance */
@@ -1367,7 +1396,7 @@ static void solve_columns(double (*a)[LANES], double *c, size_t r, double (*work
 
 /* Newton's step as factors u diag(s) v^T of the rank that a head has room for. told[vocab][r]: after each token the sum of h less the
  * sum that was expected; n: how often it was asked. */
-static void seed_map(double *u, double *s, double *v, const Follow *f, const double *told, double n, size_t vocab, size_t rank) {
+static void follow_step(double *u, double *s, double *v, const Follow *f, const double *told, double n, size_t vocab, size_t rank) {
     const size_t r = f->r;
     double *c = alloc(r * r, sizeof *c), *t = alloc(r * r, sizeof *t), (*work)[LANES] = alloc(r, sizeof *work);
     outer(c, NULL, f->x, told, vocab, r);
@@ -1406,7 +1435,7 @@ static void seed_value(const Head *head, const Follow *f, const double *u, const
 }
 
 #define CHORUS 0.05              /* how loud the content heads of all layers are together */
-#define SHARPNESS 4.0            /* of a head that reads places: softmax then puts more than 90 % on one of them */
+#define SHARPNESS 4.0            /* of a head that reads places: at the default shape softmax then puts more than 90 % on one */
 #define RELEVANCE 0.2            /* of a head that reads company: it leans, and training may turn it */
 #define REACH 8                  /* tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this */
 
@@ -1457,7 +1486,7 @@ static void seed(Transformer *net, const Metaweights *meta) {
         }
     const double *start = rooms.origin ? x + text->ids[0] * r : NULL;
     if (start) net->wpe[rooms.origin] = SIZE * swing;
-    /* RMSNorm multiplies every embedding by this */
+    /* RMSNorm multiplies every embedding by this (but at the origin) */
     const double scale = sqrt((double)embd / (length + swing * swing * (double)rooms.waves / 2.0));
     for (size_t t = 0; t < vocab; t++) {
         for (size_t k = 0; k < r; k++) net->head[k * vocab + t] = h[t * r + k] / scale;
@@ -1483,7 +1512,7 @@ static void seed(Transformer *net, const Metaweights *meta) {
             table_times(told, &apart[distance], f.h, r);
             table_times(expected, &apart[distance - 1], f.expected, r);
             for (size_t i = 0; i < vocab * r; i++) told[i] -= expected[i];
-            seed_map(u, sv, v, &f, told, apart[1].sum, vocab, rank);
+            follow_step(u, sv, v, &f, told, apart[1].sum, vocab, rank);
             for (size_t j = 0; j < s.context; j++)
                 for (size_t k = 0; k < rooms.waves; k += 2) {
                     const double angle = turn * (double)(j + distance - 1) / period[k / 2];
@@ -1499,7 +1528,7 @@ static void seed(Transformer *net, const Metaweights *meta) {
     if (s.content && r && meta->company.sum > 0.0) {
         table_times(told, &meta->company, f.h, r);
         for (size_t a = 0; a < vocab; a++) for (size_t i = 0; i < r; i++) told[a * r + i] -= meta->company.row_sum[a] * f.h_mean[i];
-        seed_map(u, sv, v, &f, told, meta->company.sum, vocab, most);
+        follow_step(u, sv, v, &f, told, meta->company.sum, vocab, most);
         for (size_t l = 0; l < s.layers; l++) {
             Layer *layer = &net->layer[l];
             for (size_t n = 0; n < s.content; n++)
@@ -1517,16 +1546,20 @@ static void seed(Transformer *net, const Metaweights *meta) {
     chain_free(&bigram);
 }
 
-/* Random weights instead of the ghost: what training usually starts from. */
-static void transformer_random(Transformer *net, uint64_t seed_number) {
-    Rng rng = {seed_number};
-    for (size_t i = 0; i < net->n_params; i++) net->params[i] = (rng_uniform(&rng) - 0.5) / sqrt((double)net->shape.embd);
-}
-
 /* ---------------------------------------------------------------------------------------------
  * V  THE DARIO FIELD: p(x | context) = softmax((B + alpha H + beta F + gamma A + T) / tau)
  */
 typedef struct { double lambda, kappa, alpha, beta, gamma, trauma; size_t memory; } Coefficients;
+
+/* Where tests/tune.py ends. A transformer that was trained is believed more. */
+#define LAMBDA 0.82
+#define KAPPA 0.19
+#define ALPHA 0.05
+#define BETA 1.0
+#define GAMMA 0.4
+#define TRAUMA 6.0
+#define TRAINED_LAMBDA 0.65
+#define TRAINED_KAPPA 0.35
 
 #define ECHO 0.85                /* resonance fades by this with each token back */
 #define DRIFT 0.98               /* destiny keeps this much of its direction at each token */
@@ -1672,7 +1705,7 @@ static void field_terms(Field *field) {
         if (field->t[x] > 0.0) field->t[x] = log(1.0 + odds * field->t[x] / field->p[x]);
 }
 
-/* Which terms speak. The counted part alone leaves the chain its full weight; beside the transformer it has lambda. */
+/* Which terms speak. The chain alone, and META, leave it its full weight; FULL, and FULL without one of its terms, weigh it with lambda. */
 enum { USE_CHAIN = 1, USE_NET = 2, USE_H = 4, USE_F = 8, USE_A = 16, USE_T = 32, META = USE_CHAIN | USE_H | USE_F, FULL = 63 };
 
 static void field_logits(const Field *field, double *logits, int use) {
@@ -1722,8 +1755,8 @@ static unsigned char utf8_run(unsigned char state, const unsigned char *bytes, s
 typedef struct { Spelling *spelling; int utf8; unsigned char state; } Speller;
 
 static void speller_write(Speller *sp, const unsigned char *bytes, size_t n) {
-    for (size_t i = 0; sp->utf8 && i < n; i++) sp->state = utf8_next(sp->state, bytes[i]);
-    if (sp->state == BROKEN) sp->state = 0;
+    if (sp->utf8) sp->state = utf8_run(sp->state, bytes, n);
+    if (sp->state == BROKEN) sp->state = 0;                         /* what is broken already, in the prompt, is left behind */
 }
 
 static int speller_allows(Speller *sp, const unsigned char *bytes, size_t n) {
@@ -1749,7 +1782,7 @@ static void draw_make(Draw *draw, size_t vocab) {
 static void draw_free(Draw *draw) { free(draw->logits); free(draw->odds); free(draw->best); free(draw->kept); }
 
 /* Draws a token: repetition penalty, temperature, top-k, softmax, one uniform draw. draw->logits are used up; `expected` becomes
- * how much was expected of the token drawn. Where spelling allows none, any may come. */
+ * how much was expected of the token drawn. Where the speller allows none, the most probable comes. */
 static uint32_t sample(Draw *draw, const Tokenizer *tok, const Ids *text, const Sampling *how, Speller *speller, Rng *rng, double *expected) {
     const size_t vocab = tok->vocab, blocks = (vocab + BLOCK - 1) / BLOCK;
     const size_t most = how->temperature > 0.0 && how->top_k != 1 ? how->top_k ? how->top_k : vocab : 1;
@@ -2738,7 +2771,7 @@ typedef struct {
 #define CHOOSE -1.0              /* a coefficient that nobody has given */
 
 static const Options OPTIONS = {"both", NULL, NULL, "bytes", "ghost", NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 100, 1024, 3, 0, 4, 0.0, 0.003,
-                                {2, 48, 2, 2, 64, 4}, {CHOOSE, CHOOSE, 0.05, 1.0, 0.4, 6.0, 4096}, {0.75, 0.5, 15, 42}};
+                                {2, 48, 2, 2, 64, 4}, {CHOOSE, CHOOSE, ALPHA, BETA, GAMMA, TRAUMA, 4096}, {0.75, 0.5, 15, 42}};
 
 typedef struct { unsigned char *data; size_t length; } Bytes;
 
@@ -2746,7 +2779,7 @@ typedef struct {
     const Options *options;
     Tokenizer tokenizer;
     Ids ids;                     /* the corpus' tokens */
-    size_t *start, n_docs;
+    size_t *start;
     Metaweights meta;
     Transformer net;
     Words words;
@@ -2757,8 +2790,8 @@ typedef struct {
 /* The field's coefficients: those that were given, else the default; a transformer that was trained is believed more. */
 static Coefficients model_coefficients(const Model *model) {
     Coefficients co = model->options->field;
-    if (co.lambda < 0.0) co.lambda = model->trained ? 0.65 : 0.82;
-    if (co.kappa < 0.0) co.kappa = model->trained ? 0.35 : 0.19;
+    if (co.lambda < 0.0) co.lambda = model->trained ? TRAINED_LAMBDA : LAMBDA;
+    if (co.kappa < 0.0) co.kappa = model->trained ? TRAINED_KAPPA : KAPPA;
     return co;
 }
 
@@ -2842,14 +2875,13 @@ static void generate(Model *model, const unsigned char *prompt, size_t length, i
 static void model_count(Model *model, const Bytes *corpus) {
     const Options *o = model->options;
     const Text text = text_make(&model->tokenizer, &model->ids, &model->start, corpus->data, corpus->length, o->lines);
-    model->n_docs = text.n_docs;
     words_make(&model->words, &model->tokenizer);
     metaweights_make(&model->meta, text, model->tokenizer.vocab, o->order);
     metaweights_topics(&model->meta);
     transformer_make(&model->net, o->shape, model->tokenizer.vocab);
     if (o->load) return;
     if (!strcmp(o->init, "ghost")) seed(&model->net, &model->meta);
-    else transformer_random(&model->net, o->sampling.seed);
+    else transformer_randomize(&model->net, o->sampling.seed);
 }
 
 /* nats[N_ROWS]: the surprise at all tokens of the text; the count of tokens that were predicted */
@@ -2909,7 +2941,7 @@ static const char HELP[] =
     "  -c, --corpus FILE      default postgpt.txt beside the program\n"
     "      --merges N         byte pairs to learn, 0 to 65280 (default 1024)\n"
     "      --alphabet NAME    bytes or corpus: number all bytes, or those that occur\n"
-    "      --order N          tokens the chain looks at, 1 to 8 (default 3)\n"
+    "      --order N          of the chain: it looks at N - 1 tokens, 1 to 8 (default 3)\n"
     "      --lines            every line of the corpus is a document\n"
     "      --shape LIST       default layers=2,embd=48,content=2,rrpram=2,context=64,mlp=4\n"
     "      --init NAME        ghost or random: seed the transformer from the counts or not\n"
@@ -3345,7 +3377,7 @@ static void model_info(const Model *model, const Bytes *corpus) {
              "  head       %zu: %zu x %zu\n"
              "memory       %zu bytes of parameters, %zu of keys and values, %zu tokens in the field\n",
              corpus->length, crc32_of(corpus->data, corpus->length), model->utf8 ? "UTF-8" : "not UTF-8",
-             model->n_docs, model->ids.n, net->vocab, model->tokenizer.base, model->tokenizer.merges,
+             model->meta.text.n_docs, model->ids.n, net->vocab, model->tokenizer.base, model->tokenizer.merges,
              meta->chain.order, meta->chain.n_nodes, meta->chain.n_entries, meta->trace.n, meta->promise.n, DESTINY, net->n_params,
              net->vocab * embd, net->vocab, embd, s.context * embd, s.context, embd, s.layers * a_layer, s.layers, a_layer,
              3 * embd * net->content_dim, s.content, net->head_dim, s.rrpram * embd * s.context + embd * net->rrpram_dim, s.rrpram, net->head_dim,

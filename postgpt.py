@@ -108,7 +108,7 @@ class Rng:
 # ---------------------------------------------------------------------------------------------
 # I  TOKENIZER: bytes to tokens and back (byte pair encoding: Gage 1994; Sennrich, Haddow, Birch 2016)
 
-LETTER, DIGIT, MARK, SPACE, WHITE = range(5)
+LETTER, DIGIT, MARK, SPACE, WHITE = range(5)              # words are made of what comes before SPACE
 KIND = [LETTER if chr(c).isalpha() and c < 128 or c >= 128 else DIGIT if 48 <= c < 58 else
         SPACE if c == 32 else WHITE if 9 <= c <= 13 else MARK for c in range(256)]
 
@@ -230,8 +230,9 @@ class Tokenizer:
 
     def encode(self, data):
         """Token ids of any bytes. Raises Failure at a byte that the alphabet lacks."""
-        for byte in sorted(set(data) - set(self.alphabet)):
-            raise Failure("the text has the byte 0x%02x, which the corpus' alphabet lacks (--alphabet bytes knows all)" % byte)
+        missing = set(data) - set(self.alphabet)
+        if missing:
+            raise Failure("the text has the byte 0x%02x, which the corpus' alphabet lacks (--alphabet bytes knows all)" % min(missing))
         ids, seen = [], self.seen
         for piece in PIECE.findall(data):
             if piece not in seen:
@@ -260,11 +261,11 @@ class Text:
 
     def documents(self):
         """The documents, lists of ids."""
-        return [self.ids[a:b] for a, b in zip(self.starts, self.starts[1:])] if self.lines else [self.ids]
+        return [self.ids[a:b] for a, b in zip(self.starts, self.starts[1:])]
 
 
-STUB = 4.0                  # what a word that would end unfinished is worth less
-BREAK = 1.3                 # what a word is worth less that would go on as no word does
+STUB = 4.0                  # nats, times trust: what a token loses that would end the word under way unfinished
+BREAK = 1.3                 # and what one loses that goes on with it as no word does
 UNKNOWN, BEGUN, WHOLE_WORD = range(3)
 
 
@@ -280,8 +281,10 @@ def words_of(data):
 class Words:
     """The words of a text, sorted; and the tokens by what they spell.
 
-    counts: how often each word was met; tokens: the bytes of each token; more: words to be known besides.
-    trust   the share of the text that is made of words met more than once
+    counts  how often each word was met
+    tokens  the bytes of each token
+    more    words to be known besides
+    trust   the share of the text's words that were met more than once
     """
 
     def __init__(self, counts, tokens, more=()):
@@ -328,7 +331,7 @@ class Spelling:
     def write(self, id):
         """The next token."""
         for piece in PIECE.findall(self.word + self.words.tokens[id]):
-            self.word = piece.strip(b" ") if KIND[piece[-1]] < SPACE else b""
+            self.word = piece.lstrip(b" ") if KIND[piece[-1]] < SPACE else b""
         self.known = self.words.find(self.word) if self.word else WHOLE_WORD
 
     def allows(self, data):
@@ -342,8 +345,8 @@ class Spelling:
         return not core or KIND[core[0]] >= SPACE or self.words.find(core) != UNKNOWN
 
     def promise(self):
-        """What each token would cost the word under way: 0 or less, and the less the more often a word of the text is new (Good 1953: as
-        often as one was met once).  -> [vocab]"""
+        """What each token would cost the word under way, in nats, 0 or negative. The costs are multiplied by trust: where many words of
+        a text are new (Good 1953: as often as one was met once), the next may be new too, and costs little.  -> [vocab]"""
         end, on = -(STUB * self.words.trust) if self.known == BEGUN else 0.0, -(BREAK * self.words.trust)
         f = [end] * len(self.words.tokens)
         if self.word and self.known != UNKNOWN:
@@ -385,8 +388,8 @@ class Chain:
     def count(self, text):
         """The tree: child[node * vocab + t], and for every node how often each token followed, and how many tokens it looks at.
 
-        The longest context counts occurrences; every shorter one counts in how many longer ones the token was new. A document's
-        start has nothing longer, so it counts occurrences too.
+        The longest context counts occurrences; a shorter one counts after how many different tokens the token followed it. With `lines`
+        a document's first contexts have nothing before them, so they count occurrences too.
         """
         child, count, depth = {}, [{}], [0]
         for ids in text.documents():
@@ -413,7 +416,7 @@ class Chain:
 
     @staticmethod
     def discounts(n):
-        """What is taken off a count of 0, 1, 2 and more, from n[k], how many counts are k (equation 26)."""
+        """What is taken off a count of 0, of 1, of 2, and of 3 or more; n[k] is how many counts are k (equation 26)."""
         if not (n[1] and n[2] and n[3]):
             return 0.0, 0.5, 1.0, 1.5
         y = n[1] / (n[1] + 2 * n[2])
@@ -595,7 +598,7 @@ class Metaweights:
         self.text, self.vocab, self.topic = Text(ids, starts), vocab, None
         self.chain = Chain(self.text, vocab, order)
         weight = [0, 0] + [WHOLE // d for d in range(2, ROOM_FOR_TRACE + 1)]
-        self.company = count_pairs(self.text, vocab, weight, ROOM_FOR_TRACE, WHOLE / 3.0 + 1.0)
+        self.company = count_pairs(self.text, vocab, weight, ROOM_FOR_TRACE, WHOLE / 3.0 + 1.0)       # more than one meeting three apart
         self.trace = pmi(self.company)
         self.promise = self.promises()
 
@@ -607,7 +610,7 @@ class Metaweights:
             for i, a in enumerate(ids, 1):
                 met[a].update(set(ids[i:i + window]))
         often = Counter(self.text.ids)
-        chance = []
+        chance = []                                       # that x is among any ROOM_FOR_PROMISE tokens: 1 - q^12
         for x in range(vocab):
             q = 1.0 - often[x] / n
             q3 = q * q * q
@@ -767,15 +770,37 @@ class Window:
 # ---------------------------------------------------------------------------------------------
 # IV  SEEDING: the ghost becomes flesh
 #
-# The residual stream is divided into rooms: `follow` coordinates for who follows a token, `company` for what it is talked
-# of with, `place` for its position (pairs of sine and cosine; where every line is a document, one more that is not 0 at
-# the first position only), one that is constant, and one that completes every embedding to the same length, so that
-# RMSNorm scales all tokens alike and destroys nothing. What is left is free.
+# Each matrix is the closed-form answer to a question that the counts can answer.
+#
+# What stands where? The residual stream is divided into rooms, in this order (coordinates at width 48):
+#
+#     follow   18   x: who follows the token
+#     company   6   what it is talked of with: the first coordinates of its topic (chapter II)
+#     place     6   where it stands: a sine and a cosine for each of three wavelengths
+#     origin    -   with `lines` one more, which is 0 everywhere but at a document's first position
+#     free     16   left to training
+#     constant  1   the same for every token
+#     fill      1   completes every embedding to one length, so that RMSNorm multiplies all by the same `scale`
+#
+# Who follows whom (wte, head)? x[a] and h[b], such that unigram(b) exp(x[a] . h[b]), normalised, comes close to the
+# Kneser-Ney bigram: weighted least squares, one side at a time. x is the follow room of wte, h that of the head, and the
+# log unigram stands in the head's row of the constant. With this alone the transformer is a bigram.
+#
+# What does a token further back tell that the bigram does not know (RRPRAM heads)? A token at distance d stands d before
+# the one to come, d - 1 before the newest. A head that looks there may add x_d P h to the logits. P is Newton's first
+# step from 0: P = Cov(x)^-1 G Cov(h | bigram)^-1, where G is the mean of x_d (h - the h that the bigram expected)^T. Cut to
+# the rank of a head, P = u diag(s) v^T: u goes to its values, v to its rows of the output matrix, and Wr finds the place.
+#
+# What follows those who are talked of alike (content heads)? q and k copy the company room, so that a head leans to such
+# tokens; what it says is the same step, from all pairs of the trace, against the mean h.
+#
+# The MLP adds nothing at first (down is 0); up is random, ready to be trained. All embeddings are SIZE times what this
+# says: RMSNorm undoes it.
 
 def rooms_of(embd, vocab, lines):
     """The sizes of the rooms follow, company and place, without the origin; and where the origin is, 0: nowhere. The constant and
     the filling coordinate are the last two."""
-    waves, company = 6 if embd >= 32 else 4 if embd >= 12 else 0, embd // 8
+    waves, company = 6 if embd >= 32 else 4 if embd >= 12 else 0, min(embd // 8, DESTINY)
     first = lines and waves > 0
     left = embd - 2 - first - waves - company
     follow = vocab - 1 if vocab <= left else min(left, max(embd * 3 // 8, 8))     # a small vocabulary needs no approximation
@@ -813,7 +838,7 @@ def cholesky_solve(a, b):
     return b
 
 
-RIDGE = 0.1
+RIDGE = 0.1                 # of regress: added to each square, so that a row counted little stays near 0; also the least pivot
 
 
 def triangle(x):
@@ -874,6 +899,7 @@ def seed_follow(pairs, bigram, r):
         scaled.append([(b, t * sqrt(n * pairs.column_sum[b])) for b, t in target[-1]])
     weight, target = Table(weight), Table(target)
     h = [[y * (sqrt(pairs.sum / n) if n > 0.0 else 0.0) for y in row] for row, n in zip(subspace(Table(scaled), r, 1), pairs.column_sum)]
+    # a pair that was met once weighs 0.3, twice 0.9, three times 1.6: the discounts are taken off
     x = regress(h, weight, target, left, bigram.unigram, 1.2)         # a sketch: without the pairs met once or twice
     h = regress(x, weight.transposed(), target.transposed(), bigram.unigram, left, 0.6)       # without those met once: quicker, and hardly worse
     return regress(h, weight, target, left, bigram.unigram), h
@@ -903,11 +929,7 @@ def shrink(c):
 
 
 class Follow:
-    """What the heads are seeded from.
-
-    The bigram's x and h are one half of a log-linear model; a head adds x_d P h to its logits, x_d standing at a distance d. Newton's first
-    step from P = 0 is P = Cov(x)^-1 G Cov(h | bigram)^-1: G, the gradient, is the mean of x_d (h - what the bigram expected of h)^T; every
-    mean is over pairs that were counted.
+    """What the heads are seeded from; every mean is over pairs that were counted.
 
     x [vocab][r]: less its mean; a document's start, with `lines`, is 0: it has no distance
     expected [vocab][r]: the mean h of what follows a token, as the bigram says
@@ -915,7 +937,6 @@ class Follow:
 
     def __init__(self, text, pairs, bigram, x, h):
         r = len(x[0])
-        self.h, self.all = h, pairs.sum
         every = matvec([0.0] * r, bigram.unigram, h)
         self.expected = []
         for a, n in enumerate(pairs.row_sum):
@@ -946,7 +967,7 @@ class Follow:
 
 
 CHORUS = 0.05               # how loud the content heads of all layers are together
-SHARPNESS = 4.0             # of a head that reads places: softmax then puts more than 90 % on one of them
+SHARPNESS = 4.0             # of a head that reads places: at the default shape softmax then puts more than 90 % on one
 RELEVANCE = 0.2             # of a head that reads company: it leans, and training may turn it
 REACH = 8                   # tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this
 
@@ -981,7 +1002,7 @@ def seed(net, meta):
             row[place + k], row[place + k + 1] = SIZE * swing * sin(angle), SIZE * swing * cos(angle)
     if origin:
         net.wpe[0][origin] = SIZE * swing
-    scale = sqrt(embd / (length + swing * swing * waves / 2.0))       # RMSNorm multiplies every embedding by this
+    scale = sqrt(embd / (length + swing * swing * waves / 2.0))       # RMSNorm multiplies every embedding by this (but at the origin)
     for k in range(r):
         net.head[k] = [row[k] / scale for row in h]
     net.head[constant_at] = [log(p) / (constant * scale) for p in bigram.unigram]
@@ -1046,10 +1067,11 @@ REST = 0.5                  # trauma up to this level is silent
 DOUBT = 256.0               # a match of 4 tokens (4^4 = 256) is believed half
 FADE = 64.0                 # tokens: a moment this long ago counts 1 / sqrt(2)
 
+# where tests/tune.py ends
 COEFFICIENTS = {"lambda": 0.82, "kappa": 0.19, "alpha": 0.05, "beta": 1.0, "gamma": 0.4, "trauma": 6.0}
 TRAINED = {"lambda": 0.65, "kappa": 0.35}                  # a transformer that was trained is believed more
 
-# Which terms speak in a mode
+# Which terms speak in a mode: B the chain and Z the transformer (together the B of the title), H, F, A, T
 META, TRANSFORMER, FULL = "BHF", "Z", "BZHFAT"
 MODES = {"meta": META, "full": FULL, "transformer": TRANSFORMER}
 
@@ -1110,7 +1132,8 @@ class Field:
             self.window.push(id)
 
     def terms(self):
-        """Computes every term for the token to come: log_p, z, h, f, a, t.  [vocab] each"""
+        """Computes every term for the token to come: log_p, h, f, a and, with a window, z, [vocab] each; t, the few (token, value) that
+        are not 0."""
         meta, ids, n = self.meta, self.ids, len(self.ids)
         start = max(n - self.memory, 0)
         heard, nothing = n - start, [0.0] * meta.vocab
@@ -1152,8 +1175,8 @@ class Field:
         self.t = [(x, log(1.0 + odds * value / p[x])) for x, value in recall.items()]
 
     def logits(self, use):
-        """The terms named in `use`, weighed and added. The counted part alone leaves the chain its full weight; beside
-        the transformer it has lambda.  -> [vocab]"""
+        """The terms named in `use`, weighed and added. The chain alone, and META, leave it its full weight; FULL, and FULL
+        without one of its terms, weigh it with lambda.  -> [vocab]"""
         co = self.co
         if use == TRANSFORMER:
             return self.z
@@ -1204,10 +1227,8 @@ class Speller:
     def write(self, data):
         """These bytes have been written."""
         if self.utf8:
-            for byte in data:
-                self.state = utf8_run(self.state, (byte,))
-            if self.state == BROKEN:
-                self.state = 0
+            state = utf8_run(self.state, data)
+            self.state = 0 if state == BROKEN else state              # what is broken already, in the prompt, is left behind
 
     def allows(self, data):
         """May these bytes, a token's, come next?"""
@@ -1219,7 +1240,7 @@ class Speller:
 def sample(logits, tokens, recent, temperature, top_k, repetition, speller, rng):
     """Draws a token: repetition penalty on the recent ids, temperature, top-k, softmax, one uniform draw.
 
-    logits [vocab]; tokens: the bytes of each. Where spelling allows none, any may come. Returns the id and how much was
+    logits [vocab]; tokens: the bytes of each. Where the speller allows none, the most probable comes. Returns the id and how much was
     expected of it.
     """
     logits, cost = logits[:], log(1.0 + repetition)
@@ -1535,7 +1556,7 @@ def train(net, text, steps, rate=0.003, batch=4, seed=42, held_out=None, report=
     text, held_out: Text. Each step takes `batch` windows; the rate falls linearly to zero over the steps, as microgpt's does.
     The best state is the one with the lowest held-out loss where there is a held-out text (looked at LOOKS times), else the lowest
     mean loss of the newest BEST steps: a state is judged before it is changed, and the last one by one more batch.
-    report(line) hears of every step. Raises Failure where the loss is not a number.
+    report(line, step) hears of every step and every look. Raises Failure where the loss or the gradient's norm is not a finite number.
     """
     rng, chuck, losses, now = Rng(seed), Chuck(net), [], copied(net)
     best, report = None, report or (lambda line, step: None)
@@ -1774,6 +1795,7 @@ class PostGPT:
         window, field.window = field.window, None
         for id in ids[max(len(ids) - self.memory - context, 0):]:
             field.push(id, field.expected(id))
+        # a full window drops its oldest `step` tokens at a time: what it would have dropped by now need not go through it
         field.window, step = window, context - context // 2
         if window:
             for id in ids[max((len(ids) - context + step - 1) // step * step, 0):]:
@@ -1846,7 +1868,7 @@ a short demonstration from eight places of the corpus.
   -c, --corpus FILE      default postgpt.txt beside the program
       --merges N         byte pairs to learn, 0 to 65280 (default 1024)
       --alphabet NAME    bytes or corpus: number all bytes, or those that occur
-      --order N          tokens the chain looks at, 1 to 8 (default 3)
+      --order N          of the chain: it looks at N - 1 tokens, 1 to 8 (default 3)
       --lines            every line of the corpus is a document
       --shape LIST       default layers=2,embd=48,content=2,rrpram=2,context=64,mlp=4
       --init NAME        ghost or random: seed the transformer from the counts or not

@@ -430,6 +430,9 @@ class NumbersAreTheSame(unittest.TestCase):
     def test_default_shape_and_merges(self):
         self.agree(book(6000), b"The transformer counts what it has read.", merges=1024)
 
+    def test_rooms_wider_than_what_there_is_to_put_in_them(self):
+        self.agree(book(1500), book(1600)[1500:], merges=20, shape="layers=1,embd=160,context=8,mlp=1")
+
     def test_window_that_slides(self):
         self.agree(book(3000), book(3100)[3000:], shape="layers=3,embd=12,context=6,mlp=1")
 
