@@ -469,7 +469,7 @@ static void words_add(Words *words, const unsigned char *piece, size_t length, s
 /* From the pieces that were encoded so far: the corpus and nothing else. */
 static void words_make(Words *words, const Tokenizer *tok) {
     *words = (Words){.words = alloc(tok->n_pieces, sizeof(Word)), .bytes = alloc(tok->n_bytes, 1), .tok = tok};
-    memcpy(words->bytes, tok->bytes, tok->n_bytes);
+    if (tok->n_bytes) memcpy(words->bytes, tok->bytes, tok->n_bytes);
     for (size_t i = 0; i < tok->n_pieces; i++) words_add(words, words->bytes + tok->pieces[i].at, tok->pieces[i].length, tok->pieces[i].met);
     qsort(words->words, words->n, sizeof *words->words, by_bytes);
     size_t all = 0, once = 0, distinct = 0;

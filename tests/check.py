@@ -31,7 +31,7 @@ COMMANDS = [
     [*SMALL, "--eval", "cyrillic.txt", "--order", "5", "--memory", "30"], [*SMALL, "-t", "0", "-r", "0", "-m", "full", "-n", "150", "of the"],
     [*SMALL, "--shape", "layers=3,embd=24,content=1,rrpram=3,context=9,mlp=2", "-n", "60", "The"], [*SMALL, "--init", "random", "-m", "full", "The"],
     ["-c", "cyrillic.txt", "--alphabet", "corpus", "-n", "80", ""], ["-c", "bytes.bin", "-n", "80", "-k", "0", "-t", "3", "\u00e9"],
-    ["-c", "same.txt", "-n", "40", "aaa"], ["-c", "three.txt", "-n", "20", ""],
+    ["-c", "same.txt", "-n", "40", "aaa"], ["-c", "newlines.txt", "--lines", "-n", "5", "--eval", "newlines.txt", ""], ["-c", "three.txt", "-n", "20", ""],
     ["-c", "names.txt", "--lines", "--merges", "0", "--alphabet", "corpus", "-n", "60", ""],
     ["-c", "names.txt", "--lines", "--merges", "0", "--alphabet", "corpus", "--eval", "names.txt", "--order", "5"],
     ["-c", "names.txt", "--lines", "--merges", "20", "--shape", "layers=1,embd=6,content=2,rrpram=0,context=7,mlp=1", "-n", "60", "a"],
@@ -62,6 +62,7 @@ def fill(folder):
     (folder / "bytes.bin").write_bytes(bytes(range(256)) * 6 + bytes(range(0, 256, 3)) * 4)
     (folder / "same.txt").write_bytes(b"a" * 5000)
     (folder / "three.txt").write_bytes(b"abc")
+    (folder / "newlines.txt").write_bytes(b"\n\n\n")
     (folder / "names.txt").write_bytes(b"emma\nolivia\nava\nisabella\nsophia\nmia\namelia\nella\nlila\n" * 3)
 
 
