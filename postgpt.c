@@ -1759,8 +1759,10 @@ static void speller_write(Speller *sp, const unsigned char *bytes, size_t n) {
     if (sp->state == BROKEN) sp->state = 0;                         /* what is broken already, in the prompt, is left behind */
 }
 
+static int speller_valid(const Speller *sp, const unsigned char *bytes, size_t n) { return !sp->utf8 || utf8_run(sp->state, bytes, n) != BROKEN; }
+
 static int speller_allows(Speller *sp, const unsigned char *bytes, size_t n) {
-    return !(sp->utf8 && utf8_run(sp->state, bytes, n) == BROKEN) && (!sp->spelling || spelling_allows(sp->spelling, bytes, n));
+    return speller_valid(sp, bytes, n) && (!sp->spelling || spelling_allows(sp->spelling, bytes, n));
 }
 
 /* The place of the largest of x[from .. to), the first of equals. */
@@ -1782,29 +1784,34 @@ static void draw_make(Draw *draw, size_t vocab) {
 static void draw_free(Draw *draw) { free(draw->logits); free(draw->odds); free(draw->best); free(draw->kept); }
 
 /* Draws a token: repetition penalty, temperature, top-k, softmax, one uniform draw. draw->logits are used up; `expected` becomes
- * how much was expected of the token drawn. Where the speller allows none, the most probable comes. */
+ * how much was expected of the token drawn. Where no word may go on, the most probable that is valid comes. */
 static uint32_t sample(Draw *draw, const Tokenizer *tok, const Ids *text, const Sampling *how, Speller *speller, Rng *rng, double *expected) {
     const size_t vocab = tok->vocab, blocks = (vocab + BLOCK - 1) / BLOCK;
     const size_t most = how->temperature > 0.0 && how->top_k != 1 ? how->top_k ? how->top_k : vocab : 1;
     const double cost = log(1.0 + how->repetition);
     double *logits = draw->logits, *odds = draw->odds;
     size_t n = 0;
+    uint32_t spare = 0;
+    int valid = 0;
     for (size_t back = 1; back <= RECENT && back <= text->n; back++) logits[text->ids[text->n - back]] -= cost;
     for (size_t b = 0; b < blocks; b++) draw->best[b] = (uint32_t)largest(logits, b * BLOCK, b * BLOCK + BLOCK < vocab ? b * BLOCK + BLOCK : vocab);
     for (size_t seen = 0; seen < vocab && n < most; seen++) {
         size_t b = 0;
         for (size_t i = 1; i < blocks; i++) if (logits[draw->best[i]] > logits[draw->best[b]]) b = i;
         const uint32_t id = draw->best[b];
-        if (!seen) draw->kept[0] = id;
+        if (!seen) spare = id;
         if (speller_allows(speller, tok->text + tok->start[id], tok->start[id + 1] - tok->start[id])) {
             draw->kept[n] = id;
             odds[n++] = logits[id];
+        } else if (!valid && speller_valid(speller, tok->text + tok->start[id], tok->start[id + 1] - tok->start[id])) {
+            spare = id;
+            valid = 1;
         }
         logits[id] = -INFINITY;
         draw->best[b] = (uint32_t)largest(logits, b * BLOCK, b * BLOCK + BLOCK < vocab ? b * BLOCK + BLOCK : vocab);
     }
     *expected = 1.0;
-    if (n < 2) return draw->kept[0];
+    if (n < 2) return n ? draw->kept[0] : spare;
     const double top = odds[0];
     double sum = 0.0, walked = 0.0;
     for (size_t i = 0; i < n; i++) sum += odds[i] = exp((odds[i] - top) / how->temperature);

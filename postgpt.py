@@ -296,6 +296,7 @@ class Words:
             if KIND[text[0]] < SPACE:
                 self.spelled.setdefault(text, []).append(id)
                 self.inside[KIND[text[0]]].append(id)
+        self.lengths = sorted({len(text) for text in self.spelled})
 
     def find(self, word):
         """UNKNOWN: no word begins so; BEGUN: some word does; WHOLE_WORD: it is a word."""
@@ -309,8 +310,8 @@ class Words:
         if word not in self.known_ends:
             at, n, found = bisect.bisect_left(self.sorted, word), len(word), set()
             while at < len(self.sorted) and self.sorted[at].startswith(word):
-                rest = self.sorted[at][n:]
-                for k in range(1, len(rest) + 1):
+                rest = self.sorted[at][n:n + self.lengths[-1]] if self.lengths else b""
+                for k in self.lengths[:bisect.bisect_right(self.lengths, len(rest))]:
                     found.update(self.spelled.get(rest[:k], ()))
                 at += 1
             self.known_ends[word] = list(found)
@@ -330,8 +331,12 @@ class Spelling:
 
     def write(self, id):
         """The next token."""
-        for piece in PIECE.findall(self.word + self.words.tokens[id]):
-            self.word = piece.lstrip(b" ") if KIND[piece[-1]] < SPACE else b""
+        for piece in PIECE.findall(self.words.tokens[id]):
+            if KIND[piece[-1]] >= SPACE:
+                self.word = b""
+            else:
+                goes_on = self.word and KIND[piece[0]] == KIND[self.word[0]]
+                self.word = self.word + piece if goes_on else piece.lstrip(b" ")
         self.known = self.words.find(self.word) if self.word else WHOLE_WORD
 
     def allows(self, data):
@@ -1230,17 +1235,19 @@ class Speller:
             state = utf8_run(self.state, data)
             self.state = 0 if state == BROKEN else state              # what is broken already, in the prompt, is left behind
 
+    def valid(self, data):
+        """Do these bytes keep the text valid UTF-8?"""
+        return not self.utf8 or utf8_run(self.state, data) != BROKEN
+
     def allows(self, data):
         """May these bytes, a token's, come next?"""
-        if self.utf8 and utf8_run(self.state, data) == BROKEN:
-            return False
-        return self.spelling is None or self.spelling.allows(data)
+        return self.valid(data) and (self.spelling is None or self.spelling.allows(data))
 
 
 def sample(logits, tokens, recent, temperature, top_k, repetition, speller, rng):
     """Draws a token: repetition penalty on the recent ids, temperature, top-k, softmax, one uniform draw.
 
-    logits [vocab]; tokens: the bytes of each. Where the speller allows none, the most probable comes. Returns the id and how much was
+    logits [vocab]; tokens: the bytes of each. Where no word may go on, the most probable that is valid comes. Returns the id and how much was
     expected of it.
     """
     logits, cost = logits[:], log(1.0 + repetition)
@@ -1249,13 +1256,15 @@ def sample(logits, tokens, recent, temperature, top_k, repetition, speller, rng)
     most = (top_k or len(logits)) if temperature > 0.0 else 1
     heap = [(-x, id) for id, x in enumerate(logits)]
     heapq.heapify(heap)
-    kept, best = [], heap[0][1]
+    kept, spare, best = [], None, heap[0][1]
     while heap and len(kept) < most:
         id = heapq.heappop(heap)[1]
         if speller.allows(tokens[id]):
             kept.append(id)
+        elif spare is None and speller.valid(tokens[id]):
+            spare = id
     if not kept:
-        kept.append(best)
+        kept.append(best if spare is None else spare)
     if len(kept) == 1:
         return kept[0], 1.0
     odds = [exp((logits[id] - logits[kept[0]]) / temperature) for id in kept]

@@ -243,6 +243,12 @@ class WhatIsSpelled(unittest.TestCase):
             said = self.bare(b"transf" + b"".join(model.generate(b"transf", 8, "meta", seed, 3.0, 0)))
             self.assertEqual(said[0], b"transformer")
 
+    def test_where_no_word_may_go_on_the_text_stays_valid(self):
+        """Every word is whole, and the alphabet has nothing that could stand between two."""
+        model = PostGPT("语言模型数词语数字会说话".encode(), alphabet="corpus", shape=SHAPE)
+        for seed in range(5):
+            b"".join(model.generate(b"", 40, "full", seed)).decode()
+
     def test_an_unknown_word_of_the_prompt_is_no_obstacle(self):
         model = PostGPT(b"transformer transistor transport. " * 20, merges=0, shape=SHAPE)
         self.assertEqual(len(b"".join(model.generate(b"qqq", 8, "meta", 1))), 8)
