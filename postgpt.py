@@ -296,7 +296,7 @@ class Words:
             if KIND[text[0]] < SPACE:
                 self.spelled.setdefault(text, []).append(id)
                 self.inside[KIND[text[0]]].append(id)
-        self.lengths = sorted({len(text) for text in self.spelled})
+        self.lengths = {len(text) for text in self.spelled}
 
     def find(self, word):
         """UNKNOWN: no word begins so; BEGUN: some word does; WHOLE_WORD: it is a word."""
@@ -310,9 +310,8 @@ class Words:
         if word not in self.known_ends:
             at, n, found = bisect.bisect_left(self.sorted, word), len(word), set()
             while at < len(self.sorted) and self.sorted[at].startswith(word):
-                rest = self.sorted[at][n:n + self.lengths[-1]] if self.lengths else b""
-                for k in self.lengths[:bisect.bisect_right(self.lengths, len(rest))]:
-                    found.update(self.spelled.get(rest[:k], ()))
+                for k in self.lengths:
+                    found.update(self.spelled.get(self.sorted[at][n:n + k], ()))
                 at += 1
             self.known_ends[word] = list(found)
         return self.known_ends[word]
