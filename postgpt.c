@@ -1347,7 +1347,7 @@ static void shrink(double (*factor_of)[LANES], double *c, size_t r) {
 /* What the heads are seeded from; every mean is over pairs that were counted. */
 typedef struct {
     size_t r;
-    double *x, *h;                   /* [vocab][r]; x less its mean; a document's start, where `lines`, is 0: it has no distance */
+    double *x;                       /* [vocab][r]; less its mean; a document's start, where `lines`, is 0: it has no distance */
     double *x_mean, *h_mean;         /* [r] */
     double *expected;                /* [vocab][r]: the mean h of what follows a token, as the bigram says */
     double (*xx)[LANES], (*hh)[LANES];
@@ -1356,9 +1356,8 @@ typedef struct {
 static void follow_make(Follow *f, const Text *text, const Table *pairs, const Chain *bigram, const double *x, const double *h, size_t r) {
     const size_t vocab = pairs->rows;
     double *share = alloc(vocab, sizeof *share), *c = alloc(r * r, sizeof *c), *left = alloc(r * r, sizeof *left), *all = alloc(r, sizeof *all);
-    *f = (Follow){r, alloc(vocab * r, sizeof(double)), alloc(vocab * r, sizeof(double)), alloc(r, sizeof(double)), alloc(r, sizeof(double)),
-                  alloc(vocab * r, sizeof(double)), alloc(r * r, LANES * sizeof(double)), alloc(r * r, LANES * sizeof(double))};
-    memcpy(f->h, h, vocab * r * sizeof *h);
+    *f = (Follow){r, alloc(vocab * r, sizeof(double)), alloc(r, sizeof(double)), alloc(r, sizeof(double)), alloc(vocab * r, sizeof(double)),
+                  alloc(r * r, LANES * sizeof(double)), alloc(r * r, LANES * sizeof(double))};
     matvec(all, bigram->unigram, h, vocab, r, r);
     for (size_t a = 0; a < vocab; a++) {
         const uint32_t node = pairs->row_sum[a] > 0.0 ? map_get(&bigram->child, pair_key(0, a)) : 0;
@@ -1383,7 +1382,7 @@ static void follow_make(Follow *f, const Text *text, const Table *pairs, const C
     free(share); free(c); free(left); free(all);
 }
 
-static void follow_free(Follow *f) { free(f->x); free(f->h); free(f->x_mean); free(f->h_mean); free(f->expected); free(f->xx); free(f->hh); }
+static void follow_free(Follow *f) { free(f->x); free(f->x_mean); free(f->h_mean); free(f->expected); free(f->xx); free(f->hh); }
 
 /* Solves a system for each column of c[r][r]. */
 static void solve_columns(double (*a)[LANES], double *c, size_t r, double (*work)[LANES]) {
@@ -1509,7 +1508,7 @@ static void seed(Transformer *net, const Metaweights *meta) {
             const size_t distance = l * s.rrpram + n + 2, rank = head_dim < r ? head_dim : r;
             if (distance > reach) continue;
             Layer *layer = &net->layer[l];
-            table_times(told, &apart[distance], f.h, r);
+            table_times(told, &apart[distance], h, r);
             table_times(expected, &apart[distance - 1], f.expected, r);
             for (size_t i = 0; i < vocab * r; i++) told[i] -= expected[i];
             follow_step(u, sv, v, &f, told, apart[1].sum, vocab, rank);
@@ -1526,7 +1525,7 @@ static void seed(Transformer *net, const Metaweights *meta) {
 
     /* content heads: they look where the company is alike, and tell what follows such tokens at a distance */
     if (s.content && r && meta->company.sum > 0.0) {
-        table_times(told, &meta->company, f.h, r);
+        table_times(told, &meta->company, h, r);
         for (size_t a = 0; a < vocab; a++) for (size_t i = 0; i < r; i++) told[a * r + i] -= meta->company.row_sum[a] * f.h_mean[i];
         follow_step(u, sv, v, &f, told, meta->company.sum, vocab, most);
         for (size_t l = 0; l < s.layers; l++) {
@@ -1911,7 +1910,7 @@ static void team_end(Team *team) {
 /* Does a work, and returns when all of it is done. Where that has to wait for a helper whose processor another program has got, it
  * does without helpers for fifty times as long. */
 static void parallel(Team *team, Work *work, void *context, size_t n, size_t many) {
-    const double begin = seconds();
+    const double begin = team->helpers ? seconds() : 0.0;
     if (!team->helpers || begin < team->alone) { work(context, 0, n); return; }
     team->work = work;
     team->context = context;
@@ -1952,7 +1951,7 @@ typedef struct {
     Transformer turned, grad;    /* every matrix transposed, for dx = dy W^T; a step's gradient */
     Team *team;
     Span window;
-    size_t most, many;           /* positions: of the longest window; of a part */
+    size_t many;                 /* positions of a part */
     size_t l;                    /* the layer it has come to */
     double share;                /* of the loss in the step's mean */
     Kept *kept;                  /* [layers] */
