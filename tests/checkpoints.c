@@ -6,9 +6,7 @@
  * "weights" and the CRC-32 of all weights as they were loaded. Each lies in memory of just its length, so that a sanitizer sees
  * a read behind its end, and what a refused one leaves behind is compared with what was there.
  */
-#define main postgpt_main
-#include "../postgpt.c"
-#undef main
+#include "counted.h"
 
 int main(int argc, char **argv) {
     Options options = OPTIONS;
@@ -16,13 +14,7 @@ int main(int argc, char **argv) {
     options.load = "";                                    /* no seeding */
     Bytes corpus = read_file(options.corpus, "the corpus");
     Model model;
-    memset(&model, 0, sizeof model);
-    model.options = &options;
-    Tokenizer *tok = &model.tokenizer;
-    tokenizer_make(tok, corpus.data, corpus.length, options.lines, !strcmp(options.alphabet, "corpus"));
-    tokenizer_learn(tok, corpus.data, corpus.length, options.merges);
-    tokenizer_spell(tok);
-    model_count(&model, &corpus);
+    model_of(&model, &options, &corpus);
     About about[N_ABOUT];
     const size_t size = model.net.n_params * sizeof(double);
     double *before = alloc(size, 1);

@@ -5,9 +5,7 @@
  * A line each: "params" or "LABEL POSITION" (blanks in labels as underscores), a colon, the doubles. test_parity.py compares
  * them with the Python twin's, bit by bit.
  */
-#define main postgpt_main
-#include "../postgpt.c"
-#undef main
+#include "counted.h"
 
 static void put_doubles(const double *x, size_t n) {
     for (size_t i = 0; i < n; i++) printf(" %a", x[i]);
@@ -19,14 +17,8 @@ int main(int argc, char **argv) {
     parse(&options, argc, argv);
     Bytes corpus = read_file(options.corpus, "the corpus"), file = read_file(options.encode, "the text");
     Model model;
-    memset(&model, 0, sizeof model);
-    model.options = &options;
+    model_of(&model, &options, &corpus);
     Tokenizer *tok = &model.tokenizer;
-    tokenizer_make(tok, corpus.data, corpus.length, options.lines, !strcmp(options.alphabet, "corpus"));
-    tokenizer_learn(tok, corpus.data, corpus.length, options.merges);
-    tokenizer_spell(tok);
-    model.utf8 = utf8_run(0, corpus.data, corpus.length) == 0;
-    model_count(&model, &corpus);
     printf("params:");
     put_doubles(model.net.params, model.net.n_params);
 
