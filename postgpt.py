@@ -2237,7 +2237,7 @@ class PostGPT:
     """The model: a corpus, what was counted in it, and the ghost.
 
     >>> model = PostGPT("A corpus is bytes or text; a little one says little. " * 9, merges=30)
-    >>> b"".join(model.generate("A corpus", tokens=4, mode="meta"))
+    >>> b"".join(model.generate("A corpus", tokens=4, mode="meta", verbatim=0, exact=True))
     b' is bytes or text'
 
     Building it counts the corpus and seeds the transformer, about two seconds for a book; with seeded=False that waits until the
@@ -2341,9 +2341,9 @@ class PostGPT:
         """
         return (data for data, _ in self.speak(prompt, tokens, mode, seed, temperature, top_k, repetition, top_p, discount, verbatim, exact) if data)
 
-    def explain(self, prompt=b"", **options):
+    def explain(self, prompt=b"", *args, **options):
         """Yields the ledger of what generate() yields with the same options: a Row a token."""
-        return (row for _, row in self.speak(prompt, why=2, **options))
+        return (row for _, row in self.speak(prompt, *args, why=2, **options))
 
     def heard(self, prompt):
         """The tokens that a text (bytes) begins with. With `lines`, context does not reach behind the last line."""
@@ -2571,8 +2571,8 @@ PROMPT is a text to continue; "-" reads it from standard input; without one,
 a short demonstration from eight places of the corpus.
 
   -m, --mode NAME        both, meta, full or transformer (default both)
-  -n, --tokens N         tokens to generate, 1 to 1000000 (default 100); the text
-                         goes on to the end of its sentence, at most 60 more
+  -n, --tokens N         tokens to generate, 1 to 1000000 (default 100), and on
+                         to the end of the sentence, at most 60 more
       --exact            stop after exactly N tokens
   -t, --temperature X    0 to 10, 0 is greedy (default 0.75)
   -k, --top-k N          0 to the vocabulary's size, 0 is all (default 15)
@@ -2584,7 +2584,7 @@ a short demonstration from eight places of the corpus.
                          (default 0.35, with --lines 1)
       --verbatim N       words in a row from the corpus at most, 0 to 1000
                          (default 7; 0: no limit)
-      --samples N        N continuations, 1 to 1000000, seeds S, S + 1, ..., apart
+      --samples N        1 to 1000000 continuations, seeds S, S + 1, ..., apart
                          by a line holding only ---- (default 1)
       --why              why each token was said: a ledger under the text
       --page FILE        the same as one HTML file to look at
