@@ -2445,8 +2445,7 @@ class PostGPT:
 # IX  THE COMMAND LINE
 
 PAGE = """<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>
-<title>PostGPT: why it said so</title>
-<style>
+<title>PostGPT: why it said so</title><style>
 :root{color-scheme:light dark;--paper:#faf8f3;--ink:#26221c;--soft:#756d60;--line:#e4decf;--card:#fffefb;
 --tint:#dc9c26;--c0:#3f68a6;--c1:#8257ad;--c2:#2b8d84;--c3:#cf8a1f;--c4:#66943b;--c5:#c2504a;
 --c6:#948c80}@media(prefers-color-scheme:dark){:root{--paper:#181714;--ink:#e8e2d6;--soft:#9d9586;
@@ -2464,35 +2463,36 @@ font-size:20px;line-height:1.9;white-space:pre-wrap;overflow-wrap:anywhere}#text
 color:var(--soft)}#text span{cursor:pointer;padding:3px 0;background:color-mix(in srgb,
 var(--tint) var(--p),transparent)}.run,mark{text-decoration:underline 2px var(--c0);
 text-underline-offset:5px}mark{background:none;color:var(--ink)}#text .new{
-box-shadow:inset 2px 0 var(--c5)}#text span:focus{outline:none}#text .on{outline:2px solid var(--ink);
-outline-offset:1px;border-radius:3px;position:relative}#key{margin-top:26px;
-border-top:1px solid var(--line);padding-top:14px}#key b{display:inline-block;width:2.6em;height:1em;
-margin-right:8px;vertical-align:-2px}aside{background:var(--card);border:1px solid var(--line);
-border-radius:14px;padding:22px 24px;position:sticky;top:20px;max-height:calc(100vh - 40px);
-overflow:auto}h2{font-size:30px;line-height:1.2;font-weight:600;margin:0 0 4px;white-space:pre-wrap;
-overflow-wrap:anywhere}h3{font-size:14px;margin:22px 0 2px}section>p{font-size:13px;line-height:1.45}
-.row{display:grid;grid-template-columns:8.4em 1fr 3.2em;gap:10px;align-items:center;font-size:13px;
-line-height:1.8}.row>:first-child,.heads small{overflow:hidden;text-overflow:ellipsis;white-space:pre}
-.me{font-weight:600}.row>:last-child,.term span{text-align:right;font-variant-numeric:tabular-nums}.bar{
-position:relative;height:12px}.bar u{position:absolute;top:0;height:12px}.bar:after{content:'';
-position:absolute;left:var(--z);top:-4px;bottom:-4px;border-left:1px solid var(--soft)}.term{
-display:grid;grid-template-columns:12px 7.8em 3.4em 1fr;gap:9px;font-size:13px;line-height:1.4;
-margin:8px 0}.term u{height:12px;border-radius:3px;margin-top:3px}.term small{line-height:1.4}blockquote{
-margin:8px 0;padding-left:12px;border-left:2px solid var(--line);font-size:14px;color:var(--soft)}.heads{
-display:grid;grid-template-columns:minmax(0,1fr) minmax(0,1fr);gap:8px 18px}.heads small{display:block}
-.strip{display:flex;height:20px;border-radius:3px;overflow:hidden;background:var(--paper)}.strip u{
-flex:1}svg{width:100%;height:60px;display:block;overflow:visible}path{fill:none;
-vector-effect:non-scaling-stroke}@media(max-width:880px){main{display:block;padding:24px 20px 60vh}#text{
-font-size:18px}h2{font-size:24px}aside{position:fixed;left:0;right:0;bottom:0;top:auto;max-height:54vh;
-border-radius:16px 16px 0 0;border-width:1px 0 0;padding:16px 20px;box-shadow:0 -8px 30px #0002}}
-</style>
-<main><header><h1>Why it said so</h1><p>Every word below was weighed with numbers counted in a corpus of text. Choose one, 
-by a tap or the arrow keys, and see which of six voices spoke for it.<nav></nav></header>
-<article><div id=text role=listbox aria-label=Text></div><div id=key><p><small>
-<b style='background:linear-gradient(90deg,transparent,var(--tint))'></b>from sure to a long shot</small>
-<p><small><b class=run>four</b>words or more as they stand in the corpus</small>
-<p><small><b style='box-shadow:inset 2px 0 var(--c5)'></b>a junction that nobody wrote</small>
-<p><small id=made></small></div></article><aside aria-live=polite></aside></main>
+box-shadow:inset 2px 0 var(--c5)}#text .seam{box-shadow:inset 2px 0 var(--c0)}#text span:focus{
+outline:none}#text .on{outline:2px solid var(--ink);outline-offset:1px;border-radius:3px;
+position:relative}#key{margin-top:26px;border-top:1px solid var(--line);padding-top:14px}#key b{
+display:inline-block;width:2.6em;height:1em;margin-right:8px;vertical-align:-2px}aside{
+background:var(--card);border:1px solid var(--line);border-radius:14px;padding:22px 24px;position:sticky;
+top:20px;max-height:calc(100vh - 40px);overflow:auto}h2{font-size:30px;line-height:1.2;font-weight:600;
+margin:0 0 4px;white-space:pre-wrap;overflow-wrap:anywhere}h3{font-size:14px;margin:22px 0 2px}section>p{
+font-size:13px;line-height:1.45}.row{display:grid;grid-template-columns:8.4em 1fr 3.2em;gap:10px;
+align-items:center;font-size:13px;line-height:1.8}.row>:first-child,.heads small{overflow:hidden;
+text-overflow:ellipsis;white-space:pre}.me{font-weight:600}.row>:last-child,.term span{text-align:right;
+font-variant-numeric:tabular-nums}.bar{position:relative;height:12px}.bar u{position:absolute;top:0;
+height:12px}.bar:after{content:'';position:absolute;left:var(--z);top:-4px;bottom:-4px;
+border-left:1px solid var(--soft)}.term{display:grid;grid-template-columns:12px 7.8em 3.4em 1fr;gap:9px;
+font-size:13px;line-height:1.4;margin:8px 0}.term u{height:12px;border-radius:3px;margin-top:3px}
+.term small{line-height:1.4}blockquote{margin:8px 0;padding-left:12px;border-left:2px solid var(--line);
+font-size:14px;color:var(--soft)}.heads{display:grid;grid-template-columns:minmax(0,1fr) minmax(0,1fr);
+gap:8px 18px}.heads small{display:block}.strip{display:flex;height:20px;border-radius:3px;
+overflow:hidden;background:var(--paper)}.strip u{flex:1}svg{width:100%;height:60px;display:block;
+overflow:visible}path{fill:none;vector-effect:non-scaling-stroke}@media(max-width:880px){main{
+display:block;padding:24px 20px 60vh}#text{font-size:18px}h2{font-size:24px}aside{position:fixed;left:0;
+right:0;bottom:0;top:auto;max-height:54vh;border-radius:16px 16px 0 0;border-width:1px 0 0;
+padding:16px 20px;box-shadow:0 -8px 30px #0002}}
+</style><main><header><h1>Why it said so</h1><p>Every word below was weighed with numbers counted in a
+corpus of text. Choose one and see which of six voices spoke for it.<nav></nav></header><article><div
+id=text role=listbox aria-label=Text></div><div id=key><p><small><b
+style='background:linear-gradient(90deg,transparent,var(--tint))'></b>from sure to a long
+shot</small><p><small><b class=run>four</b>words or more as they stand in the corpus</small><p><small><b
+style='box-shadow:inset 2px 0 var(--c5)'></b>a junction that nobody wrote</small><p><small><b
+style='box-shadow:inset 2px 0 var(--c0)'></b>a seam: it goes on as another place does</small><p><small
+id=made></small></div></article><aside aria-live=polite></aside></main>
 <script>'use strict'
 let D,T,at;const $=s=>document.querySelector(s),all=s=>document.querySelectorAll(s),N=['chain','net','H',
 'F','A','T','rules'],V=['chain','transformer','H resonance','F prophecy','A destiny','T trauma','rules'],
@@ -2532,10 +2532,10 @@ e.scrollIntoView({block:'nearest'})}});$('aside').innerHTML=`<h2>${h(t.q)}</h2><
 t.p.toFixed(3)}</b>, rank <b id=rank>${t.r}</b> of ${D.vocab}; second was <b id=second>${h(t.u)
 }</b> with <b id=v>${t.v.toFixed(3)}</b></p>`+part('Who spoke for it',
 `What each voice gave it more than it gave ${h(t.u)}: together ${n(sum)} nats, ${
-sum<0?'yet the draw took it.':'so it was '+Math.exp(sum/D.tau).toPrecision(2)+' times as likely.'}`,
-t.g.map((x,k)=>`<div class=term>${mark(k,'')}<b>${V[k]}</b><span id=g${k}>${n(x)}</span><small>${E[k]
+sum<0?'yet the draw took it.':'so it was '+(sum/D.tau>13?'a million':(+Math.exp(sum/D.tau).toPrecision(2)).toLocaleString('en'))+' times as likely.'
+}`,t.g.map((x,k)=>`<div class=term>${mark(k,'')}<b>${V[k]}</b><span id=g${k}>${n(x)}</span><small>${E[k]
 }</small></div>`).join(''))+part('The ten best',
-'To the right what spoke for each more than for the others, to the left what spoke less.',bars(t.c,
+'To the right: what spoke for each more than for the others.',bars(t.c,
 t.q))+part('Where it stands in the corpus',t.w?`The longest run of words that ends here: <b id=place>${
 t.w[0]}:${t.w[1]} +${t.w[2]}</b>, line, column and ${t.w[2]
 } words.`:'<b id=place>new</b>: nobody wrote these two words side by side.',t.x.map(x=>`<blockquote>…${
@@ -2543,8 +2543,7 @@ h(x[0])}<mark>${h(x[1])}</mark>${h(x[2])
 }…</blockquote>`).join(''))+(t.a.length?part('What attention saw',`The last ${t.a[0].length
 } tokens, the newest at the right. Content heads look for what
 is alike, RRPRAM heads at a place.`,attention(t,i)):'')+part('Open promises',
-'What the last tokens promised and has not come yet: prophecy speaks for these.',
-t.o.map(o=>`<div class=row>
+'Prophecy speaks for these.',t.o.map(o=>`<div class=row>
 <span>${h(o[0])}</span><small>promised by ${h(o[1])}, ${o[2]} tokens back</small><span>${n(o[3])
 }</span></div>`).join('')||'<small>None.</small>')+part('Trauma',`<b id=level>${t.l.toFixed(2)
 }</b>: how little came as expected lately, from 0 to 1, along the text.
@@ -2552,9 +2551,10 @@ Above the line it speaks.`,trauma(i));$('aside').scrollTop=0;history.replaceStat
 D.texts.indexOf(T)+1}.${i-T.from+1}`)};
 function read(k,i){const run=new Set,g=(T=D.texts[k]).tokens;g.forEach((t,j)=>{
 if(t.w&&t.w[2]>3)for(let m=0;m<t.w[3];m++)run.add(j-m)});$('#text').innerHTML=g.map((t,j)=>{
-const c=(run.has(j)?'run':'')+(t.w===0&&g[j-1]?.w!==0?' new':'');return j<T.from?`<i class='${c}'>${
-h(t.s)}</i>`:`<span role=option class='${c}' style='--p:${Math.round(40*(1-t.p))}%'>${h(t.s)}</span>`}
-).join('');$('nav').innerHTML=D.texts.length<2?'':D.texts.map((t,j)=>`<button aria-pressed=${j==k}>${
+const c=(run.has(j)?'run':'')+(t.w===0&&g[j-1]?.w!==0?' new':t.w&&g[j-1]?.w&&t.w[3]<=g[j-1].w[3]?' seam':'');
+return j<T.from?`<i class='${c}'>${h(t.s)}</i>`:`<span role=option class='${c}' style='--p:${
+Math.round(40*(1-t.p))}%'>${h(t.s)}</span>`}).join('');
+$('nav').innerHTML=D.texts.length<2?'':D.texts.map((t,j)=>`<button aria-pressed=${j==k}>${
 h(t.name)+(D.texts.length>2?' '+(j+1):'')}</button>`).join('');all('nav button').forEach((e,
 j)=>e.onclick=()=>read(j,0));all('#text span').forEach((e,j)=>e.onclick=()=>select(j+T.from,1));
 select(i+T.from)};
