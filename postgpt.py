@@ -3038,7 +3038,7 @@ def pieces_of(data):
 def quoted(data, most=100):
     """Bytes in quotes, in at most so many columns, and how many there are."""
     pieces = pieces_of(data)
-    columns, short = 2 + sum(n for _, n in pieces), []
+    columns, short = 2 + len(b"".join([b" " * n for _, n in pieces])), []
     if columns <= most:
         return b'"' + b"".join([text for text, _ in pieces]) + b'"', columns
     columns = 3
@@ -3061,7 +3061,7 @@ def put_ledger(rows):
     head = ["p", "rank", *TERMS, "p", "stands"]
     cells = [[fixed(row.p, 3), "%d" % row.rank, *map(fixed, row.gave), fixed(row.second_p, 3), "%d:%d +%d" % row.place if row.place else "new"] for row in rows]
     width = [max(len(line[i]) for line in [head, *cells]) for i in range(len(head))]
-    room = max(100 - sum(width) - len(head) - 1, 16)
+    room = max(100 - len("".join([" " * n for n in width])) - len(head) - 1, 16)
     texts = [[quoted(row.text)[1] for row in rows], [quoted(row.second_text)[1] for row in rows]]
     first, second = max(5, *texts[0]), max(6, *texts[1])
     if first + second > room:
