@@ -813,8 +813,8 @@ static void chain_free(Chain *chain) {
 #define SENTENCE 5               /* words: a sentence that has as many is not short */
 
 /* What there is to know of a token: is it white, does it begin and end so, its bytes, its Han and kana (E3 to E9 in UTF-8), does it end
- * a sentence, a line, has it brackets or quotes. */
-typedef struct { unsigned char white, begins, ends, closes, breaks, brackets; uint32_t length, han; } Trait;
+ * a sentence, a line, has it brackets or quotes, a digit. */
+typedef struct { unsigned char white, begins, ends, closes, breaks, brackets, digit; uint32_t length, han; } Trait;
 
 /* Reads a text token by token, as whoever speaks must: in words and sentences. */
 typedef struct {
@@ -844,6 +844,7 @@ static void reader_make(Reader *reader, const Tokenizer *tok) {
         for (size_t i = 0; i < n; i++) {
             trait.white = trait.white && kind_of[text[i]] >= SPACE;
             trait.han += text[i] >= 0xE3 && text[i] <= 0xE9;
+            trait.digit = trait.digit || kind_of[text[i]] == DIGIT;
             trait.breaks = trait.breaks || text[i] == '\n';
             trait.brackets = trait.brackets || is_one_of(text[i], "([{)]}\"\n");
         }
@@ -2263,15 +2264,17 @@ static uint32_t sample(Draw *draw, const Tokenizer *tok, const Ids *text, const 
     return draw->kept[n - 1];
 }
 
-#define REPETITION 0.0           /* the defaults of --repetition, --discount, --verbatim */
-#define DISCOUNT 0.35
+#define TEMPERATURE 0.6          /* the defaults of the options of these names */
+#define REPETITION 0.0
+#define DISCOUNT 0.2
 #define VERBATIM 7
 #define GRACE 60                 /* tokens that a text may go on to the end of its sentence */
 #define SPEAKS 8                 /* the order of the chain that speaks */
 #define LONELY 3.0               /* nats that a token loses for each word that is missing to SHARED */
+#define ONE_MORE 1.5             /* nats that a token gains by a word more */
 #define GLAD 0.7                 /* nats that a run loses for each word that it is longer than half of --verbatim */
 #define STUCK 3.0                /* nats that a token loses from which no fork can be reached in time */
-#define ABRUPT 4.0               /* nats that it costs to end a sentence at once; less with each word */
+#define ABRUPT 6.0               /* nats that it costs to end a sentence at once; less with each word */
 #define ODD 8.0                  /* nats that a number costs where the corpus has none, what follows a number as it does nowhere, and what goes
                                   * on with a whole word so */
 #define WALL 1e4                 /* nats that it costs to go on verbatim */
@@ -2280,11 +2283,16 @@ static uint32_t sample(Draw *draw, const Tokenizer *tok, const Ids *text, const 
 typedef struct { uint32_t place, match; } Spot;
 struct Voice {
     Places *places;
+    Tokenizer *tok;
     Reader reader;
     double cut[4];
     size_t verbatim, vocab;
     Spot *spots, *others; size_t n, size;      /* the places that the last two tokens and more stand before, the newest first; how many tokens match */
     uint32_t last;               /* NONE before the first token */
+    Spot *start; size_t n_start, size_start;   /* the spots, and the last token, before the piece under way */
+    uint32_t last_start;
+    Ids piece, whole;            /* the piece under way, and as the corpus would have it */
+    unsigned char *bytes; size_t size_bytes;
     uint32_t *run;               /* [vocab]: how many words of the corpus in a row have been said when the token is said; 0: it begins none */
     uint32_t *shared;            /* [vocab]: 1 + the words that the best place has in common with what was said, within the same brackets; 0: none */
     uint32_t *reach;             /* [vocab]: the least run from which the text can be left */
@@ -2293,16 +2301,17 @@ struct Voice {
 };
 
 static void voice_clear(Voice *voice) {
-    voice->n = 0;
-    voice->last = NONE;
+    voice->n = voice->n_start = voice->piece.n = 0;
+    voice->last = voice->last_start = NONE;
     reader_clear(&voice->reader);
 }
 
 /* discount: the share of the chain's discounts that it takes off. */
-static void voice_make(Voice *voice, Places *places, const Chain *chain, const Tokenizer *tok, double discount, size_t verbatim) {
+static void voice_make(Voice *voice, Places *places, const Chain *chain, Tokenizer *tok, double discount, size_t verbatim) {
     memset(voice, 0, sizeof *voice);
     voice->places = places;
     voice->verbatim = verbatim;
+    voice->tok = tok;
     voice->vocab = tok->vocab;
     for (size_t k = 0; k < 4; k++) voice->cut[k] = (discount > 0.001 ? discount : 0.001) * chain->cut[k];     /* nothing is to have probability 0 */
     uint32_t **counts[4] = {&voice->run, &voice->shared, &voice->reach, &voice->count};
@@ -2314,11 +2323,12 @@ static void voice_make(Voice *voice, Places *places, const Chain *chain, const T
 
 static void voice_free(Voice *voice) {
     free(voice->reader.traits); free(voice->spots); free(voice->others);
+    free(voice->start); free(voice->piece.ids); free(voice->whole.ids); free(voice->bytes);
     free(voice->run); free(voice->shared); free(voice->reach); free(voice->count); free(voice->level);
 }
 
-/* The next token. */
-static void voice_write(Voice *voice, uint32_t id) {
+/* From every place to the one after it, where the corpus goes on with this token. */
+static void voice_follow(Voice *voice, uint32_t id) {
     const Places *places = voice->places;
     size_t made = 0, at = 0;
     for (uint32_t place = voice->last == NONE ? 0 : places_after(places, voice->last, id); place; place = places->older[place]) {
@@ -2336,6 +2346,43 @@ static void voice_write(Voice *voice, uint32_t id) {
     voice->others = spots;
     voice->n = made;
     voice->last = id;
+}
+
+/* The piece under way is whole: it is read again as the corpus would have it, should it have been said in other tokens. */
+static void voice_piece(Voice *voice) {
+    const Tokenizer *tok = voice->reader.tok;
+    size_t length = 0;
+    for (size_t i = 0; i < voice->piece.n; i++) {
+        const size_t begin = tok->start[voice->piece.ids[i]], n = tok->start[voice->piece.ids[i] + 1] - begin;
+        if (length + n > voice->size_bytes) voice->bytes = resize(voice->bytes, voice->size_bytes = 2 * (length + n), 1);
+        memcpy(voice->bytes + length, tok->text + begin, n);
+        length += n;
+    }
+    voice->whole.n = 0;
+    tokenizer_encode(voice->tok, &voice->whole, voice->bytes, length);
+    if (voice->whole.n != voice->piece.n || memcmp(voice->whole.ids, voice->piece.ids, voice->piece.n * sizeof(uint32_t))) {
+        if (voice->n_start) memcpy(voice->spots, voice->start, voice->n_start * sizeof *voice->spots);
+        voice->n = voice->n_start;
+        voice->last = voice->last_start;
+        for (size_t i = 0; i < voice->whole.n; i++) voice_follow(voice, voice->whole.ids[i]);
+    }
+    if (voice->n > voice->size_start) voice->start = resize(voice->start, voice->size_start = voice->size, sizeof *voice->start);
+    if (voice->n) memcpy(voice->start, voice->spots, voice->n * sizeof *voice->spots);
+    voice->n_start = voice->n;
+    voice->last_start = voice->last;
+    voice->piece.n = 0;
+}
+
+/* The next token. */
+static void voice_write(Voice *voice, uint32_t id) {
+    const Tokenizer *tok = voice->reader.tok;
+    const Trait *traits = voice->reader.traits;
+    if (voice->piece.n) {
+        const uint32_t last = voice->piece.ids[voice->piece.n - 1];
+        if (traits[last].white ? !traits[id].white : kind_of[tok->text[tok->start[id]]] != kind_of[tok->text[tok->start[last + 1] - 1]]) voice_piece(voice);
+    }
+    ids_add(&voice->piece, id);
+    voice_follow(voice, id);
     reader_read(&voice->reader, id);
 }
 
@@ -2404,12 +2451,11 @@ static void voice_rules(const Voice *voice, double *logits, int chain, const Spe
         if (limit && run > limit) gain -= WALL;
         else if (limit && chain && run > limit / 2) gain -= GLAD * (double)(run - limit / 2);
         if (chain) {
-            int digit = 0;
             if (voice->shared[x]) gain += LONELY * (double)(shared < wanted ? shared : wanted);
+            if (shared > wanted && wanted == SHARED) gain += ONE_MORE;
             if (voice->reach[x] > limit) gain -= STUCK;
             if (number && shared) gain += ODD;
-            for (size_t i = tok->start[x]; !number && !shared && i < tok->start[x + 1]; i++) digit |= kind_of[tok->text[i]] == DIGIT;
-            if (digit) gain -= ODD;
+            if (reader->traits[x].digit && !number && !shared) gain -= ODD;
             if (kind_of[tok->text[tok->start[x]]] == whole && !voice->shared[x]) gain -= ODD;
             if ((reader->traits[x].closes || reader->traits[x].breaks) && (wanting || reader->nested) && !voice->level[x])
                 gain -= ABRUPT * (double)(wanting ? wanting : SENTENCE) / (double)SENTENCE;
@@ -3674,7 +3720,7 @@ typedef struct {
 #define CHOOSE -1.0              /* a coefficient that nobody has given */
 
 static const Options OPTIONS = {"both", NULL, NULL, "bytes", "ghost", NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 100, 1024, 3, 0, 4, 0.0, 0.003,
-                                {2, 48, 2, 2, 64, 4}, {CHOOSE, CHOOSE, ALPHA, BETA, GAMMA, TRAUMA, 4096}, {0.75, 1.0, REPETITION, CHOOSE, 15, VERBATIM, 42}};
+                                {2, 48, 2, 2, 64, 4}, {CHOOSE, CHOOSE, ALPHA, BETA, GAMMA, TRAUMA, 4096}, {TEMPERATURE, 1.0, REPETITION, CHOOSE, 15, VERBATIM, 42}};
 
 typedef struct {
     const Options *options;
@@ -3981,14 +4027,14 @@ static const char HELP[] =
     "  -n, --tokens N         tokens to generate, 1 to 1000000 (default 100), and on\n"
     "                         to the end of the sentence, at most 60 more\n"
     "      --exact            stop after exactly N tokens\n"
-    "  -t, --temperature X    0 to 10, 0 is greedy (default 0.75)\n"
+    "  -t, --temperature X    0 to 10, 0 is greedy (default 0.6)\n"
     "  -k, --top-k N          0 to the vocabulary's size, 0 is all (default 15)\n"
     "  -p, --top-p X          0 to 1: of these, the most probable that together have\n"
     "                         so much (default 1)\n"
     "  -r, --repetition X     penalty on the last 12 tokens, 0 to 10 (default 0)\n"
     "  -s, --seed N           0 to 2^64 - 1 (default 42), or random: drawn, and named\n"
     "      --discount X       share of the chain's discounts while it speaks, 0 to 1\n"
-    "                         (default 0.35, with --lines 1)\n"
+    "                         (default 0.2, with --lines 1)\n"
     "      --verbatim N       words in a row from the corpus at most, 0 to 1000\n"
     "                         (default 7; 0: no limit)\n"
     "      --samples N        1 to 1000000 continuations, seeds S, S + 1, ..., apart\n"

@@ -1513,13 +1513,14 @@ class Speller:
         return self.valid(data) and (self.spelling is None or self.spelling.allows(data))
 
 
-REPETITION, DISCOUNT, VERBATIM = 0.0, 0.35, 7             # the defaults of --repetition, --discount, --verbatim
+TEMPERATURE, REPETITION, DISCOUNT, VERBATIM = 0.6, 0.0, 0.2, 7        # the defaults of the options of these names
 GRACE = 60                  # tokens that a text may go on to the end of its sentence
 SPEAKS = 8                  # the order of the chain that speaks
 LONELY = 3.0                # nats that a token loses for each word that is missing to SHARED
+ONE_MORE = 1.5              # nats that a token gains by a word more
 GLAD = 0.7                  # nats that a run loses for each word that it is longer than half of --verbatim
 STUCK = 3.0                 # nats that a token loses from which no fork can be reached in time
-ABRUPT = 4.0                # nats that it costs to end a sentence at once; less with each word
+ABRUPT = 6.0                # nats that it costs to end a sentence at once; less with each word
 ODD = 8.0                   # nats that a number costs where the corpus has none, what follows a number as it does nowhere, and what goes
                             # on with a whole word so
 WALL = 1e4                  # nats that it costs to go on verbatim
@@ -1533,8 +1534,9 @@ class Voice:
     shared  token -> the words that the best place has in common with what was said, within the same brackets
     """
 
-    def __init__(self, places, tokens, cut, discount, verbatim):
-        self.places, self.reader, self.verbatim = places, Reader(tokens), verbatim
+    def __init__(self, places, tokenizer, cut, discount, verbatim):
+        tokens = tokenizer.text
+        self.places, self.encode, self.reader, self.verbatim = places, tokenizer.encode, Reader(tokens), verbatim
         self.cut = [max(discount, 0.001) * d for d in cut]            # nothing is to have probability 0
         self.digits = [id for id, text in enumerate(tokens) if DIGIT in [KIND[byte] for byte in text]]
         self.tokens, self.ends = tokens, [id for id, traits in enumerate(self.reader.traits) if traits[5] or traits[6]]
@@ -1542,15 +1544,30 @@ class Voice:
 
     def clear(self):
         """A new document."""
-        self.spots, self.last = {}, None
+        self.spots, self.last, self.piece, self.before = {}, None, [], ({}, None)
         self.reader.clear()
 
     def write(self, id):
-        """The next token."""
+        """The next token. A piece that is whole is read again as the corpus would have it, should it have been said in other tokens."""
+        text, traits = self.tokens[id], self.reader.traits
+        if self.piece:
+            last = self.piece[-1]
+            if not traits[id][0] if traits[last][0] else KIND[text[0]] != KIND[self.tokens[last][-1]]:
+                whole = self.encode(b"".join([self.tokens[old] for old in self.piece]))
+                if whole != self.piece:
+                    self.spots, self.last = self.before
+                    for old in whole:
+                        self.follow(old)
+                self.piece, self.before = [], (self.spots, self.last)
+        self.piece.append(id)
+        self.follow(id)
+        self.reader.read(id)
+
+    def follow(self, id):
+        """From every place to the one after it, where the corpus goes on with this token."""
         match = self.spots.get
         self.spots = {place: match(place - 1, 1) + 1 for place in self.places.after.get((self.last, id), ())}
         self.last = id
-        self.reader.read(id)
 
     def speak(self, p):
         """What the chain says when it speaks, p being what it says when it listens: Kneser-Ney's recursion goes on over contexts of 2, 3 .. tokens,
@@ -1603,6 +1620,8 @@ class Voice:
         number = self.last is not None and KIND[self.tokens[self.last][-1]] == DIGIT
         for id, shared in self.shared.items():
             gain[id] = gain.get(id, 0.0) + LONELY * min(shared, wanted)
+            if shared > wanted == SHARED:
+                gain[id] += ONE_MORE
             if self.reach.get(id, 0) > limit:
                 gain[id] -= STUCK
             if number and shared:
@@ -2330,9 +2349,9 @@ class PostGPT:
         """The chain that speaks. discount: with `lines`, where documents are to be invented, it is 1 by default."""
         if not self.places:
             self.places = Places(self.meta.text.ids, self.tokenizer.text)
-        return Voice(self.places, self.tokenizer.text, self.meta.chain.cut, (1.0 if self.lines else DISCOUNT) if discount is None else discount, verbatim)
+        return Voice(self.places, self.tokenizer, self.meta.chain.cut, (1.0 if self.lines else DISCOUNT) if discount is None else discount, verbatim)
 
-    def generate(self, prompt=b"", tokens=100, mode="full", seed=42, temperature=0.75, top_k=15, repetition=REPETITION, top_p=1.0,
+    def generate(self, prompt=b"", tokens=100, mode="full", seed=42, temperature=TEMPERATURE, top_k=15, repetition=REPETITION, top_p=1.0,
                  discount=None, verbatim=VERBATIM, exact=False):
         """Yields what follows the prompt (bytes), token by token; bytes of a character under way are held back until it is whole.
 
@@ -2351,7 +2370,7 @@ class PostGPT:
         ids = tok.encode(b"\n") if self.lines else tok.encode(b"\n\n") if not prompt and 10 in tok.id_of_byte else []
         return ids + tok.encode(prompt.rpartition(b"\n")[2] if self.lines else prompt)
 
-    def speak(self, prompt, tokens=100, mode="full", seed=42, temperature=0.75, top_k=15, repetition=REPETITION, top_p=1.0, discount=None,
+    def speak(self, prompt, tokens=100, mode="full", seed=42, temperature=TEMPERATURE, top_k=15, repetition=REPETITION, top_p=1.0, discount=None,
               verbatim=VERBATIM, exact=False, why=0):
         """Checks the options at once; yields (bytes, Row) for generate, explain and the command line. why: 0 no rows, 1 without what only
         the page shows, 2 whole rows."""
@@ -2574,14 +2593,14 @@ a short demonstration from eight places of the corpus.
   -n, --tokens N         tokens to generate, 1 to 1000000 (default 100), and on
                          to the end of the sentence, at most 60 more
       --exact            stop after exactly N tokens
-  -t, --temperature X    0 to 10, 0 is greedy (default 0.75)
+  -t, --temperature X    0 to 10, 0 is greedy (default 0.6)
   -k, --top-k N          0 to the vocabulary's size, 0 is all (default 15)
   -p, --top-p X          0 to 1: of these, the most probable that together have
                          so much (default 1)
   -r, --repetition X     penalty on the last 12 tokens, 0 to 10 (default 0)
   -s, --seed N           0 to 2^64 - 1 (default 42), or random: drawn, and named
       --discount X       share of the chain's discounts while it speaks, 0 to 1
-                         (default 0.35, with --lines 1)
+                         (default 0.2, with --lines 1)
       --verbatim N       words in a row from the corpus at most, 0 to 1000
                          (default 7; 0: no limit)
       --samples N        1 to 1000000 continuations, seeds S, S + 1, ..., apart
@@ -2699,7 +2718,7 @@ class Option:
 OPTIONS = [
     Option("mode", "m", "word", "both", words="both, meta, full or transformer"),
     Option("tokens", "n", "count", 100, 1, 1000000),
-    Option("temperature", "t", "number", 0.75, 0, 10),
+    Option("temperature", "t", "number", TEMPERATURE, 0, 10),
     Option("top-k", "k", "count", 15, 0, 65536),
     Option("top-p", "p", "number", 1.0, 0, 1),
     Option("repetition", "r", "number", REPETITION, 0, 10),

@@ -598,7 +598,7 @@ class Tasks(unittest.TestCase):
             self.assertEqual((code, error), (0, b""))
             right = 0
             for row in rows:
-                _, text, _ = twins.run([twins.binary()], [*options, "--load", "x", "-m", "transformer", "-t", "0", "-r", "0", "-n", "3", row + ">"], cwd=folder)
+                _, text, _ = twins.run([twins.binary()], [*options, "--load", "x", "-m", "transformer", "-t", "0", "-r", "0", "-n", "3", "--exact", row + ">"], cwd=folder)
                 right += text.decode().strip() == "%s>%s" % (row, "".join(sorted(row)))
             return right
 
