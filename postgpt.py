@@ -9,14 +9,23 @@ here stands in the order in which postgpt.c does it.
 
     python3 postgpt.py "The transformer architecture"
 """
+import os
+try:
+    import signal
+    if __name__ == "__main__" and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+        signal.signal(signal.SIGINT, lambda number, frame: os._exit(130))     # an interrupt before main() gives no traceback
+except KeyboardInterrupt:
+    os._exit(130)
 import bisect
+import contextlib
 import errno
 import gc
+import glob
 import heapq
 import itertools
-import os
 import re
-import signal
+import select
+import stat
 import struct
 import sys
 import time
@@ -112,6 +121,8 @@ LETTER, DIGIT, MARK, SPACE, WHITE = range(5)              # words are made of wh
 KIND = [LETTER if chr(c).isalpha() and c < 128 or c >= 128 else DIGIT if 48 <= c < 58 else
         SPACE if c == 32 else WHITE if 9 <= c <= 13 else MARK for c in range(256)]
 
+LONGEST = 256               # bytes a token may have
+
 # A piece: a run of letters, of digits or of marks, each with the one space before it; or white space, without the space that
 # belongs to what follows it.
 PIECE = re.compile(rb" ?[A-Za-z\x80-\xff]+| ?[0-9]+| ?[^A-Za-z\x80-\xff0-9\t-\r ]+|[\t-\r ]+(?= [^\t-\r ])|[\t-\r ]+")
@@ -152,7 +163,7 @@ class Tokenizer:
         """A tokenizer of up to `merges` pairs: again and again the most frequent pair becomes a token.
 
         Equal counts: the smaller left id first, then the smaller right id. No pair crosses a piece, and learning stops where
-        none occurs twice. Every adjacency of two tokens is listed under its pair, in text order, so that a merge
+        none occurs twice; none becomes longer than LONGEST. Every adjacency of two tokens is listed under its pair, in text order, so that a merge
         touches its own occurrences and nothing else: the cost grows with the number of distinct pieces.
         """
         self = cls(alphabet)
@@ -173,7 +184,7 @@ class Tokenizer:
         heapq.heapify(heap)
         while len(self.pairs) < merges and heap:
             count, pair = heapq.heappop(heap)
-            if counts[pair] < 2:
+            if counts[pair] < 2 or len(self.text[pair[0]]) + len(self.text[pair[1]]) > LONGEST:
                 continue
             if counts[pair] != -count:                    # it has lost occurrences since: later
                 heapq.heappush(heap, (-counts[pair], pair))
@@ -201,6 +212,29 @@ class Tokenizer:
             for new in fresh:
                 heapq.heappush(heap, (-counts[new], new))
         return self
+
+    def passes(self, data, merges):
+        """Could learning `merges` pairs from data have given these, as far as counts tell? What a pair joined occurs in the text that
+        they make, in itself or in what was joined of it; no pair was joined less than twice, none more often than one before it,
+        and none is left that should have been. Of two equal tokens every other pair at least is joined: aaa has two, of which one is.
+        """
+        made, left_over = [0] * self.vocab, Counter()
+        for piece, n in Counter(PIECE.findall(data)).items():
+            ids = self.encode(piece)
+            for id in ids:
+                made[id] += n
+            for pair in zip(ids, ids[1:]):
+                left_over[pair] += n
+        for id in reversed(range(self.base, self.vocab)):
+            for part in self.pairs[id - self.base]:
+                made[part] += made[id]
+        most = len(data)
+        for n, (left, right) in zip(made[self.base:], self.pairs):
+            if not (1 if left == right else 2) <= n <= most:
+                return False
+            most = min(most, 2 * n if left == right else n)
+        most = most if len(self.pairs) == merges else 1
+        return all([n <= most or len(self.text[left]) + len(self.text[right]) > LONGEST for (left, right), n in left_over.items()])
 
     def merge(self, piece):
         """One piece's ids: the earliest learned pair first, leftmost first, until none is left."""
@@ -272,11 +306,13 @@ HAN = re.compile(b"[\xe3-\xe9]")        # so the characters of Han and kana begi
 
 
 def words_of(data):
-    """The words of a text, its pieces that are not white, without their space, and how often each is met."""
+    """The words of a text, its pieces that are not white, without their space, and how often each is met. What is longer than any
+    token is none."""
     words = Counter()
     for piece, n in Counter(PIECE.findall(data)).items():
-        if KIND[piece[-1]] < SPACE:
-            words[piece.lstrip(b" ")] += n
+        word = piece.lstrip(b" ")
+        if KIND[piece[-1]] < SPACE and len(word) <= LONGEST:
+            words[word] += n
     return words
 
 
@@ -339,6 +375,7 @@ class Spelling:
                 self.word = b""
             if KIND[byte] < SPACE:
                 self.word += bytes([byte])
+        self.word = self.word[-(LONGEST + 1):]            # no word is longer: its end will do
         self.known = self.words.find(self.word) if self.word else WHOLE_WORD
         self.free = len(self.word) > LONGEST_WORD or HAN.search(self.word[-3:]) is not None
 
@@ -1181,6 +1218,8 @@ CALM = 0.9                  # trauma keeps this much of its level at each token
 REST = 0.5                  # trauma up to this level is silent
 DOUBT = 256.0               # a match of 4 tokens (4^4 = 256) is believed half
 FADE = 64.0                 # tokens: a moment this long ago counts 1 / sqrt(2)
+MATCH = 32                  # tokens: the longest match that is told from a longer one: it is believed 0.9998
+PLACES = 256                # moments: of those that ended on the same token the newest so many are looked at
 
 # where tests/tune.py ends
 COEFFICIENTS = {"lambda": 0.82, "kappa": 0.19, "alpha": 0.05, "beta": 1.0, "gamma": 0.4, "trauma": 6.0}
@@ -1209,7 +1248,6 @@ class Field:
         """A new document."""
         self.ids = []
         self.before = []                    # the last earlier place of the same token, or -1
-        self.match = []                     # how many tokens up to that place match the newest ones
         self.newest = {}                    # the last place of each token
         self.level = 0.0                    # trauma: 0 where all comes as expected, 1 where nothing does
         self.destiny = [0.0] * DESTINY
@@ -1223,7 +1261,7 @@ class Field:
 
     def push(self, id, expected):
         """The next token, and how much it was expected: by the chain where it is heard, by the sampler where it is spoken."""
-        ids, before, match, n = self.ids, self.before, self.match, len(self.ids)
+        ids, before, n = self.ids, self.before, len(self.ids)
         # trauma rises by what was not expected and decays otherwise
         self.level = CALM * self.level + (1.0 - CALM) * (1.0 - expected)
         ids.append(id)
@@ -1231,16 +1269,8 @@ class Field:
             self.spelling.write(id)
         if self.voice:
             self.voice.write(id)
-        # matches grow by one where the token before agreed too; the newest place is updated first, as it reads the older
         before.append(self.newest.get(id, -1))
         self.newest[id] = n
-        match.append(0)
-        start = max(len(ids) - self.memory, 0)
-        at = before[n]
-        while at >= start:
-            longer = match[at - 1] + 1 if at > start and ids[at - 1] == ids[n - 1] else 1
-            match[at] = min(longer, at - start + 1)       # it ends where memory ends
-            at = before[at]
         if self.meta.topic:
             gone, old = (self.gone, ids[n - self.memory]) if n >= self.memory else (0.0, id)     # what is forgotten leaves the mean
             self.destiny = [DRIFT * k + topic[id] - gone * topic[old] for k, topic in zip(self.destiny, self.meta.topic)]
@@ -1282,13 +1312,16 @@ class Field:
         if meta.topic:
             self.a = matvec(nothing, [(1.0 - DRIFT) * k for k in self.destiny], meta.topic)
         # T: trauma: earlier moments like this one, and what followed them; log(1 + odds) mixes recall with the chain
-        recall, at = {}, self.before[n - 1] if n else -1
-        while at >= start:
-            m = float(self.match[at])
+        recall, at, places = {}, self.before[n - 1] if n else -1, 0
+        while at >= start and places < PLACES:
+            length = 1                                    # of the match: so many tokens up to that place are as the newest are
+            while length < MATCH and at - length >= start and ids[at - length] == ids[n - 1 - length]:
+                length += 1
+            m = float(length)
             m4 = m * m * (m * m)
             x = ids[at + 1]
             recall[x] = recall.get(x, 0.0) + m4 / (m4 + DOUBT) / sqrt(1.0 + (n - at - 1) / FADE)
-            at = self.before[at]
+            at, places = self.before[at], places + 1
         odds = self.co["trauma"] * (self.level - REST) if self.level > REST else 0.0
         self.t = [(x, log(1.0 + odds * value / p[x])) for x, value in recall.items()]
 
@@ -1841,10 +1874,10 @@ def matrix_names(shape):
     yield "head", [embd, None]
 
 
-def checkpoint_header(net, about):
-    """The JSON header of a checkpoint, in parts: (what it says, the text); '' for what stands between."""
+def checkpoint_header(net, about, weights):
+    """The JSON header of a checkpoint of these weights (bytes), in parts: (what it says, the text); '' for what stands between."""
     before = '{"__metadata__":{"'
-    for name, value in about:
+    for name, value in [*about, ("weights_crc32", "%08x" % zlib.crc32(weights))]:
         yield "", before + name + '":"'
         yield name, value
         before = '","'
@@ -1870,22 +1903,29 @@ def checkpoint_bytes(net, about):
 
     about: what must be the same where it is loaded, pairs of name and value.
     """
-    header = "".join([text for _, text in checkpoint_header(net, about)]).encode()
+    weights = b"".join([struct.pack("<%dd" % len(row), *row) for matrix in net.matrices() for row in matrix])
+    header = "".join([text for _, text in checkpoint_header(net, about, weights)]).encode()
     header += b" " * (-len(header) % 8)
-    rows = [struct.pack("<%dd" % len(row), *row) for matrix in net.matrices() for row in matrix]
-    return struct.pack("<Q", len(header)) + header + b"".join(rows)
+    return struct.pack("<Q", len(header)) + header + weights
+
+
+LARGEST = 1e30              # weights beyond are no transformer's: sums of their products would not be numbers
 
 
 def checkpoint_take(net, about, data):
     """Fills the transformer from a checkpoint's bytes. The header must read as it would be written for this transformer, the
-    weights must be there, all, and finite. Raises Failure with what differs, and has taken nothing then."""
+    weights must be there, all, as they were saved, and none beyond LARGEST. Raises Failure with what differs, and has taken nothing then."""
     if len(data) < 8:
         raise Failure("it is cut short: %d bytes" % len(data))
     length, = struct.unpack_from("<Q", data)
     if length > len(data) - 8:
         raise Failure("its header is cut short: %d of %d bytes" % (len(data) - 8, length))
-    header, at = data[8:8 + length], 0
-    for label, text in checkpoint_header(net, about):
+    header, weights, at = data[8:8 + length], data[8 + length:], 0
+    rows = [row for matrix in net.matrices() for row in matrix]
+    expected = 8 * sum(map(len, rows))
+    for label, text in checkpoint_header(net, about, weights):
+        if label == "weights_crc32" and len(weights) != expected:
+            raise Failure("it has %d bytes of weights, not %d" % (len(weights), expected))
         text, found = text.encode(), header[at:at + len(text)]
         if label:
             value = re.compile(rb"[ !#-\\^-~]{0,100}(?=[\"\]])").match(header, at)
@@ -1896,14 +1936,10 @@ def checkpoint_take(net, about, data):
         at += len(text)
     if header[at:] != b" " * (-at % 8):
         raise Failure("its header is damaged near byte %d" % (8 + at))
-    rows = [row for matrix in net.matrices() for row in matrix]
-    expected = 8 * sum(map(len, rows))
-    if len(data) - 8 - length != expected:
-        raise Failure("it has %d bytes of weights, not %d" % (len(data) - 8 - length, expected))
-    numbers = struct.unpack_from("<%dd" % (expected // 8), data, 8 + length)
+    numbers = struct.unpack("<%dd" % (expected // 8), weights)
     for i, x in enumerate(numbers):
-        if x - x != 0.0:
-            raise Failure("its weight %d is not a finite number" % i)
+        if not -LARGEST <= x <= LARGEST:
+            raise Failure("its weight %d is not a number from -1e30 to 1e30" % i)
     numbers = iter(numbers)
     for row in rows:
         row[:] = itertools.islice(numbers, len(row))
@@ -1996,7 +2032,7 @@ class PostGPT:
 
     def about(self, trained):
         """What a checkpoint says of itself: where any of it differs, its weights mean something else."""
-        return [("format", "postgpt-checkpoint 1"),
+        return [("format", "postgpt-checkpoint 2"),
                 ("shape", ",".join(["%s=%d" % (name, getattr(self.shape, name)) for name in Shape.LIMITS])),
                 ("merges", "%d" % len(self.tokenizer.pairs)), ("alphabet", "%s %d" % (self.alphabet, self.tokenizer.base)),
                 ("corpus_crc32", "%08x" % self.crc32), ("trained", "yes" if trained else "no")]
@@ -2262,9 +2298,12 @@ OPTIONS = [
 ]
 
 
+CONFLICTS = [("encode", "a prompt"), ("encode", "train"), ("encode", "save"), ("encode", "load"), ("encode", "eval"), ("encode", "info")]
+
+
 def parse(args):
     """The options by name, and the prompt or None. Raises Misuse."""
-    found, prompt, only_prompt = {option.name: option.default for option in OPTIONS}, None, False
+    found, prompt, only_prompt, given = {option.name: option.default for option in OPTIONS}, None, False, set()
     args = iter(args)
     for arg in args:
         if only_prompt or not arg.startswith("-") or arg == "-":
@@ -2285,6 +2324,7 @@ def parse(args):
         if not options:
             raise Misuse("there is no option '%s' (postgpt --help lists them)" % arg)
         option, = options
+        given.add(option.name)
         if option.takes == "flag":
             if value is not None:
                 raise Misuse("--%s takes no value, but '%s' has one" % (option.name, arg))
@@ -2302,14 +2342,70 @@ def parse(args):
             except ValueError as error:
                 raise Misuse("--shape: %s" % error)
         found[option.name] = value
+    if not given & {"help", "version"}:
+        check_together(given | {"a prompt"} if prompt is not None else given)
     return found, prompt
 
 
-def put(data):
-    """Writes to standard output at once: text is to be seen as it comes."""
+def check_together(given):
+    """Raises Misuse where an option would be of no use beside another, or without it."""
+    for name, other in CONFLICTS:
+        if {name, other} <= given:
+            raise Misuse("--%s and %s do not go together" % (name, other if other == "a prompt" else "--" + other))
+    for name in "lr", "batch":
+        if name in given and "train" not in given:
+            raise Misuse("--%s is of use only with --train" % name)
+
+
+def to_bytes(text):
+    """A part of the command line as the bytes that the shell gave."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def arguments():
+    """The command line's arguments, what is not UTF-8 escaped (PEP 383). sys.argv holds what the locale made of them, which in some
+    (EUC-JP, Big5, GB18030) cannot be turned back: where the system tells the bytes, they are taken."""
+    args = sys.argv[1:]
+    try:
+        with open("/proc/self/cmdline", "rb") as file:
+            given = file.read().split(b"\0")[:-1]
+        given = given[len(given) - len(args):]
+        if len(given) == len(args) and all([raw.decode() == arg for raw, arg in zip(given, args) if raw.isascii()]):
+            return [raw.decode("utf-8", "surrogateescape") for raw in given]
+    except OSError:
+        pass                                              # another system
+    return [os.fsencode(arg).decode("utf-8", "surrogateescape") for arg in args]
+
+
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+def hold_signals(held):
+    """What asks us to end waits, or what has waited comes, where the system lets it."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK if held else signal.SIG_UNBLOCK, SIGNALS)
+
+
+asked = []                  # by which signals we were asked to end
+
+
+def interrupted(number, frame):
+    """Ends the program, once: who asks twice gets no traceback, and no less of the file that is being saved."""
+    asked.append(number)
+    if len(asked) == 1:
+        raise KeyboardInterrupt
+
+
+def put(data, to=1):
+    """Writes to standard output (2: standard error) at once: text is to be seen as it comes."""
+    data = memoryview(data)
     while data:
         try:
-            data = data[os.write(1, data):]
+            data = data[os.write(to, data):]
+        except BlockingIOError:
+            select.select([], [to], [])
+        except BrokenPipeError:
+            return interrupted(signal.SIGPIPE, None)      # nobody listens: the end
         except OSError as error:
             raise Failure("cannot write standard output: %s" % os.strerror(error.errno))
 
@@ -2317,62 +2413,141 @@ def put(data):
 def put_error(text):
     """One line on standard error."""
     try:
-        os.write(2, os.fsencode("postgpt: %s\n" % text))
-    except OSError:
+        put(to_bytes("postgpt: %s\n" % text), 2)
+    except Failure:
         pass                                              # nobody listens
 
 
 def read_file(path, what):
     """All bytes of a file, or of standard input where path is None. Raises Failure."""
+    data = []
     try:
-        if path is None:
-            with open(0, "rb", closefd=False) as file:
-                return file.read()
-        with open(path, "rb") as file:
-            return file.read()
+        with open(0 if path is None else to_bytes(path), "rb", buffering=0, closefd=path is not None) as file:
+            while not data or data[-1]:
+                data.append(file.read(1 << 20))
+                if data[-1] is None:                      # nothing yet
+                    data.pop()
+                    select.select([file], [], [])
     except OSError as error:
         raise Failure("cannot read %s %s: %s" % (what, path or "from standard input", os.strerror(error.errno)))
+    return b"".join(data)
 
 
-def write_file(path, data=None):
-    """Writes a whole file or none: to a temporary name, then renamed. Without data it only tries. Raises OSError."""
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise OSError(errno.EISDIR if os.path.isdir(path) else errno.ENOTSUP, "")     # no file takes a device's place
-    temporary = "%s.%d.tmp" % (path, os.getpid())
+class Draft:
+    """A file under way: beside the one that it is to be, under a name that nobody else can have, until it is whole.
+
+    Raises OSError where it cannot be: what `path` names, where links lead, is no file, or may not be written.
+    """
+
+    def __init__(self, path):
+        path, self.name, self.file = to_bytes(path), None, None
+        try:
+            there = os.stat(path)
+        except FileNotFoundError:
+            there = None
+        if len(path) >= 4096:
+            raise OSError(errno.ENAMETOOLONG, "")
+        if there and not stat.S_ISREG(there.st_mode):     # no file takes a device's place
+            raise OSError(errno.EISDIR if stat.S_ISDIR(there.st_mode) else errno.ENOTSUP, "")
+        if there and not (there.st_mode & 0o222 and os.access(path, os.W_OK)):
+            raise OSError(errno.EACCES, "")
+        while os.path.islink(path):
+            path = os.path.join(os.path.dirname(path), os.readlink(path))
+        folder = os.path.dirname(path)
+        self.sweep(folder)
+        self.path, name = path, os.path.join(folder, b"postgpt-%016x.tmp" % struct.unpack("<Q", os.urandom(8)))
+        self.file = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        self.name = name
+        try:
+            self.lock(self.file)
+            if there:
+                os.chmod(self.name, stat.S_IMODE(there.st_mode))
+        except BaseException:
+            self.drop()
+            raise
+
+    @staticmethod
+    def lock(file):
+        """-> whether the file is ours now, until it is closed or we are gone."""
+        try:
+            import fcntl
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (ImportError, OSError):
+            return False
+        return True
+
+    def sweep(self, folder):
+        """Removes what others, killed while they wrote, have left."""
+        for name in glob.glob(os.path.join(glob.escape(folder), b"postgpt-" + b"[0-9a-f]" * 16 + b".tmp")):
+            try:
+                file = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+                try:
+                    if self.lock(file):
+                        os.remove(name)
+                finally:
+                    os.close(file)
+            except OSError:
+                pass                                      # it is gone, or not ours
+
+    def write(self, data):
+        """Makes data all that the file holds."""
+        os.lseek(self.file, 0, os.SEEK_SET)
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(self.file, rest):]
+        os.ftruncate(self.file, len(data))
+        os.fsync(self.file)
+
+    def keep(self):
+        """It is whole: it takes its name."""
+        os.replace(self.name, self.path)
+        self.name = None
+
+    def drop(self):
+        """What was not kept never was."""
+        with contextlib.suppress(OSError):                # somebody else was quicker
+            if self.name:
+                os.remove(self.name)
+        with contextlib.suppress(OSError):
+            if self.file is not None:
+                os.close(self.file)
+        self.name = self.file = None
+
+
+def write_file(path, data, draft=None):
+    """Writes a whole file or none. Raises OSError."""
+    draft = draft or Draft(path)
     try:
-        with open(temporary, "wb") as file:
-            file.write(data or b"")
-        if data is None:
-            os.remove(temporary)
-        else:
-            os.rename(temporary, path)
-    except BaseException:
-        if os.path.exists(temporary):
-            os.remove(temporary)
-        raise
+        draft.write(data)
+        draft.keep()
+    finally:
+        draft.drop()
+
+
+MERGES = b"postgpt-merges "  # what our files begin with
 
 
 def merges_text(tokenizer, corpus, options):
     """The merges file: a header line, then a pair of ids a line."""
     pairs = b"".join([b"%d %d\n" % pair for pair in tokenizer.pairs])
-    return b"postgpt-merges 1 corpus %d crc32 %08x alphabet %s %d merges %d learned %d crc32 %08x\n%s" % (
+    return MERGES + b"1 corpus %d crc32 %08x alphabet %s %d merges %d learned %d crc32 %08x\n%s" % (
         len(corpus), zlib.crc32(corpus), options["alphabet"].encode(), tokenizer.base, options["merges"], len(tokenizer.pairs),
         zlib.crc32(pairs), pairs)
 
 
 def merges_take(file, corpus, options):
     """The tokenizer of a merges file, or None where its pairs are not those that learning would give: the file must read
-    exactly as it would be written again, and no token may be longer than the corpus."""
+    exactly as it would be written again, and pass for learned."""
     tokenizer = Tokenizer(alphabet_of(corpus, options["alphabet"], options["lines"]))
-    for line in file.split(b"\n")[1:options["merges"] + 1]:
+    for line in file.split(b"\n")[1:min(options["merges"], len(corpus)) + 1]:
         pair = line.split(b" ")
         if len(pair) != 2 or not all(re.fullmatch(b"[0-9]{1,5}", id) and int(id) < tokenizer.vocab for id in pair):
             break
         left, right = map(int, pair)
-        if len(tokenizer.text[left]) + len(tokenizer.text[right]) > len(corpus):
+        if len(tokenizer.text[left]) + len(tokenizer.text[right]) > LONGEST:
             break
         tokenizer.add(left, right)
-    return tokenizer if merges_text(tokenizer, corpus, options) == file else None
+    return tokenizer if merges_text(tokenizer, corpus, options) == file and tokenizer.passes(corpus, options["merges"]) else None
 
 
 def merges_path(corpus):
@@ -2381,25 +2556,40 @@ def merges_path(corpus):
     return (corpus if extension == ".merges" else stem) + ".merges"
 
 
+def merges_read(path, merges):
+    """A merges file's bytes, not more than there can be; None where there is none, b"?" where it is no file that can be read."""
+    try:
+        there = os.stat(path)
+    except OSError:
+        return None
+    try:
+        if stat.S_ISREG(there.st_mode):                   # not a pipe, which would let us wait
+            with open(path, "rb") as file:
+                return file.read(256 + 12 * merges)
+    except OSError:
+        pass
+    return b"?"
+
+
 def load_tokenizer(corpus, options):
-    """The tokenizer from the merges file, or learned and kept there."""
-    path = merges_path(options["corpus"])
-    cached, tokenizer, why = not (options["no-cache"] or options["holdout"]), None, "is missing"
-    if cached:
-        try:
-            tokenizer = merges_take(read_file(path, ""), corpus, options)
-            why = "is damaged, or of another corpus or setting"
-        except Failure:
-            pass
+    """The tokenizer from the merges file, or learned and kept there: beside a corpus that is a file, and not over another program's."""
+    name = options["corpus"]
+    path = merges_path(name)
+    cached = not (options["no-cache"] or options["holdout"] or name.startswith(("/dev/", "/proc/"))) and os.path.isfile(to_bytes(name))
+    file = merges_read(to_bytes(path), options["merges"]) if cached else None
+    ours = file is None or MERGES.startswith(file[:len(MERGES)])
+    tokenizer = merges_take(file, corpus, options) if file and ours else None
     if not tokenizer:
         tokenizer = Tokenizer.learn(corpus, options["merges"], alphabet_of(corpus, options["alphabet"], options["lines"]))
         if cached:
             if not options["quiet"]:
-                put_error("learned %d merges: %s %s" % (len(tokenizer.pairs), path, why))
-            try:
-                write_file(path, merges_text(tokenizer, corpus, options))
-            except OSError:
-                pass                                      # where it cannot be kept, the next start learns again
+                why = "missing" if file is None else "damaged, or of another corpus or setting" if ours else "another program's, and left alone"
+                put_error("learned %d merges: %s is %s" % (len(tokenizer.pairs), path, why))
+            hold_signals(True)
+            with contextlib.suppress(OSError):            # where it cannot be kept, the next start learns again
+                if ours:
+                    write_file(path, merges_text(tokenizer, corpus, options))
+            hold_signals(False)
     return tokenizer
 
 
@@ -2410,11 +2600,8 @@ def check_bytes(tokenizer, data, what):
             raise Failure("%s has the byte 0x%02x, which the corpus' alphabet lacks (--alphabet bytes knows all)" % (what, byte))
 
 
-def put_figures(model, data, what):
+def put_figures(model, data):
     """The held-out figures of data."""
-    if not data:
-        raise Failure("%s is empty: there is nothing to evaluate" % what)
-    check_bytes(model.tokenizer, data, what)
     for label, bits, nats in model.evaluate(data):
         put(b"%-18s  %8.4f bits/byte  %8.4f nats/token\n" % (label.encode(), bits, nats))
 
@@ -2425,7 +2612,7 @@ def put_info(model, corpus, options):
     embd, context = shape.embd, shape.context
     a_layer = sum(len(row) for matrix in net.layers[0].matrices() for row in matrix)
     n = net.n_params()
-    put(os.fsencode("""corpus       %s: %d bytes, crc32 %08x, %s
+    put(to_bytes("""corpus       %s: %d bytes, crc32 %08x, %s
 documents    %d
 tokens       %d
 vocabulary   %d: %d bytes and %d merges
@@ -2454,25 +2641,36 @@ files        %s
        merges_path(options["corpus"]))))
 
 
-def save_file(path, data=None):
-    """Writes the checkpoint; without data only tries, before the training. Raises Failure."""
+def save_draft(path):
+    """A checkpoint's Draft, before the work begins. Raises Failure."""
     try:
-        write_file(path, data)
+        return Draft(path)
     except OSError as error:
         raise Failure("cannot write %s: %s" % (path, os.strerror(error.errno)))
 
 
-def hold_interrupts(held):
-    """Interrupts wait, or those that waited come, where the system lets them."""
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_BLOCK if held else signal.SIG_UNBLOCK, {signal.SIGINT})
+def save_file(path, data, draft, rescue=False):
+    """Writes the checkpoint; where it cannot be written any more, one that was trained for is saved beside it, or where we are.
+    Raises Failure."""
+    names = [path] + [path + ".rescue", os.path.basename(path) + ".rescue"] * rescue
+    for name in names:
+        try:
+            write_file(name, data, draft)
+        except OSError as error:
+            first, draft = error if name == path else first, None
+        else:
+            break
+    else:
+        name = None
+    if name != path:
+        raise Failure("cannot write %s: %s%s" % (path, os.strerror(first.errno), "; what was trained is in " + name if name else ""))
 
 
-def train_model(model, rest, options):
-    """Trains, and saves the best state also where it is interrupted or fails; no interrupt cuts the saving short.
+def train_model(model, rest, options, draft):
+    """Trains, and saves the best state also where it is interrupted or fails; no interrupt cuts the saving short, and the space for
+    it is taken before.
 
     Every step has its line on standard error, and where that is a terminal a line of progress stands under them."""
-    check_bytes(model.tokenizer, rest, "what --holdout holds out")
     steps, begin, terminal = options["train"], time.monotonic(), os.isatty(2)
 
     def report(line, step):
@@ -2482,20 +2680,25 @@ def train_model(model, rest, options):
                 speed = step / max(time.monotonic() - begin, 1e-9)
                 text += "%d of %d steps, %.1f a second, %.0f seconds left" % (step, steps, speed, (steps - step) / speed)
             try:
-                os.write(2, text.encode())
-            except OSError:
-                pass                                      # nobody listens
+                put(text.encode(), 2)
+            except Failure:
+                pass                                      # it cannot be written
 
-    model.net                                             # seeded first: a ghost that is not whole is not saved
+    net, save = model.net, options["save"]                # seeded first: a ghost that is not whole is not saved
+    if draft:
+        try:
+            draft.write(bytes(len(model.save()) + 8))
+        except OSError as error:
+            raise Failure("cannot write %s: %s" % (save, os.strerror(error.errno)))
     try:
         try:
             model.train(steps, options["lr"], options["batch"], rest, report)
         finally:
-            hold_interrupts(True)
+            hold_signals(True)
     finally:
-        if options["save"]:
-            save_file(options["save"], model.save())
-    hold_interrupts(False)
+        if draft:
+            save_file(save, model.save(), draft, rescue=True)
+    hold_signals(False)
 
 
 def continue_prompt(model, prompt, options):
@@ -2537,7 +2740,7 @@ def run(args):
     if options["version"]:
         return put(VERSION.encode() + b"\n")
     if not options["corpus"]:
-        options["corpus"] = os.path.join(os.path.dirname(os.path.realpath(__file__)), "postgpt.txt")
+        options["corpus"] = os.fsencode(os.path.join(os.path.dirname(os.path.realpath(__file__)), "postgpt.txt")).decode("utf-8", "surrogateescape")
     if options["seed"] == "random":
         options["seed"], = struct.unpack("<Q", os.urandom(8))
         put_error("seed %d" % options["seed"])
@@ -2550,69 +2753,84 @@ def run(args):
     if len(corpus) < 2:
         raise Failure("--holdout leaves too little of the corpus %s to build on" % path)
     if prompt is not None:
-        prompt = read_file(None, "the prompt") if prompt == "-" else os.fsencode(prompt)
+        prompt = read_file(None, "the prompt") if prompt == "-" else to_bytes(prompt)
     alphabet = Tokenizer(alphabet_of(corpus, options["alphabet"], options["lines"]))
     if options["top-k"] > max(alphabet.base + options["merges"], 15):    # the default suits every vocabulary
         Option("top-k", "", "count", high=alphabet.base + options["merges"]).refuse(options["top-k"])
+    # what cannot be used is found before anything takes long
     check_bytes(alphabet, prompt or b"", "the prompt")
+    name = options["encode"] or options["eval"]
+    text = read_file(name, "the text") if name else b""
+    check_bytes(alphabet, text, name)
+    check_bytes(alphabet, rest, "what --holdout holds out")
+    for data, option, what in ((text, "eval", name), (rest, "holdout", "what --holdout holds out")):
+        if options[option] and not data:
+            raise Failure("%s is empty: there is nothing to evaluate" % what)
+    checkpoint = read_file(options["load"], "the checkpoint") if options["load"] else None
     tokenizer = load_tokenizer(corpus, options)
     if options["encode"]:
-        data = read_file(options["encode"], "the text")
-        check_bytes(tokenizer, data, options["encode"])
-        ids, _ = encode_text(tokenizer, data, options["lines"])
+        ids, _ = encode_text(tokenizer, text, options["lines"])
         return put(" ".join(map(str, ids)).encode() + b"\n")
-    if options["save"]:
-        save_file(options["save"])
-    model = PostGPT(corpus, options["merges"], options["alphabet"], order, options["lines"], options["shape"], options["init"],
-                    options["seed"], options["memory"], tokenizer, **{name: options[name] for name in COEFFICIENTS if options[name] is not None})
-    if options["load"]:
-        data = read_file(options["load"], "the checkpoint")
-        try:
-            model.load(data)
-        except Failure as failure:
-            raise Failure("cannot use %s: %s" % (options["load"], failure))
-    if options["train"]:
-        train_model(model, rest, options)
-    elif options["save"]:
-        save_file(options["save"], model.save())
+    draft = None
+    try:
+        if options["save"]:
+            hold_signals(True)
+            draft = save_draft(options["save"])
+            hold_signals(False)
+        model = PostGPT(corpus, options["merges"], options["alphabet"], order, options["lines"], options["shape"], options["init"],
+                        options["seed"], options["memory"], tokenizer, **{name: options[name] for name in COEFFICIENTS if options[name] is not None})
+        if options["load"]:
+            try:
+                model.load(checkpoint)
+            except Failure as failure:
+                raise Failure("cannot use %s: %s" % (options["load"], failure))
+        if options["train"]:
+            train_model(model, rest, options, draft)
+        elif draft:
+            save_file(options["save"], model.save(), draft)
+    finally:
+        if draft:
+            draft.drop()
     if options["info"]:
         put_info(model, corpus, options)
     if options["holdout"]:
-        put_figures(model, rest, "what --holdout holds out")
+        put_figures(model, rest)
     if options["eval"]:
-        put_figures(model, read_file(options["eval"], "the text"), options["eval"])
+        put_figures(model, text)
     if prompt is not None:
         continue_prompt(model, prompt, options)
     elif not any([options[name] for name in ("info", "eval", "holdout", "train", "save")]):
         demonstrate(model, corpus, options)
 
 
-def interrupted(number, frame):
-    """Ends the program, once: who asks twice gets no traceback, and no less of the file that is being saved."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    raise KeyboardInterrupt
-
-
 def main():
-    """Runs the command line and exits: 0, 1 what cannot be done, 2 a wrong command line, 130 an interrupt."""
-    if hasattr(signal, "SIGPIPE"):
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)     # a closed pipe is a silent end
-    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
-        signal.signal(signal.SIGINT, interrupted)
+    """Runs the command line and exits: 0, 1 what cannot be done, 2 a wrong command line, 130 an interrupt; another signal ends it."""
     gc.disable()                                          # nothing here is cyclic, and there are many small lists to look through
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)     # put() hears of it
+    code = 0
     try:
-        run(sys.argv[1:])
-    except Misuse as misuse:
-        put_error(misuse)
-        sys.exit(2)
-    except Failure as failure:
-        put_error(failure)
-        sys.exit(1)
-    except MemoryError:
-        put_error("out of memory")
-        sys.exit(1)
+        for number in SIGNALS:
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, interrupted)
+        try:
+            run(arguments())
+        except Misuse as misuse:
+            code = 2
+            put_error(misuse)
+        except Failure as failure:
+            code = 1
+            put_error(failure)
+        except MemoryError:
+            code = 1
+            put_error("out of memory")
     except KeyboardInterrupt:
-        sys.exit(130)
+        if asked[0] == signal.SIGINT:
+            os._exit(130)                                 # at once: later signals are not heard
+        hold_signals(False)
+        signal.signal(asked[0], signal.SIG_DFL)           # what we die of is told by dying of it
+        os.kill(os.getpid(), asked[0])
+    sys.exit(code)
 
 
 if __name__ == "__main__":
