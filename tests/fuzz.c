@@ -101,7 +101,7 @@ static void fuzz_merges(const unsigned char *data, size_t size) {
         tokenizer_learn(&model.tokenizer, corpus.data, corpus.length, o.merges);
     }
     count(&model, &corpus);
-    generate(&model, corpus.data, 2, FULL, hear);
+    generate(&model, corpus.data, 2, FULL, 42, hear);
 }
 
 /* A checkpoint for a tiny model: as it is, or (first byte odd) with the checksum of its weights. */
@@ -134,7 +134,7 @@ static void fuzz_checkpoint(const unsigned char *data, size_t size) {
             }
     }
     if (!checkpoint_take(&model.net, about, file.data, file.length, fault)) return;
-    generate(&model, (const unsigned char *)"a", 1, FULL, hear);
+    generate(&model, (const unsigned char *)"a", 1, FULL, 42, hear);
     double nats[N_ROWS];
     evaluate(&model, &model.meta.text, nats);
 }
@@ -155,6 +155,7 @@ static void fuzz_corpus(const unsigned char *data, size_t size) {
     o.sampling.temperature = (data[6] % 16) / 4.0;
     o.sampling.top_k = data[6] / 16;
     o.tokens = 1 + data[7] % 16;
+    if (data[7] & 128) o.sampling.top_p = (data[6] + 1) / 256.0;
     data += 8, size -= 8;
     Bytes corpus = part(&data, &size), prompt = part(&data, &size), text = part(&data, &size);
     if (corpus.length < 2) return;
@@ -163,7 +164,7 @@ static void fuzz_corpus(const unsigned char *data, size_t size) {
     check_bytes(&model, text.data, text.length, "the text");
     tokenizer_learn(&model.tokenizer, corpus.data, corpus.length, o.merges);
     count(&model, &corpus);
-    generate(&model, prompt.data, prompt.length, FULL, hear);
+    generate(&model, prompt.data, prompt.length, FULL, 42, hear);
     Ids ids = {0};
     size_t *start;
     double nats[N_ROWS];

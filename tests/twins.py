@@ -220,6 +220,8 @@ def random_case(seed):
     number = lambda high: rng.choice(("0", "%d" % high, "%.3f" % (rng.random() * high), ".5", "1.", "1e-3", "%.2e" % (rng.random() * high), "%r" % rng.random()))
     options = [
         (0.8, lambda: ["-m", rng.choice(("both", "meta", "full", "transformer"))]),
+        (0.2, lambda: ["--top-p", rng.choice(("0", "1", "%r" % rng.random()))]), (0.2, lambda: ["--samples", str(rng.randrange(1, 4))]), (0.2, lambda: ["--exact"]),
+        (0.2, lambda: ["--discount", rng.choice(("0", "1", "%r" % rng.random()))]), (0.2, lambda: ["--verbatim", str(rng.choice((0, 1, 2, 5, 1000)))]),
         (0.3, lambda: ["-t", number(10)]), (0.3, lambda: ["--top-k", str(rng.choice((0, 1, 2, 5, 40, 256)))]),
         (0.3, lambda: ["-r%s" % number(10)]), (0.4, lambda: ["--seed=%d" % rng.choice((0, 1, 2 ** 64 - 1, rng.randrange(2 ** 64)))]),
         (0.9, lambda: ["--merges", str(rng.choice((0, 1, 2, 10, 60, 200, 500)))]), (0.3, lambda: ["--alphabet", "corpus"]),
