@@ -3539,7 +3539,7 @@ def main():
         except Failure as failure:
             code = 1
             put_error(failure)
-        except MemoryError:
+        except (MemoryError, SystemError):                # CPython may fail to say which it is: "error return without exception set"
             code = 1
             put_error("out of memory")
     except KeyboardInterrupt:

@@ -183,7 +183,7 @@ class Merges(Alike):
             for data in (b"", b"postgpt-", b"postgpt-merges 9", b"postgpt-merges " + b"1" * 100000):
                 (self.folder / "corpus.merges").write_bytes(data)
                 code, _, err = self.run_(command, "-n", "2", "The")
-                self.assertEqual((code, err), (0, b"postgpt: learned 3 merges: corpus.merges is damaged, or of another corpus or setting\n"))
+                self.assertEqual((code, err), (0, b"postgpt: learned 3 merges: corpus.merges is damaged\n"))
                 self.assertEqual(self.run_(command, "-n", "2", "The")[2], b"")
 
     def test_a_pipe_or_a_folder_of_that_name_does_not_stop_us(self):
@@ -230,8 +230,8 @@ class Merges(Alike):
                 outcome, = twins.play(case, (twins.binary(),))
                 learned = Tokenizer.learn(corpus, merges).pairs
                 self.assertEqual(outcome.code, 0)
-                if learned != forgery:
-                    self.assertIn(b"is damaged", outcome.stderr)
+                if learned != forgery:                    # of no merges there is nothing to say
+                    self.assertEqual(b"is damaged" in outcome.stderr, bool(learned))
                 self.assertEqual(outcome.files["corpus.merges"], self.forged(corpus, learned, merges))
 
     def test_what_was_learned_always_passes(self):
