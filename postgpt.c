@@ -2343,6 +2343,8 @@ static uint32_t sample(Draw *draw, const Tokenizer *tok, const Ids *text, const 
 #define ODD 8.0                  /* nats that a number costs where the corpus has none, what follows a number as it does nowhere, and what goes
                                   * on with a whole word so */
 #define WALL 1e4                 /* nats that it costs to go on verbatim */
+#define AGAIN 3                  /* words: of a run as long that has been said already */
+#define STALE 4.0                /* nats that it costs to go on with */
 
 /* The chain that speaks, and where it leaves the corpus. */
 typedef struct { uint32_t place, match; } Spot;
@@ -2362,11 +2364,12 @@ struct Voice {
     uint32_t *shared;            /* [vocab]: 1 + the words that the best place has in common with what was said, within the same brackets; 0: none */
     uint32_t *reach;             /* [vocab]: the least run from which the text can be left */
     uint32_t *count;             /* [vocab] */
+    uint32_t *heard; size_t n_heard, size_heard;      /* how many words had begun after each token that was said */
     unsigned char *level;        /* [vocab]: a place has it as far into a sentence as it stands here */
 };
 
 static void voice_clear(Voice *voice) {
-    voice->n = voice->n_start = voice->piece.n = 0;
+    voice->n = voice->n_start = voice->piece.n = voice->n_heard = 0;
     voice->last = voice->last_start = NONE;
     reader_clear(&voice->reader);
 }
@@ -2390,6 +2393,7 @@ static void voice_free(Voice *voice) {
     free(voice->reader.traits); free(voice->spots); free(voice->others);
     free(voice->start); free(voice->piece.ids); free(voice->whole.ids); free(voice->bytes);
     free(voice->run); free(voice->shared); free(voice->reach); free(voice->count); free(voice->level);
+    free(voice->heard);
 }
 
 /* From every place to the one after it, where the corpus goes on with this token. */
@@ -2449,6 +2453,8 @@ static void voice_write(Voice *voice, uint32_t id) {
     ids_add(&voice->piece, id);
     voice_follow(voice, id);
     reader_read(&voice->reader, id);
+    if (voice->n_heard == voice->size_heard) voice->heard = resize(voice->heard, voice->size_heard = 2 * voice->size_heard + 1024, sizeof *voice->heard);
+    voice->heard[voice->n_heard++] = voice->reader.words;
 }
 
 /* p[vocab]: what the chain says when it listens becomes what it says when it speaks. Kneser-Ney's recursion goes on over contexts of 2, 3 ..
@@ -2501,15 +2507,26 @@ static int voice_rests(const Voice *voice, uint32_t id) {
     return trait->breaks || (voice->reader.ended && (trait->han || (text[0] == ' ' && !(trait->length > 1 && text[1] >= 'a' && text[1] <= 'z'))));
 }
 
+/* Marks in count the tokens that would go on with a run of AGAIN words that this very text has said before. */
+static void voice_stale(const Voice *voice, const Field *field) {
+    const size_t n = voice->n_heard, from = field_from(field);
+    memset(voice->count, 0, voice->vocab * sizeof *voice->count);
+    for (size_t at = n ? field->before[n - 1] : 0; at > from; at = field->before[at - 1]) {
+        const size_t match = field->match[at - 1];
+        if (voice->heard[n - 1] - (match < n ? voice->heard[n - 1 - match] : 0) >= AGAIN) voice->count[field->text.ids[at]] = 1;
+    }
+}
+
 /* What each token gains or loses where the text leaves the corpus or goes on with it. Without the chain only the limit of verbatim holds;
  * without the spelling any word may go on. */
-static void voice_rules(const Voice *voice, double *logits, int chain, const Spelling *spelling) {
+static void voice_rules(const Voice *voice, const Field *field, double *logits, int chain, const Spelling *spelling) {
     const Reader *reader = &voice->reader;
     const Tokenizer *tok = reader->tok;
     const uint32_t limit = (uint32_t)voice->verbatim, wanted = reader->ended ? 0 : reader->spoken < SHARED ? reader->spoken : SHARED;
     const uint32_t wanting = reader->ended ? 0 : SENTENCE - reader->spoken;
     const int whole = spelling && spelling->length && spelling->known != BEGUN ? kind_of[spelling->word[0]] : -1;
     const int number = voice->last != NONE && kind_of[tok->text[tok->start[voice->last + 1] - 1]] == DIGIT;
+    voice_stale(voice, field);
     for (uint32_t x = 0; x < voice->vocab; x++) {
         const uint32_t run = voice->run[x], shared = voice->shared[x] ? voice->shared[x] - 1 : 0;
         double gain = 0.0;
@@ -2524,6 +2541,7 @@ static void voice_rules(const Voice *voice, double *logits, int chain, const Spe
             if (kind_of[tok->text[tok->start[x]]] == whole && !voice->shared[x]) gain -= ODD;
             if ((reader->traits[x].closes || reader->traits[x].breaks) && (wanting || reader->nested) && !voice->level[x])
                 gain -= ABRUPT * (double)(wanting ? wanting : SENTENCE) / (double)SENTENCE;
+            if (voice->count[x]) gain -= STALE;
         }
         logits[x] += gain;
     }
@@ -3893,7 +3911,7 @@ static void generate(Model *model, const unsigned char *prompt, size_t length, i
         field_terms(&field);
         field_logits(&field, draw.logits, mode);
         if (why) memcpy(why->logits, draw.logits, vocab * sizeof *final);
-        voice_rules(&voice, draw.logits, mode & USE_CHAIN, speller.spelling);
+        voice_rules(&voice, &field, draw.logits, mode & USE_CHAIN, speller.spelling);
         if (why) {
             memcpy(final, draw.logits, vocab * sizeof *final);
             rule(final, &field.text, o->sampling.repetition);

@@ -1556,6 +1556,8 @@ ABRUPT = 6.0                # nats that it costs to end a sentence at once; less
 ODD = 8.0                   # nats that a number costs where the corpus has none, what follows a number as it does nowhere, and what goes
                             # on with a whole word so
 WALL = 1e4                  # nats that it costs to go on verbatim
+AGAIN = 3                   # words: of a run as long that has been said already
+STALE = 4.0                 # nats that it costs to go on with
 
 
 class Voice:
@@ -1564,6 +1566,7 @@ class Voice:
     spots   the places that the last two tokens and more stand before: place -> how many tokens match
     run     token -> how many words of the corpus in a row have been said when it is said
     shared  token -> the words that the best place has in common with what was said, within the same brackets
+    heard   how many words had begun after each token that was said
     """
 
     def __init__(self, places, tokenizer, cut, discount, verbatim):
@@ -1576,7 +1579,7 @@ class Voice:
 
     def clear(self):
         """A new document."""
-        self.spots, self.last, self.piece, self.before = {}, None, [], ({}, None)
+        self.spots, self.last, self.piece, self.before, self.heard = {}, None, [], ({}, None), []
         self.reader.clear()
 
     def write(self, id):
@@ -1594,6 +1597,7 @@ class Voice:
         self.piece.append(id)
         self.follow(id)
         self.reader.read(id)
+        self.heard.append(self.reader.words)
 
     def follow(self, id):
         """From every place to the one after it, where the corpus goes on with this token."""
@@ -1637,7 +1641,17 @@ class Voice:
         text = self.tokens[id]
         return b"\n" in text or self.reader.ended and (self.reader.traits[id][4] or text[:1] == b" " and not text[1:2].islower())
 
-    def rules(self, chain=True, spelling=None):
+    def stale(self, field):
+        """The tokens that would go on with a run of AGAIN words that this very text has said before."""
+        heard, n, found = self.heard, len(self.heard), set()
+        at = field.before[n - 1] if n else -1
+        while at >= max(n - field.memory, 0):
+            if heard[-1] - (heard[n - 1 - field.match[at]] if field.match[at] < n else 0) >= AGAIN:
+                found.add(field.ids[at + 1])
+            at = field.before[at]
+        return found
+
+    def rules(self, field, chain=True, spelling=None):
         """What each token gains or loses where the text leaves the corpus or goes on with it: token -> nats. Without the chain only the
         limit of verbatim holds; without the spelling any word may go on."""
         gain, limit, reader = dict.fromkeys(self.run, 0.0), self.verbatim, self.reader
@@ -1669,6 +1683,8 @@ class Voice:
         for id in self.ends if short or reader.nested else ():
             if id not in self.level:
                 gain[id] = gain.get(id, 0.0) - ABRUPT * (short or SENTENCE) / SENTENCE
+        for id in self.stale(field):
+            gain[id] = gain.get(id, 0.0) - STALE
         return gain
 
 
@@ -2437,7 +2453,7 @@ class PostGPT:
             field.terms()
             before, recent = field.logits(use), field.ids[:-RECENT - 1:-1]
             logits = before[:]
-            for id, nats in voice.rules("B" in use, speller.spelling).items():
+            for id, nats in voice.rules(field, "B" in use, speller.spelling).items():
                 logits[id] += nats
             id, chance = sample(logits, tok.text, recent, temperature, top_k, repetition, speller, rng, top_p)
             if n >= tokens and (b"\n" in tok.text[id] if self.lines else voice.rests(id)):

@@ -38,9 +38,9 @@ dictionary = linkgrammar.Dictionary("en")
 for line in sys.stdin:
     try:
         found = linkgrammar.Sentence(line.strip(), dictionary, options).parse()
-        print(linkgrammar.Clinkgrammar.sentence_null_count(found.sent._obj), flush=True)
+        print("nulls", linkgrammar.Clinkgrammar.sentence_null_count(found.sent._obj), flush=True)
     except Exception:
-        print("-", flush=True)
+        print("nulls", "-", flush=True)
 """
 
 
@@ -93,7 +93,8 @@ def nulls(lines):
     for python in (sys.executable, "/usr/bin/python3"):
         if not subprocess.run([python, "-c", "import linkgrammar"], stderr=subprocess.DEVNULL).returncode:
             done = subprocess.run([python, "-c", PARSER], input="\n".join(lines).encode(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-            return [(int(n), len(line.split())) for n, line in zip(done.stdout.decode().split(), lines) if n != "-"]
+            found = re.findall(r"(?m)^nulls (\d+|-)$", done.stdout.decode())
+            return [(int(n), len(line.split())) for n, line in zip(found, lines) if n != "-"]
     return []
 
 
