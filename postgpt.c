@@ -590,8 +590,8 @@ static int by_bytes(const void *a, const void *b) {
 }
 
 static void words_add(Words *words, const unsigned char *piece, size_t length, size_t met) {
-    const size_t space = piece[0] == ' ';
-    if (kind_of[piece[length - 1]] < SPACE && met && length - space <= LONGEST) words->words[words->n++] = (Word){piece + space, length - space, met};
+    const size_t space = piece[0] == ' ', n = length - space < LONGEST ? length - space : LONGEST;        /* of what is longer the beginning will do */
+    if (kind_of[piece[length - 1]] < SPACE && met) words->words[words->n++] = (Word){piece + space, n, met};
 }
 
 /* From the pieces that were encoded so far: the corpus and nothing else. */
@@ -2048,6 +2048,15 @@ static size_t field_from(const Field *field) {                 /* the oldest tok
     return field->text.n > field->co->memory ? field->text.n - field->co->memory : 0;
 }
 
+/* How many tokens up to a place, 1 + its index, are as the newest are, MATCH at most. */
+static size_t field_match(const Field *field, size_t at) {
+    const uint32_t *ids = field->text.ids;
+    const size_t n = field->text.n, from = field_from(field);
+    size_t length = 1;
+    while (length < MATCH && at - length > from && ids[at - 1 - length] == ids[n - 1 - length]) length++;
+    return length;
+}
+
 /* How much the chain expected a token that is heard. */
 static double field_expected(const Field *field, uint32_t id) {
     return chain_prob(&field->meta->chain, field->text.ids, field->text.n, id);
@@ -2120,9 +2129,7 @@ static void field_terms(Field *field) {
     zero(field->t, vocab);
     if (n)
         for (size_t at = field->before[n - 1], places = 0; at > from && places < PLACES; at = field->before[at - 1], places++) {
-            size_t length = 1;                             /* of the match: so many tokens up to that place are as the newest are */
-            while (length < MATCH && at - length > from && ids[at - 1 - length] == ids[n - 1 - length]) length++;
-            const double m = (double)length, m4 = m * m * (m * m), age = (double)(n - at);
+            const double m = (double)field_match(field, at), m4 = m * m * (m * m), age = (double)(n - at);
             field->t[ids[at]] += m4 / (m4 + DOUBT) / sqrt(1.0 + age / FADE);
         }
     const double odds = field->level > REST ? field->co->trauma * (field->level - REST) : 0.0;
@@ -2511,8 +2518,8 @@ static int voice_rests(const Voice *voice, uint32_t id) {
 static void voice_stale(const Voice *voice, const Field *field) {
     const size_t n = voice->n_heard, from = field_from(field);
     memset(voice->count, 0, voice->vocab * sizeof *voice->count);
-    for (size_t at = n ? field->before[n - 1] : 0; at > from; at = field->before[at - 1]) {
-        const size_t match = field->match[at - 1];
+    for (size_t at = n ? field->before[n - 1] : 0, places = 0; at > from && places < PLACES; at = field->before[at - 1], places++) {
+        const size_t match = field_match(field, at);
         if (voice->heard[n - 1] - (match < n ? voice->heard[n - 1 - match] : 0) >= AGAIN) voice->count[field->text.ids[at]] = 1;
     }
 }

@@ -350,13 +350,12 @@ HAN = re.compile(b"[\xe3-\xe9]")        # so the characters of Han and kana begi
 
 
 def words_of(data):
-    """The words of a text, its pieces that are not white, without their space, and how often each is met. What is longer than any
-    token is none."""
+    """The words of a text, its pieces that are not white, without their space, and how often each is met. Of what is longer than any
+    token the beginning will do."""
     words = Counter()
     for piece, n in Counter(PIECE.findall(data)).items():
-        word = piece.lstrip(b" ")
-        if KIND[piece[-1]] < SPACE and len(word) <= LONGEST:
-            words[word] += n
+        if KIND[piece[-1]] < SPACE:
+            words[piece.lstrip(b" ")[:LONGEST]] += n
     return words
 
 
@@ -1407,6 +1406,18 @@ class Field:
         if self.window:
             self.window.push(id)
 
+    def moments(self):
+        """The newest PLACES places where the newest token stood before, and how many tokens up to there, MATCH at most, are as the
+        newest are."""
+        ids, n = self.ids, len(self.ids)
+        start, at, places = max(n - self.memory, 0), self.before[n - 1] if n else -1, 0
+        while at >= start and places < PLACES:
+            length = 1
+            while length < MATCH and at - length >= start and ids[at - length] == ids[n - 1 - length]:
+                length += 1
+            yield at, length
+            at, places = self.before[at], places + 1
+
     def terms(self):
         """Computes every term for the token to come: log_p, h, f, a and, with a window, z, [vocab] each; t, the few (token, value) that
         are not 0."""
@@ -1442,16 +1453,12 @@ class Field:
         if meta.topic:
             self.a = matvec(nothing, [(1.0 - DRIFT) * k for k in self.destiny], meta.topic)
         # T: trauma: earlier moments like this one, and what followed them; log(1 + odds) mixes recall with the chain
-        recall, at, places = {}, self.before[n - 1] if n else -1, 0
-        while at >= start and places < PLACES:
-            length = 1                                    # of the match: so many tokens up to that place are as the newest are
-            while length < MATCH and at - length >= start and ids[at - length] == ids[n - 1 - length]:
-                length += 1
+        recall = {}
+        for at, length in self.moments():
             m = float(length)
             m4 = m * m * (m * m)
             x = ids[at + 1]
             recall[x] = recall.get(x, 0.0) + m4 / (m4 + DOUBT) / sqrt(1.0 + (n - at - 1) / FADE)
-            at, places = self.before[at], places + 1
         odds = self.co["trauma"] * (self.level - REST) if self.level > REST else 0.0
         self.t = [(x, log(1.0 + odds * value / p[x])) for x, value in recall.items()]
 
@@ -1644,11 +1651,9 @@ class Voice:
     def stale(self, field):
         """The tokens that would go on with a run of AGAIN words that this very text has said before."""
         heard, n, found = self.heard, len(self.heard), set()
-        at = field.before[n - 1] if n else -1
-        while at >= max(n - field.memory, 0):
-            if heard[-1] - (heard[n - 1 - field.match[at]] if field.match[at] < n else 0) >= AGAIN:
+        for at, match in field.moments():
+            if heard[-1] - (heard[n - 1 - match] if match < n else 0) >= AGAIN:
                 found.add(field.ids[at + 1])
-            at = field.before[at]
         return found
 
     def rules(self, field, chain=True, spelling=None):
