@@ -590,8 +590,8 @@ static int by_bytes(const void *a, const void *b) {
 }
 
 static void words_add(Words *words, const unsigned char *piece, size_t length, size_t met) {
-    const size_t space = piece[0] == ' ';
-    if (kind_of[piece[length - 1]] < SPACE && met && length - space <= LONGEST) words->words[words->n++] = (Word){piece + space, length - space, met};
+    const size_t space = piece[0] == ' ', n = length - space < LONGEST ? length - space : LONGEST;        /* of what is longer the beginning will do */
+    if (kind_of[piece[length - 1]] < SPACE && met) words->words[words->n++] = (Word){piece + space, n, met};
 }
 
 /* From the pieces that were encoded so far: the corpus and nothing else. */

@@ -350,13 +350,12 @@ HAN = re.compile(b"[\xe3-\xe9]")        # so the characters of Han and kana begi
 
 
 def words_of(data):
-    """The words of a text, its pieces that are not white, without their space, and how often each is met. What is longer than any
-    token is none."""
+    """The words of a text, its pieces that are not white, without their space, and how often each is met. Of what is longer than any
+    token the beginning will do."""
     words = Counter()
     for piece, n in Counter(PIECE.findall(data)).items():
-        word = piece.lstrip(b" ")
-        if KIND[piece[-1]] < SPACE and len(word) <= LONGEST:
-            words[word] += n
+        if KIND[piece[-1]] < SPACE:
+            words[piece.lstrip(b" ")[:LONGEST]] += n
     return words
 
 

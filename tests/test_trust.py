@@ -41,7 +41,7 @@ class Alike(unittest.TestCase):
 
     def start(self, command, *args, corpus="corpus.txt", **how):
         """A process with pipes."""
-        how = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "bufsize": 0, **how}
+        how = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "bufsize": 0, "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **how}
         process = subprocess.Popen([*command, "-c", corpus, *TINY, *args], cwd=str(self.folder), **how)
         self.addCleanup(self.end, process)
         return process
