@@ -1,4 +1,4 @@
-# make (builds ./postgpt) · make test · make bench · make check (sanitizers, fuzz) · make clean
+# make (builds ./postgpt) · make test · make bench · make check (sanitizers, fuzz) · make fuzz · make clean
 # make thesis (the README's figures; TEXTS="path path" for other texts) · make curve (draws curve.svg; TEXT=path)
 CC = cc
 # -ffp-contract=off: no fused multiply-add, so that both twins round alike; -fno-math-errno: sqrt as one instruction;
@@ -22,6 +22,10 @@ check: postgpt
 thesis: postgpt
 	@$(PYTHON) tests/thesis.py $(TEXTS)
 
+# libFuzzer, SECONDS a target (60)
+fuzz:
+	@$(PYTHON) tests/fuzz.py $(SECONDS)
+
 curve: postgpt
 	@$(PYTHON) tests/curve.py $(TEXT)
 
@@ -31,4 +35,4 @@ voice: postgpt
 clean:
 	rm -rf postgpt curve.svg *.merges *.tmp tests/__pycache__ __pycache__
 
-.PHONY: test voice bench check thesis curve clean
+.PHONY: test voice bench check fuzz thesis curve clean

@@ -9,9 +9,14 @@
  *     cc -std=c11 -O3 -ffp-contract=off -o postgpt postgpt.c -lm -pthread
  */
 #define _POSIX_C_SOURCE 200809L
+#define _FILE_OFFSET_BITS 64
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <float.h>
 #include <inttypes.h>
 #include <math.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -25,6 +30,13 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+#ifdef __FAST_MATH__
+#error "-ffast-math changes the order of sums, and with it every figure: compile without it"
+#endif
+#if defined FLT_EVAL_METHOD && FLT_EVAL_METHOD != 0 && FLT_EVAL_METHOD != 1
+#error "a double is to have 64 bits, also while it is computed: for x86 of 32 bits add -msse2 -mfpmath=sse"
+#endif
 
 /* ---------------------------------------------------------------------------------------------
  * Failing, and memory. One exit for what cannot be done; every allocation is checked.
@@ -130,6 +142,19 @@ static double dot(const double *x, const double *y, size_t n) {
 }
 
 static void zero(double *x, size_t n) { memset(x, 0, n * sizeof *x); }
+
+/* Is a product rounded before it is added, and are sums taken in their order? A compiler may have been told otherwise; what is
+ * volatile it cannot know beforehand. */
+static void arithmetic_check(void) {
+    volatile double tiny = 0x1p-53;                       /* twice this is the distance from 1 to the next double */
+    volatile size_t n = 16;
+    double one[16], many[16], y[16], squares[16];
+    for (size_t i = 0; i < n; i++) { one[i] = 1.0; many[i] = i ? tiny : 1.0; y[i] = 1.0 + 1024.0 * tiny; }
+    for (size_t i = 0; i < n; i++) squares[i] = -(y[i] * y[0]);
+    matvec(squares, &y[1], y, 1, n, n);
+    if (squares[n - 1] != 0.0 || dot(one, many, n) != 1.0)
+        fail("this build computes otherwise than it is told: compile with -ffp-contract=off, and without -ffast-math");
+}
 
 static void softmax(double *x, size_t n) {
     double top = x[0], sum = 0.0;
@@ -243,6 +268,7 @@ typedef struct {
     Heap heap;
 } Tokenizer;
 
+enum { LONGEST = 256 };                                    /* bytes a token may have */
 enum { LETTER, DIGIT, MARK, SPACE, WHITE };                /* words are made of what comes before SPACE */
 
 static unsigned char kind_of[256];
@@ -295,6 +321,7 @@ typedef struct {
     uint32_t *token, *prev, *next;       /* the text as a linked list */
     uint32_t *before, *after;            /* the occurrences of one pair, by position of its left token */
     size_t *weight;                      /* how often the corpus has the piece this position is in */
+    size_t *length;                      /* of each token */
     Map index;
     Pair *pairs;
     size_t n_pairs, cap_pairs;
@@ -346,8 +373,9 @@ static void tokenizer_learn(Tokenizer *tok, const unsigned char *data, size_t le
     }
     const size_t n = tok->n_bytes;
     if (n >= NONE) fail("the corpus has more distinct text than 32-bit positions can name");
-    Learner L = {alloc(n, 4), alloc(n, 4), alloc(n, 4), alloc(n, 4), alloc(n, 4), alloc(n, sizeof(size_t)), {0}, NULL, 0, 0};
+    Learner L = {alloc(n, 4), alloc(n, 4), alloc(n, 4), alloc(n, 4), alloc(n, 4), alloc(n, sizeof(size_t)), alloc(tok->base + merges, sizeof(size_t)), {0}, NULL, 0, 0};
     map_make(&L.index, 4096);
+    for (size_t i = 0; i < tok->base; i++) L.length[i] = 1;
     for (size_t p = 0; p < tok->n_pieces; p++) {
         const struct Piece *piece = &tok->pieces[p];
         for (size_t i = piece->at; i < piece->at + piece->length; i++) {
@@ -364,12 +392,14 @@ static void tokenizer_learn(Tokenizer *tok, const unsigned char *data, size_t le
         const uint64_t top = heap_pop(&heap);
         const uint32_t index = map_get(&L.index, pair_key(top >> 16 & 0xFFFF, top & 0xFFFF));
         const uint64_t now = pair_priority(&L.pairs[index]);
-        if (L.pairs[index].count < 2) continue;
+        const size_t joined = L.length[L.pairs[index].left] + L.length[L.pairs[index].right];
+        if (L.pairs[index].count < 2 || joined > LONGEST) continue;
         if (now != top) { heap_push(&heap, now); continue; }      /* it has lost occurrences since: later */
         progress("learning merges: %zu of %zu", tok->merges, merges);
         const size_t known = L.n_pairs;
         const uint32_t id = (uint32_t)(tok->base + tok->merges);
         tokenizer_add(tok, L.pairs[index].left, L.pairs[index].right);
+        L.length[id] = joined;
         while (L.pairs[index].head != NONE) {
             const uint32_t at = L.pairs[index].head, right = L.next[at], prev = L.prev[at], next = L.next[right];
             if (prev != NONE) learner_remove(&L, prev);
@@ -383,7 +413,7 @@ static void tokenizer_learn(Tokenizer *tok, const unsigned char *data, size_t le
         }
         for (size_t i = known; i < L.n_pairs; i++) heap_push(&heap, pair_priority(&L.pairs[i]));
     }
-    free(L.token); free(L.prev); free(L.next); free(L.before); free(L.after); free(L.weight); free(L.pairs);
+    free(L.token); free(L.prev); free(L.next); free(L.before); free(L.after); free(L.weight); free(L.length); free(L.pairs);
     map_free(&L.index);
     free(heap.keys);
 }
@@ -464,6 +494,42 @@ static void tokenizer_merge(Tokenizer *tok, struct Piece *piece) {
     for (size_t i = 0; i < n; i++) if (token[i] != NONE) { tok->ids[tok->n_ids++] = token[i]; piece->count++; }
 }
 
+/* Could learning `merges` pairs from data have given these, as far as counts tell? What a pair joined occurs in the text that they make,
+ * in itself or in what was joined of it; no pair was joined less than twice, none more often than one before it, and none is left that
+ * should have been. Of two equal tokens every other pair at least is joined: aaa has two, of which one is. length: of each token */
+static int tokenizer_passes(Tokenizer *tok, const size_t *length, const unsigned char *data, size_t n, size_t merges) {
+    size_t *made = alloc(tok->base + tok->merges, sizeof *made), most = n;
+    int fine = 1;
+    Map left_over;
+    map_make(&left_over, 4096);
+    for (size_t at = 0, end; at < n; at = end) {
+        end = piece_end(data, at, n);
+        struct Piece *piece = tokenizer_piece(tok, data + at, end - at);
+        if (piece->ids == SIZE_MAX) tokenizer_merge(tok, piece);
+        const uint32_t *ids = tok->ids + piece->ids;
+        for (size_t i = 0; i < piece->count; i++) {
+            made[ids[i]]++;
+            uint32_t *often = i ? map_at(&left_over, pair_key(ids[i - 1], ids[i])) : NULL;
+            if (often) *often = *often == NONE ? 1 : *often + 1;
+        }
+    }
+    for (size_t i = tok->merges; i-- > 0;)
+        for (size_t side = 0; side < 2; side++) made[tok->pairs[2 * i + side]] += made[tok->base + i];
+    for (size_t i = 0; i < tok->merges; i++) {
+        const size_t often = made[tok->base + i], twice = 1 + (tok->pairs[2 * i] != tok->pairs[2 * i + 1]);
+        if (often < twice || often > most) fine = 0;
+        if (often * 2 / twice < most) most = often * 2 / twice;
+    }
+    if (tok->merges < merges) most = 1;
+    for (size_t i = 0; i < left_over.size; i++) {
+        const Slot *slot = &left_over.slots[i];
+        if (slot->value != NONE && slot->value > most && length[slot->key >> 32] + length[slot->key & NONE] <= LONGEST) fine = 0;
+    }
+    map_free(&left_over);
+    free(made);
+    return fine;
+}
+
 typedef struct { uint32_t *ids; size_t n, size; } Ids;
 
 static void ids_add(Ids *ids, uint32_t id) {
@@ -512,7 +578,7 @@ typedef struct {
     Word *words; size_t n;
     unsigned char *bytes;
     double trust;                /* the share of the text's words that were met more than once */
-    int han;                     /* there are characters of Han or kana among them */
+    int han;                     /* there are characters of Han or kana in the text */
     Word *inside[SPACE]; size_t n_inside[SPACE];
     const Tokenizer *tok;
 } Words;
@@ -524,8 +590,8 @@ static int by_bytes(const void *a, const void *b) {
 }
 
 static void words_add(Words *words, const unsigned char *piece, size_t length, size_t met) {
-    const size_t space = piece[0] == ' ';
-    if (kind_of[piece[length - 1]] < SPACE && met) words->words[words->n++] = (Word){piece + space, length - space, met};
+    const size_t space = piece[0] == ' ', n = length - space < LONGEST ? length - space : LONGEST;        /* of what is longer the beginning will do */
+    if (kind_of[piece[length - 1]] < SPACE && met) words->words[words->n++] = (Word){piece + space, n, met};
 }
 
 /* From the pieces that were encoded so far: the corpus and nothing else. */
@@ -545,7 +611,7 @@ static void words_make(Words *words, const Tokenizer *tok) {
         all += words->words[i].n;
         once += words->words[i].n == 1;
     }
-    for (size_t i = 0; i < distinct && !words->han; i++) words->han = has_han(words->words[i].bytes, words->words[i].length);
+    words->han = has_han(words->bytes, tok->n_bytes);
     words->trust = all ? 1.0 - (double)once / (double)all : 0.0;
     for (size_t kind = 0; kind < SPACE; kind++) {
         words->inside[kind] = alloc(tok->vocab, sizeof(Word));
@@ -618,6 +684,7 @@ static void spelling_write(Spelling *sp, uint32_t id) {
     for (size_t i = 0; i < n; i++) {
         if (!spelling_goes_on(sp, bytes[i])) sp->length = 0;
         if (kind_of[bytes[i]] < SPACE) sp->word[sp->length++] = bytes[i];
+        if (sp->length > LONGEST + 1) memmove(sp->word, sp->word + 1, --sp->length);      /* no word is longer: its end will do */
     }
     sp->known = sp->length ? words_find(sp->words, sp->word, sp->length) : WHOLE_WORD;
     const size_t tail = sp->length < 3 ? sp->length : 3;
@@ -1401,7 +1468,10 @@ static void transformer_make(Transformer *net, Shape shape, size_t vocab) {
                              shape.rrpram * embd * shape.context, embd * net->rrpram_dim, embd * embd, embd * hidden, hidden * embd};
     size_t a_layer = 0;
     for (size_t i = 0; i < 8; i++) a_layer += sizes[i];
-    net->n_params = vocab * embd + shape.context * embd + shape.layers * a_layer + embd * vocab;
+    /* the one size that 32 bits may not hold: of the others none is over 2^31 numbers, and alloc() checks the bytes */
+    const uint64_t n_params = (uint64_t)vocab * embd * 2 + (uint64_t)shape.context * embd + (uint64_t)shape.layers * a_layer;
+    if (n_params > SIZE_MAX / 16) fail("out of memory");
+    net->n_params = (size_t)n_params;
     net->params = alloc(net->n_params, sizeof *net->params);
     net->layer = alloc(shape.layers, sizeof *net->layer);
     double *at = net->params;
@@ -1919,6 +1989,8 @@ typedef struct { double lambda, kappa, alpha, beta, gamma, trauma; size_t memory
 #define REST 0.5
 #define DOUBT 256.0              /* a match of 4 tokens (4^4 = 256) is believed half */
 #define FADE 64.0                /* tokens: a moment this long ago counts 1 / sqrt(2) */
+enum { MATCH = 32 };             /* tokens: the longest match that is told from a longer one: it is believed 0.9998 */
+enum { PLACES = 256 };           /* moments: of those that ended on the same token the newest so many are looked at */
 
 typedef struct Voice Voice;      /* chapter VI */
 static void voice_clear(Voice *voice), voice_write(Voice *voice, uint32_t id), voice_speak(Voice *voice, double *p);
@@ -1930,7 +2002,6 @@ typedef struct {
     Window *window;              /* NULL where only the counted part speaks */
     Ids text;                    /* all tokens since the document's start */
     uint32_t *before;            /* [text.size]: 1 + the last earlier place of the same token, 0: none */
-    uint32_t *match;             /* [text.size]: how many tokens up to that place match the newest ones */
     size_t size;
     uint32_t *newest;            /* [vocab]: 1 + the last place of each token */
     double level;                /* trauma: 0 where all comes as expected, 1 where nothing does */
@@ -1957,7 +2028,7 @@ static void field_make(Field *field, const Metaweights *meta, const Words *words
 }
 
 static void field_free(Field *field) {
-    free(field->text.ids); free(field->before); free(field->match); free(field->newest); free(field->since);
+    free(field->text.ids); free(field->before); free(field->newest); free(field->since);
     free(field->spelling.word); free(field->p); free(field->log_p); free(field->h); free(field->f); free(field->a); free(field->t);
 }
 
@@ -1993,17 +2064,9 @@ static void field_push(Field *field, uint32_t id, double expected) {
     if (field->size < field->text.size) {
         field->size = field->text.size;
         field->before = resize(field->before, field->size, sizeof *field->before);
-        field->match = resize(field->match, field->size, sizeof *field->match);
     }
-    /* matches grow by one where the token before agreed too; the newest place is updated first, as it reads the older */
     field->before[n] = field->newest[id];
     field->newest[id] = (uint32_t)n + 1;
-    field->match[n] = 0;
-    const size_t from = field_from(field);
-    for (size_t at = field->before[n]; at > from; at = field->before[at - 1]) {
-        const size_t match = at - 1 > from && field->text.ids[at - 2] == field->text.ids[n - 1] ? field->match[at - 2] + 1 : 1;
-        field->match[at - 1] = (uint32_t)(match < at - from ? match : at - from);      /* it ends where memory ends */
-    }
     if (field->meta->topic) {
         const double *topic = field->meta->topic;
         const double gone = n >= field->co->memory ? field->gone : 0.0;       /* what is forgotten leaves the mean */
@@ -2056,8 +2119,10 @@ static void field_terms(Field *field) {
     /* T: trauma: earlier moments like this one, and what followed them; log(1 + odds) mixes recall with the chain */
     zero(field->t, vocab);
     if (n)
-        for (size_t at = field->before[n - 1]; at > from; at = field->before[at - 1]) {
-            const double m = (double)field->match[at - 1], m4 = m * m * (m * m), age = (double)(n - at);
+        for (size_t at = field->before[n - 1], places = 0; at > from && places < PLACES; at = field->before[at - 1], places++) {
+            size_t length = 1;                             /* of the match: so many tokens up to that place are as the newest are */
+            while (length < MATCH && at - length > from && ids[at - 1 - length] == ids[n - 1 - length]) length++;
+            const double m = (double)length, m4 = m * m * (m * m), age = (double)(n - at);
             field->t[ids[at]] += m4 / (m4 + DOUBT) / sqrt(1.0 + age / FADE);
         }
     const double odds = field->level > REST ? field->co->trauma * (field->level - REST) : 0.0;
@@ -2805,7 +2870,7 @@ enum { MOST_THREADS = 16 };
 
 typedef struct { size_t steps, batch; double rate; uint64_t seed; int quiet; } Training;
 
-/* Where one of the first two is 1, an interrupt asks to stop what goes on: from the first step to the saved file, or an answer. */
+/* Where one of the first two is 1, a signal asks to stop what goes on: from the first step to the saved file, or, an interrupt, an answer. */
 static volatile sig_atomic_t training, conversing, waiting, stopped;
 
 /* A team: helpers that stand by for a whole training, since a thread begun anew for each of its small works would come too late. A
@@ -3286,7 +3351,7 @@ static void step_begin(void *context, size_t from, size_t to) {
     Pass *pass = context;
     const Transformer *net = pass->net;
     const Shape s = net->shape;
-    const size_t embd = s.embd, hidden = s.mlp * embd, content_dim = net->content_dim, rrpram_dim = net->rrpram_dim, first = net->n_params * from / embd;
+    const size_t embd = s.embd, hidden = s.mlp * embd, content_dim = net->content_dim, rrpram_dim = net->rrpram_dim, first = net->n_params / embd * from;
     for (size_t l = 0; l < s.layers; l++) {
         const Layer *w = &net->layer[l], *turned = &pass->turned.layer[l];
         turn(turned->q, w->q, embd, content_dim, from, to, embd);
@@ -3299,7 +3364,7 @@ static void step_begin(void *context, size_t from, size_t to) {
         turn(turned->down, w->down, hidden, embd, from, to, embd);
     }
     turn(pass->turned.head, net->head, embd, net->vocab, from, to, embd);
-    zero(pass->grad.params + first, net->n_params * to / embd - first);
+    zero(pass->grad.params + first, net->n_params / embd * to - first);
 }
 
 /* most: positions of the longest window. */
@@ -3563,16 +3628,30 @@ static int train(Transformer *net, const Text *text, const Text *held_out, const
     return fine;
 }
 
+static uint32_t crc32_of(const void *data, size_t length) {              /* as zlib's */
+    static uint32_t table[256];
+    const unsigned char *bytes = data;
+    if (!table[1])
+        for (uint32_t i = 0; i < 256; i++) {
+            uint32_t c = i;
+            for (int k = 0; k < 8; k++) c = c & 1 ? 0xEDB88320u ^ c >> 1 : c >> 1;
+            table[i] = c;
+        }
+    uint32_t crc = UINT32_MAX;
+    for (size_t i = 0; i < length; i++) crc = table[(crc ^ bytes[i]) & 255] ^ crc >> 8;
+    return ~crc;
+}
+
 /* What a checkpoint says of itself: where any of it differs, its weights mean something else. */
 typedef struct { const char *name; char value[112]; } About;
-enum { N_ABOUT = 6 };
+enum { N_ABOUT = 7 };
 
 /* A checkpoint's JSON header under way: written to text, or, where there is a file's, compared with it. */
 typedef struct {
     char *text;
     size_t n, size;
     const unsigned char *file;   /* NULL where it is written */
-    size_t length;               /* of the file's header */
+    size_t length, weights;      /* bytes of the file's header, and of what follows it */
     char *fault;                 /* [FAULT]: what differs, empty at first */
 } Header;
 enum { FAULT = 640 };
@@ -3628,6 +3707,8 @@ static void checkpoint_header(Header *header, const Transformer *net, const Abou
     size_t at = 0;
     for (size_t i = 0; i < N_ABOUT; i++) {
         header_put(header, NULL, "%s%s\":\"", i ? "\",\"" : "{\"__metadata__\":{\"", about[i].name);
+        if (header->file && i + 1 == N_ABOUT && !*header->fault && header->weights != 8 * net->n_params)
+            snprintf(header->fault, FAULT, "it has %zu bytes of weights, not %zu", header->weights, 8 * net->n_params);
         header_put(header, about[i].name, "%s", about[i].value);
     }
     header_put(header, NULL, "\"}");
@@ -3658,21 +3739,24 @@ static uint64_t get_u64(const unsigned char *from) {
 }
 
 /* The transformer as a .safetensors file: the header's length (8 bytes), the header, every weight as a little-endian double. */
-static unsigned char *checkpoint_bytes(const Transformer *net, const About *about, size_t *length) {
-    Header header = {NULL, 0, 0, NULL, 0, NULL};
-    checkpoint_header(&header, net, about);
-    while (header.n % 8) header.text[header.n++] = ' ';
-    *length = 8 + header.n + 8 * net->n_params;
-    unsigned char *bytes = alloc(*length, 1);
-    put_u64(bytes, header.n);
-    memcpy(bytes + 8, header.text, header.n);
+static unsigned char *checkpoint_bytes(const Transformer *net, About *about, size_t *length) {
+    Header header = {NULL, 0, 0, NULL, 0, 0, NULL};
+    unsigned char *weights = alloc(net->n_params, 8);
     for (size_t i = 0; i < net->n_params; i++) {
         uint64_t bits;
         memcpy(&bits, &net->params[i], 8);
-        put_u64(bytes + 8 + header.n + 8 * i, bits);
+        put_u64(weights + 8 * i, bits);
     }
+    snprintf(about[N_ABOUT - 1].value, sizeof about->value, "%08x", crc32_of(weights, 8 * net->n_params));
+    checkpoint_header(&header, net, about);
+    while (header.n % 8) header.text[header.n++] = ' ';
+    *length = 8 + header.n + 8 * net->n_params;
+    weights = resize(weights, *length, 1);
+    memmove(weights + 8 + header.n, weights, 8 * net->n_params);
+    put_u64(weights, header.n);
+    memcpy(weights + 8, header.text, header.n);
     free(header.text);
-    return bytes;
+    return weights;
 }
 
 /* Does a checkpoint say that its weights come from training? */
@@ -3683,31 +3767,30 @@ static int checkpoint_trained(const unsigned char *bytes, size_t length) {
     return 0;
 }
 
+#define LARGEST 1e30             /* weights beyond are no transformer's: sums of their products would not be numbers */
+
 /* Fills the transformer from a checkpoint's bytes. The header must read as it would be written for this transformer, the
- * weights must be there, all, and finite. Returns 0 where it differs, fault[FAULT] says in what, and nothing has been taken. */
-static int checkpoint_take(Transformer *net, const About *about, const unsigned char *bytes, size_t length, char *fault) {
+ * weights must be there, all, as they were saved, and none beyond LARGEST. Returns 0 where it differs, fault[FAULT] says in what, and
+ * nothing has been taken. */
+static int checkpoint_take(Transformer *net, About *about, const unsigned char *bytes, size_t length, char *fault) {
     *fault = 0;
     const uint64_t said = length < 8 ? 0 : get_u64(bytes);
     if (length < 8) { snprintf(fault, FAULT, "it is cut short: %zu bytes", length); return 0; }
     if (said > length - 8) { snprintf(fault, FAULT, "its header is cut short: %zu of %llu bytes", length - 8, (unsigned long long)said); return 0; }
-    Header header = {NULL, 0, 0, bytes + 8, (size_t)said, fault};
-    checkpoint_header(&header, net, about);
-    if (*fault) return 0;
-    size_t pad = (8 - header.n % 8) % 8;
-    if (said != header.n + pad || memcmp(bytes + 8 + header.n, "       ", pad)) {
-        snprintf(fault, FAULT, "its header is damaged near byte %zu", 8 + header.n);
-        return 0;
-    }
     const unsigned char *weights = bytes + 8 + said;
-    if (length - 8 - said != 8 * net->n_params) {
-        snprintf(fault, FAULT, "it has %zu bytes of weights, not %zu", (size_t)(length - 8 - said), 8 * net->n_params);
-        return 0;
+    Header header = {NULL, 0, 0, bytes + 8, (size_t)said, length - 8 - (size_t)said, fault};
+    snprintf(about[N_ABOUT - 1].value, sizeof about->value, "%08x", crc32_of(weights, header.weights));
+    checkpoint_header(&header, net, about);
+    const size_t pad = (8 - header.n % 8) % 8;
+    if (!*fault && (said != header.n + pad || memcmp(bytes + 8 + header.n, "       ", pad)))
+        snprintf(fault, FAULT, "its header is damaged near byte %zu", 8 + header.n);
+    for (size_t i = 0; i < net->n_params && !*fault; i++) {
+        const uint64_t bits = get_u64(weights + 8 * i);
+        double weight;
+        memcpy(&weight, &bits, 8);
+        if (!(weight >= -LARGEST && weight <= LARGEST)) snprintf(fault, FAULT, "its weight %zu is not a number from -1e30 to 1e30", i);
     }
-    for (size_t i = 0; i < net->n_params; i++)
-        if ((get_u64(weights + 8 * i) >> 52 & 0x7FF) == 0x7FF) {
-            snprintf(fault, FAULT, "its weight %zu is not a finite number", i);
-            return 0;
-        }
+    if (*fault) return 0;
     for (size_t i = 0; i < net->n_params; i++) {
         const uint64_t bits = get_u64(weights + 8 * i);
         memcpy(&net->params[i], &bits, 8);
@@ -4236,7 +4319,7 @@ static void parse(Options *o, int argc, char **argv) {
         {"version", 0, NULL, FLAG, 0, 0, &o->version},
     };
     const size_t n_options = sizeof table / sizeof *table;
-    int only_prompt = 0;
+    int only_prompt = 0, given[sizeof table / sizeof *table] = {0};
     for (int i = 1; i < argc; i++) {
         char *arg = argv[i];
         if (only_prompt || arg[0] != '-' || !arg[1]) {
@@ -4260,6 +4343,7 @@ static void parse(Options *o, int argc, char **argv) {
             }
         }
         if (!option) usage_error("there is no option '%s' (postgpt --help lists them)", arg);
+        given[option - table] = 1;
         if (option->takes == FLAG) {
             if (value) usage_error("--%s takes no value, but '%s' has one", option->name, arg);
             *(int *)option->to = 1;
@@ -4290,7 +4374,24 @@ static void parse(Options *o, int argc, char **argv) {
             *(const char **)option->to = value;
         }
     }
+    /* no option swallows another */
+    static const struct { const char *name, *other; int needed; } pairs[] = {
+        {"encode", "a prompt", 0}, {"encode", "tree", 0}, {"encode", "train", 0}, {"encode", "save", 0}, {"encode", "load", 0}, {"encode", "eval", 0},
+        {"encode", "info", 0}, {"encode", "page", 0}, {"encode", "interactive", 0}, {"tree", "train", 0}, {"tree", "save", 0}, {"tree", "load", 0},
+        {"tree", "eval", 0}, {"tree", "info", 0}, {"tree", "page", 0}, {"tree", "interactive", 0}, {"lr", "train", 1}, {"batch", "train", 1}};
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs && !o->help && !o->version; i++) {
+        int name = 0, other = i == 0 && o->prompt;
+        for (size_t k = 0; k < n_options; k++) {
+            if (given[k] && !strcmp(table[k].name, pairs[i].name)) name = 1;
+            if (given[k] && !strcmp(table[k].name, pairs[i].other)) other = 1;
+        }
+        if (name && other && !pairs[i].needed) usage_error("--%s and %s%s do not go together", pairs[i].name, i ? "--" : "", pairs[i].other);
+        if (name && !other && pairs[i].needed) usage_error("--%s is of use only with --%s", pairs[i].name, pairs[i].other);
+    }
 }
+
+/* Waits until a file that does not block can be read or written. */
+static void wait_for(int file, short what) { poll(&(struct pollfd){file, what, 0}, 1, -1); }
 
 /* Writes to standard output at once: text is to be seen as it comes. A terminal gets no control bytes. */
 static void put(const unsigned char *bytes, size_t n) {
@@ -4307,8 +4408,9 @@ static void put(const unsigned char *bytes, size_t n) {
     }
     while (n) {
         const ssize_t written = write(STDOUT_FILENO, bytes, n);
-        if (written < 0 && errno == EINTR) continue;
-        if (written < 0) fail("cannot write standard output: %s", strerror(errno));
+        if (written < 0 && errno == EAGAIN) wait_for(STDOUT_FILENO, POLLOUT);
+        else if (written < 0 && errno != EINTR) fail("cannot write standard output: %s", strerror(errno));
+        if (written < 0) continue;
         bytes += written;
         n -= (size_t)written;
     }
@@ -4317,92 +4419,153 @@ static void put(const unsigned char *bytes, size_t n) {
 
 static void put_text(const char *text) { put((const unsigned char *)text, strlen(text)); }
 
-/* All of a file, NULL: standard input, with a NUL behind it. Returns 0 where it cannot be read, errno says why. */
-static int read_all(const char *path, Bytes *bytes) {
-    FILE *file = path ? fopen(path, "rb") : stdin;
-    size_t size = 1 << 16, got;
-    if (!file) return 0;
-    bytes->data = alloc(size, 1);
-    bytes->length = 0;
-    while ((got = fread(bytes->data + bytes->length, 1, size - 1 - bytes->length, file)) > 0)
-        if ((bytes->length += got) == size - 1) bytes->data = resize(bytes->data, size *= 2, 1);
-    const int broken = ferror(file), why = errno;
-    if (path) fclose(file);
+/* At most `most` bytes of a file, NULL: standard input, with a NUL behind them. Returns 0 where it cannot be read, errno says why. */
+static int read_all(const char *path, size_t most, Bytes *bytes) {
+    const int file = path ? open(path, O_RDONLY) : STDIN_FILENO;
+    size_t size = 1 << 16;
+    ssize_t got = 1;
+    if (file < 0) return 0;
+    *bytes = (Bytes){alloc(size, 1), 0, 0};
+    while (got && bytes->length < most) {
+        if (bytes->length == size - 1) bytes->data = resize(bytes->data, size *= 2, 1);
+        const size_t room = size - 1 - bytes->length, left = most - bytes->length;
+        got = read(file, bytes->data + bytes->length, room < left ? room : left);
+        if (got < 0 && errno == EAGAIN) wait_for(file, POLLIN);
+        else if (got < 0 && errno != EINTR) break;
+        else if (got > 0) bytes->length += (size_t)got;
+    }
+    const int why = errno;
+    if (path) close(file);
     bytes->data[bytes->length] = 0;
     errno = why;
-    return !broken;
+    return got >= 0;
 }
 
 static Bytes read_file(const char *path, const char *what) {
     Bytes bytes = {NULL, 0, 0};
-    if (!read_all(path, &bytes)) fail("cannot read %s %s: %s", what, path ? path : "from standard input", strerror(errno));
+    if (!read_all(path, SIZE_MAX, &bytes)) fail("cannot read %s %s: %s", what, path ? path : "from standard input", strerror(errno));
     return bytes;
 }
 
-static char temporary[4096];     /* the file being written; while it is unfinished, an interrupt removes it */
+/* A file under way: beside the one that it is to be, under a name that nobody else can have, until it is whole. There is one at a
+ * time; as long as it is unfinished, whatever ends the program removes it. */
+enum { PATH = 4096 };
+static struct { char path[PATH], name[PATH + 32]; int file; } draft = {"", "", -1};
 static volatile sig_atomic_t unfinished;
 
-/* Writes a whole file or none: to a temporary name, then renamed. Without data it only tries. Returns 0 where that fails, errno
- * says why. */
-static int write_file(const char *path, const void *data, size_t length) {
-    struct stat there;
-    if (!stat(path, &there) && !S_ISREG(there.st_mode)) {  /* no file takes a device's place */
-        errno = S_ISDIR(there.st_mode) ? EISDIR : ENOTSUP;
-        return 0;
-    }
-    const int n = snprintf(temporary, sizeof temporary, "%s.%ld.tmp", path, (long)getpid());
-    if (n < 0 || (size_t)n >= sizeof temporary) { errno = ENAMETOOLONG; return 0; }
-    unfinished = 1;
-    FILE *file = fopen(temporary, "wb");
-    int ok = file && (!data || fwrite(data, 1, length, file) == length), why = errno;
-    if (file && fclose(file) && ok) { ok = 0; why = errno; }
-    if (ok && data && rename(temporary, path)) { ok = 0; why = errno; }
-    if (file && !(ok && data)) remove(temporary);
+static void draft_drop(void) {
+    if (unfinished) unlink(draft.name);
     unfinished = 0;
+    if (draft.file >= 0) close(draft.file);
+    draft.file = -1;
+}
+
+/* Is the file ours now, until it is closed or we are gone? */
+static int draft_lock(int file) {
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    return !fcntl(file, F_SETLK, &lock);
+}
+
+/* Removes what others, killed while they wrote, have left in the folder that draft.path begins with. */
+static void draft_sweep(size_t folder) {
+    memcpy(draft.name, draft.path, folder);
+    strcpy(draft.name + folder, folder ? "" : ".");
+    DIR *dir = opendir(draft.name);
+    for (struct dirent *entry; dir && (entry = readdir(dir));) {
+        if (strncmp(entry->d_name, "postgpt-", 8) || strspn(entry->d_name + 8, "0123456789abcdef") != 16 || strcmp(entry->d_name + 24, ".tmp")) continue;
+        strcpy(draft.name + folder, entry->d_name);
+        const int file = open(draft.name, O_RDWR | O_NOFOLLOW | O_NONBLOCK);
+        if (file >= 0 && draft_lock(file)) unlink(draft.name);
+        if (file >= 0) close(file);
+    }
+    if (dir) closedir(dir);
+}
+
+/* Begins the file that a path names, where links lead. Returns 0 where it cannot be: it is no file, or may not be written; errno says why. */
+static int draft_begin(const char *path) {
+    struct stat there;
+    const int exists = !stat(path, &there);
+    if (!exists && errno != ENOENT) return 0;
+    if (strlen(path) >= PATH) errno = ENAMETOOLONG;
+    else if (exists && !S_ISREG(there.st_mode)) errno = S_ISDIR(there.st_mode) ? EISDIR : ENOTSUP;      /* no file takes a device's place */
+    else if (exists && !(there.st_mode & 0222)) errno = EACCES;
+    else if (!exists || !access(path, W_OK)) errno = 0;
+    if (errno) return 0;
+    char link[PATH] = "";
+    size_t folder = 0;
+    for (ssize_t n = (ssize_t)strlen(strcpy(link, path)); n >= 0; n = readlink(draft.path, link, PATH - 1)) {
+        if (*link == '/') folder = 0;
+        if (folder + (size_t)n >= PATH) { errno = ENAMETOOLONG; return 0; }
+        memcpy(draft.path + folder, link, (size_t)n);
+        draft.path[folder + (size_t)n] = 0;
+        const char *slash = strrchr(draft.path, '/');
+        folder = slash ? (size_t)(slash + 1 - draft.path) : 0;
+    }
+    draft_sweep(folder);
+    uint64_t random = (uint64_t)getpid() << 32 ^ (uint64_t)(seconds() * 1e9);
+    const int source = open("/dev/urandom", O_RDONLY);
+    if (source >= 0 && read(source, &random, 8) < 8) random++;
+    if (source >= 0) close(source);
+    snprintf(draft.name + folder, 32, "postgpt-%016llx.tmp", (unsigned long long)random);
+    unfinished = 1;
+    draft.file = open(draft.name, O_RDWR | O_CREAT | O_EXCL, 0666);
+    if (draft.file >= 0) draft_lock(draft.file);
+    if (draft.file >= 0 && (!exists || !fchmod(draft.file, there.st_mode & 07777))) return 1;
+    const int why = errno;
+    if (draft.file < 0) unfinished = 0;
+    draft_drop();
+    errno = why;
+    return 0;
+}
+
+/* Makes data all that the file holds. */
+static int draft_write(const void *data, size_t length) {
+    if (lseek(draft.file, 0, SEEK_SET)) return 0;
+    for (size_t done = 0; done < length;) {
+        const ssize_t n = write(draft.file, (const char *)data + done, length - done);
+        if (n <= 0) return 0;
+        done += (size_t)n;
+    }
+    return !ftruncate(draft.file, (off_t)length) && !fsync(draft.file);
+}
+
+/* Writes a whole file or none; its draft may have begun. Returns 0 where that fails, errno says why. */
+static int write_file(const char *path, const void *data, size_t length) {
+    const int ok = (draft.file >= 0 || draft_begin(path)) && draft_write(data, length) && !rename(draft.name, draft.path), why = errno;
+    if (ok) unfinished = 0;
+    draft_drop();
     errno = why;
     return ok;
 }
 
-static uint32_t crc32_of(const void *data, size_t length) {              /* as zlib's */
-    static uint32_t table[256];
-    const unsigned char *bytes = data;
-    if (!table[1])
-        for (uint32_t i = 0; i < 256; i++) {
-            uint32_t c = i;
-            for (int k = 0; k < 8; k++) c = c & 1 ? 0xEDB88320u ^ c >> 1 : c >> 1;
-            table[i] = c;
-        }
-    uint32_t crc = UINT32_MAX;
-    for (size_t i = 0; i < length; i++) crc = table[(crc ^ bytes[i]) & 255] ^ crc >> 8;
-    return ~crc;
-}
+#define MERGES "postgpt-merges "  /* what our files begin with */
 
 /* The merges file: a header line, then a pair of ids a line. */
 static char *merges_text(const Tokenizer *tok, const Bytes *corpus, const Options *o, size_t *length) {
     char *pairs = alloc(tok->merges * 14 + 1, 1), *text = alloc(tok->merges * 14 + 256, 1);
     size_t n = 0;
     for (size_t i = 0; i < tok->merges; i++) n += (size_t)sprintf(pairs + n, "%u %u\n", tok->pairs[2 * i], tok->pairs[2 * i + 1]);
-    *length = (size_t)sprintf(text, "postgpt-merges 1 corpus %zu crc32 %08x alphabet %s %zu merges %zu learned %zu crc32 %08x\n%s", corpus->length,
+    *length = (size_t)sprintf(text, MERGES "1 corpus %zu crc32 %08x alphabet %s %zu merges %zu learned %zu crc32 %08x\n%s", corpus->length,
                               crc32_of(corpus->data, corpus->length), o->alphabet, tok->base, o->merges, tok->merges, crc32_of(pairs, n), pairs);
     free(pairs);
     return text;
 }
 
 /* Takes the pairs of a merges file, if they are those that learning would give: the file must read exactly as
- * it would be written again, and no token may be longer than the corpus. */
+ * it would be written again, and pass for learned. */
 static int merges_take(Tokenizer *tok, const Bytes *corpus, const Options *o, const Bytes *file) {
     size_t *length = alloc(tok->base + o->merges, sizeof *length), n;
     for (size_t i = 0; i < tok->base; i++) length[i] = 1;
     const char *at = memchr(file->data, '\n', file->length);
-    for (size_t id = tok->base; at && at[1] && id < tok->base + o->merges; id++) {
+    for (size_t id = tok->base; at && at[1] && id < tok->base + o->merges && tok->merges < corpus->length; id++) {
         char *end;
         const unsigned long left = strtoul(at + 1, &end, 10), right = strtoul(end, &end, 10);
-        if (left >= id || right >= id || *end != '\n' || (length[id] = length[left] + length[right]) > corpus->length) break;
+        if (left >= id || right >= id || *end != '\n' || (length[id] = length[left] + length[right]) > LONGEST) break;
         tokenizer_add(tok, left, right);
         at = end;
     }
     char *again = merges_text(tok, corpus, o, &n);
-    const int same = n == file->length && !memcmp(again, file->data, n);
+    const int same = n == file->length && !memcmp(again, file->data, n) && tokenizer_passes(tok, length, corpus->data, corpus->length, o->merges);
     free(again);
     free(length);
     return same;
@@ -4412,6 +4575,7 @@ static void merges_forget(Tokenizer *tok) {
     map_free(&tok->rank);
     map_make(&tok->rank, 4096);
     tok->merges = 0;
+    for (size_t i = 0; i < tok->n_pieces; i++) { tok->pieces[i].ids = SIZE_MAX; tok->pieces[i].count = 0; }
 }
 
 /* postgpt.merges for postgpt.txt: the last extension is exchanged, or added where there is none. */
@@ -4447,26 +4611,29 @@ static const char *merges_fault(const Bytes *file, const Bytes *corpus, const Op
     return strcmp(alphabet, o->alphabet) || merges != o->merges ? "was learned for other settings" : "is damaged";
 }
 
+/* The tokenizer from the merges file, or learned and kept there: beside a corpus that is a file, and not over another program's. */
 static void model_merges(Model *model, const Bytes *corpus) {
     const Options *o = model->options;
     Tokenizer *tok = &model->tokenizer;
     char *path = merges_path(o->corpus);
-    const char *why = "is missing";
+    struct stat there;
     Bytes file = {NULL, 0, 0};
-    const int cached = !o->no_cache && o->holdout <= 0.0;
-    if (cached && read_all(path, &file)) {
-        if (merges_take(tok, corpus, o, &file)) why = NULL;
-        else {
-            merges_forget(tok);
-            why = merges_fault(&file, corpus, o);
-        }
+    const int cached = !o->no_cache && o->holdout <= 0.0 && strncmp(o->corpus, "/dev/", 5) && strncmp(o->corpus, "/proc/", 6)
+                       && !stat(o->corpus, &there) && S_ISREG(there.st_mode);
+    const int missing = cached && stat(path, &there);
+    /* not a pipe, which would let us wait, and not more than there can be */
+    const int found = cached && !missing && S_ISREG(there.st_mode) && read_all(path, 256 + 12 * o->merges, &file);
+    const int ours = missing || (found && !memcmp(MERGES, file.data, file.length < sizeof MERGES - 1 ? file.length : sizeof MERGES - 1));
+    const int taken = found && ours && merges_take(tok, corpus, o, &file);
+    if (!taken) {
+        merges_forget(tok);
+        tokenizer_learn(tok, corpus->data, corpus->length, o->merges);
     }
-    if (!cached || why) tokenizer_learn(tok, corpus->data, corpus->length, o->merges);
-    if (cached && why) {
+    if (cached && !taken) {
         size_t n;
         char *text = merges_text(tok, corpus, o, &n);
-        if (tok->merges) note(o, "learned %zu merges: %s %s", tok->merges, path, why);
-        write_file(path, text, n);                     /* where it cannot be kept, the next start learns again */
+        if (tok->merges) note(o, "learned %zu merges: %s %s", tok->merges, path, missing ? "is missing" : ours ? merges_fault(&file, corpus, o) : "is another program's, and left alone");
+        if (ours) write_file(path, text, n);           /* where it cannot be kept, the next start learns again */
         free(text);
     }
     free(file.data);
@@ -4497,15 +4664,9 @@ static void model_encode(Model *model, const Bytes *file) {
 }
 
 static void put_row(const char *label, double nats, size_t tokens, size_t bytes) {
-    char line[128];
+    char line[768];                                    /* the largest doubles have 309 digits */
     snprintf(line, sizeof line, "%-18s  %8.4f bits/byte  %8.4f nats/token\n", label, nats / 0.6931471805599453 / (double)bytes, nats / (double)tokens);
     put_text(line);
-}
-
-/* Early, as there may be an hour of training before it is evaluated. */
-static void check_held_out(const Model *model, const unsigned char *data, size_t length, const char *what) {
-    if (!length) fail("%s is empty: there is nothing to evaluate", what);
-    check_bytes(model, data, length, what);
 }
 
 static void model_evaluate(Model *model, const unsigned char *data, size_t length) {
@@ -4565,9 +4726,9 @@ static void model_info(const Model *model, const Bytes *corpus) {
 static void model_about(const Model *model, const Bytes *corpus, About about[N_ABOUT]) {
     const Shape s = model->net.shape;
     const size_t size = sizeof about->value;
-    const char *name[N_ABOUT] = {"format", "shape", "merges", "alphabet", "corpus_crc32", "trained"};
+    const char *name[N_ABOUT] = {"format", "shape", "merges", "alphabet", "corpus_crc32", "trained", "weights_crc32"};
     for (size_t i = 0; i < N_ABOUT; i++) about[i].name = name[i];
-    snprintf(about[0].value, size, "postgpt-checkpoint 1");
+    snprintf(about[0].value, size, "postgpt-checkpoint 2");
     snprintf(about[1].value, size, "layers=%zu,embd=%zu,content=%zu,rrpram=%zu,context=%zu,mlp=%zu", s.layers, s.embd, s.content, s.rrpram, s.context, s.mlp);
     snprintf(about[2].value, size, "%zu", model->tokenizer.merges);
     snprintf(about[3].value, size, "%s %zu", model->options->alphabet, model->tokenizer.base);
@@ -4575,49 +4736,65 @@ static void model_about(const Model *model, const Bytes *corpus, About about[N_A
     snprintf(about[5].value, size, "%s", model->trained ? "yes" : "no");
 }
 
-/* Writes the checkpoint; without bytes it only tries, before the training. */
-static void save_file(const char *path, const void *bytes, size_t length) {
-    if (!write_file(path, bytes, length)) fail("cannot write %s: %s", path, strerror(errno));
+/* Writes a checkpoint or a page; where it cannot be written any more, what was trained is saved beside it, or where we are. */
+static void save_file(const char *path, const void *bytes, size_t length, int rescue) {
+    if (write_file(path, bytes, length)) return;
+    const int why = errno;
+    const char *slash = strrchr(path, '/');
+    char name[PATH + 8];
+    for (int i = 0; i < 2 && rescue; i++) {
+        snprintf(name, sizeof name, "%s.rescue", i && slash ? slash + 1 : path);
+        if (write_file(name, bytes, length)) fail("cannot write %s: %s; what was trained is in %s", path, strerror(why), name);
+    }
+    fail("cannot write %s: %s", path, strerror(why));
 }
 
-static void model_save(const Model *model, const Bytes *corpus) {
+/* Saves the checkpoint; or, before the training, takes the space that it will need. */
+static void model_save(const Model *model, const Bytes *corpus, int reserve) {
     About about[N_ABOUT];
     size_t length;
     model_about(model, corpus, about);
     unsigned char *bytes = checkpoint_bytes(&model->net, about, &length);
-    save_file(model->options->save, bytes, length);
+    if (!reserve) save_file(model->options->save, bytes, length, model->options->train > 0);
+    else if (!draft_write(memset(bytes, 0, length), length)) fail("cannot write %s: %s", model->options->save, strerror(errno));
     free(bytes);
 }
 
-static void model_load(Model *model, const Bytes *corpus) {
+static void model_load(Model *model, const Bytes *corpus, const Bytes *file) {
     About about[N_ABOUT];
     char fault[FAULT];
-    const char *path = model->options->load;
-    Bytes file = read_file(path, "the checkpoint");
-    model->trained = checkpoint_trained(file.data, file.length);
+    model->trained = checkpoint_trained(file->data, file->length);
     model_about(model, corpus, about);
-    if (!checkpoint_take(&model->net, about, file.data, file.length, fault)) fail("cannot use %s: %s", path, fault);
-    free(file.data);
+    if (!checkpoint_take(&model->net, about, file->data, file->length, fault)) fail("cannot use %s: %s", model->options->load, fault);
 }
 
-/* Trains, and saves the best state also where it is interrupted or fails; no interrupt cuts the saving short. */
+/* Ends as a signal asks: 130 after an interrupt; what else we die of is told by dying of it. */
+static void end_by(int number) {
+    if (number == SIGINT) _exit(130);
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+/* Trains, and saves the best state also where it is interrupted or fails; no signal cuts the saving short, and the space for it is
+ * taken before. */
 static void model_train(Model *model, const Bytes *corpus, const unsigned char *rest, size_t length) {
     const Options *o = model->options;
     Ids ids = {0};
     size_t *start;
     char why[160];
-    training = 1;
     model->trained = 1;
+    if (o->save) model_save(model, corpus, 1);
+    training = 1;
     const Text held_out = text_make(&model->tokenizer, &ids, &start, rest, length, o->lines);
     const Training how = {o->train, o->batch, o->rate, o->sampling.seed, o->quiet};
     double best = 0.0;
     size_t steps = 0;
     const int fine = train(&model->net, &model->meta.text, held_out.n > 1 ? &held_out : NULL, &how, &steps, &best, why, sizeof why);
-    if (o->save) model_save(model, corpus);
+    if (o->save) model_save(model, corpus, 0);
     if (isatty(2)) note(o, "trained %zu of %zu steps, the best loss %.4f: %s%s", steps, o->train, best, o->save ? "saved in " : "not saved (--save FILE would)", o->save ? o->save : "");
     training = 0;
     if (!fine) fail("%s", why);
-    if (stopped) exit(130);
+    if (stopped) end_by(stopped);
     free(ids.ids);
     free(start);
 }
@@ -4778,6 +4955,7 @@ static void converse(Model *model, const Bytes *prompt) {
         answered = 1;
         continue_prompt(model, (unsigned char *)line, (size_t)n, said);
     }
+    conversing = waiting = 0;
     put_terminal("\r\x1b[K\n");
     for (size_t i = 0; i < n_said; i++) free(said[i].data);
     free(said);
@@ -4798,15 +4976,17 @@ static void demonstrate(Model *model, const Bytes *corpus) {
     }
 }
 
-static void interrupted(int signal_number) {
-    (void)signal_number;
+static void interrupted(int number) {
     static const char hint[] = "\r\x1b[Kpostgpt: an interrupt ends an answer; the end of input (Ctrl-D) ends this\n> ";
     const int before = errno;
-    if (waiting && write(STDERR_FILENO, hint, sizeof hint - 1) < 0) waiting = 0;
-    errno = before;
-    if (training || conversing) { stopped = 1; return; }           /* the best state is saved first, however often one asks */
-    if (unfinished) unlink(temporary);
-    _exit(130);
+    if (training || (conversing && number == SIGINT)) {             /* the best state is saved first, however often one asks */
+        if (!stopped) stopped = number;
+        if (waiting && write(STDERR_FILENO, hint, sizeof hint - 1) < 0) waiting = 0;
+        errno = before;
+        return;
+    }
+    if (unfinished) unlink(draft.name);
+    end_by(number);
 }
 
 /* The folder of the program, so that the book beside it is found from anywhere. */
@@ -4835,11 +5015,15 @@ int main(int argc, char **argv) {
     Options o = OPTIONS;
     void *volatile room = malloc((size_t)30 << 20);    /* freed at once, it tells glibc to keep what is freed: the next table wants it */
     free(room);
-    signal(SIGPIPE, SIG_DFL);                          /* a closed pipe is a silent end */
-    struct sigaction on_interrupt = {0}, before;       /* not signal(): in strict C it forgets the handler after the first one */
-    on_interrupt.sa_handler = interrupted;
-    on_interrupt.sa_flags = SA_RESTART;
-    if (!sigaction(SIGINT, NULL, &before) && before.sa_handler != SIG_IGN) sigaction(SIGINT, &on_interrupt, NULL);
+    arithmetic_check();
+    struct sigaction on_signal = {0}, before;          /* not signal(): in strict C it forgets the handler after the first one */
+    on_signal.sa_handler = interrupted;
+    on_signal.sa_flags = SA_RESTART;
+    const int numbers[] = {SIGPIPE, SIGINT, SIGTERM, SIGHUP};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)        /* a closed pipe is a silent end, also where it was ignored */
+        if (!i || (!sigaction(numbers[i], NULL, &before) && before.sa_handler != SIG_IGN)) sigaction(numbers[i], &on_signal, NULL);
+    signal(SIGXFSZ, SIG_IGN);                          /* a file too large is an error like others */
+    atexit(draft_drop);
     parse(&o, argc, argv);
     if (o.help) { put_text(HELP); return 0; }
     if (o.version) { put_text(VERSION); return 0; }
@@ -4853,7 +5037,7 @@ int main(int argc, char **argv) {
 
     if (o.tree && (!o.prompt || !*o.prompt)) usage_error("--tree needs a prompt: the words whose company it shows");
     if (isatty(2) && !o.quiet) progress_next = seconds() + 1.0;
-    Bytes corpus = read_file(o.corpus, "the corpus"), prompt = {NULL, 0, 0}, held = {NULL, 0, 0};
+    Bytes corpus = read_file(o.corpus, "the corpus"), prompt = {NULL, 0, 0};
     const size_t length = corpus.length, held_out = (size_t)((double)length * o.holdout);
     if (length < 2) fail("the corpus %s %s: there is nothing to count", o.corpus, length ? "has one byte" : "is empty");
     corpus.length -= held_out;
@@ -4879,30 +5063,33 @@ int main(int argc, char **argv) {
         snprintf(value, sizeof value, "%zu", o.sampling.top_k);
         refuse(&(Option){"top-k", 0, NULL, COUNT, 0, (double)(tok->base + o.merges), NULL}, value);
     }
+    /* what cannot be used is found before anything takes long */
+    const char *name = o.encode ? o.encode : o.eval, *rest = "what --holdout holds out";
+    Bytes text = {NULL, 0, 0}, checkpoint = {NULL, 0, 0};
     check_bytes(&model, prompt.data, prompt.length, "the prompt");
+    if (name) text = read_file(name, "the text");
+    check_bytes(&model, text.data, text.length, name);
+    check_bytes(&model, corpus.data + corpus.length, held_out, rest);
+    if (o.eval && !text.length) fail("%s is empty: there is nothing to evaluate", name);
+    if (o.holdout > 0.0 && !held_out) fail("%s is empty: there is nothing to evaluate", rest);
+    if (o.load) checkpoint = read_file(o.load, "the checkpoint");
     model_merges(&model, &corpus);
     tokenizer_spell(tok);
     if (o.encode) {
-        Bytes file = read_file(o.encode, "the text");
-        check_bytes(&model, file.data, file.length, o.encode);
-        model_encode(&model, &file);
+        model_encode(&model, &text);
         return 0;
     }
-    if (o.eval) {
-        held = read_file(o.eval, "the text");
-        check_held_out(&model, held.data, held.length, o.eval);
-    }
-    if (o.holdout > 0.0) check_held_out(&model, corpus.data + corpus.length, held_out, "what --holdout holds out");
-    if (o.save) save_file(o.save, NULL, 0);
-    if (o.page) save_file(o.page, NULL, 0);
+    if (o.page && !draft_begin(o.page)) fail("cannot write %s: %s", o.page, strerror(errno));
+    draft_drop();                                      /* it can be written, as far as one can know */
+    if (o.save && !draft_begin(o.save)) fail("cannot write %s: %s", o.save, strerror(errno));
     model.utf8 = utf8_run(0, corpus.data, corpus.length) == 0;
     model_count(&model, &corpus);
-    if (o.load) model_load(&model, &corpus);
+    if (o.load) model_load(&model, &corpus, &checkpoint);
     if (o.train) model_train(&model, &corpus, corpus.data + corpus.length, held_out);
-    else if (o.save) model_save(&model, &corpus);
+    else if (o.save) model_save(&model, &corpus, 0);
     if (o.info) model_info(&model, &corpus);
     if (o.holdout > 0.0) model_evaluate(&model, corpus.data + corpus.length, held_out);
-    if (o.eval) model_evaluate(&model, held.data, held.length);
+    if (o.eval) model_evaluate(&model, text.data, text.length);
     Ledger why = {.tok = tok};
     Bytes page = {0};
     if (o.why || o.page) {
@@ -4922,7 +5109,7 @@ int main(int argc, char **argv) {
     else if (!o.info && !o.eval && o.holdout <= 0.0 && !o.train && !o.save) demonstrate(&model, &corpus);
     if (o.page) {
         page_put(&why, "]})</script>\n");
-        save_file(o.page, page.data, page.length);
+        save_file(o.page, page.data, page.length, 0);
     }
     return 0;
 }

@@ -9,14 +9,23 @@ here stands in the order in which postgpt.c does it.
 
     python3 postgpt.py "The transformer architecture"
 """
+import os
+try:
+    import signal
+    if __name__ == "__main__" and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+        signal.signal(signal.SIGINT, lambda number, frame: os._exit(130))     # an interrupt before main() gives no traceback
+except KeyboardInterrupt:
+    os._exit(130)
 import bisect
+import contextlib
 import errno
 import gc
+import glob
 import heapq
 import itertools
-import os
 import re
-import signal
+import select
+import stat
 import struct
 import sys
 import time
@@ -145,6 +154,8 @@ LETTER, DIGIT, MARK, SPACE, WHITE = range(5)              # words are made of wh
 KIND = [LETTER if chr(c).isalpha() and c < 128 or c >= 128 else DIGIT if 48 <= c < 58 else
         SPACE if c == 32 else WHITE if 9 <= c <= 13 else MARK for c in range(256)]
 
+LONGEST = 256               # bytes a token may have
+
 # A piece: a run of letters, of digits or of marks, each with the one space before it; or white space, without the space that
 # belongs to what follows it.
 PIECE = re.compile(rb" ?[A-Za-z\x80-\xff]+| ?[0-9]+| ?[^A-Za-z\x80-\xff0-9\t-\r ]+|[\t-\r ]+(?= [^\t-\r ])|[\t-\r ]+")
@@ -194,7 +205,7 @@ class Tokenizer:
         """A tokenizer of up to `merges` pairs: again and again the most frequent pair becomes a token.
 
         Equal counts: the smaller left id first, then the smaller right id. No pair crosses a piece, and learning stops where
-        none occurs twice. Every adjacency of two tokens is listed under its pair, in text order, so that a merge
+        none occurs twice; none becomes longer than LONGEST. Every adjacency of two tokens is listed under its pair, in text order, so that a merge
         touches its own occurrences and nothing else: the cost grows with the number of distinct pieces.
         """
         data, self = as_bytes(data, "a text to learn from"), cls(alphabet)
@@ -215,7 +226,7 @@ class Tokenizer:
         heapq.heapify(heap)
         while len(self.pairs) < merges and heap:
             count, pair = heapq.heappop(heap)
-            if counts[pair] < 2:
+            if counts[pair] < 2 or len(self.text[pair[0]]) + len(self.text[pair[1]]) > LONGEST:
                 continue
             if counts[pair] != -count:                    # it has lost occurrences since: later
                 heapq.heappush(heap, (-counts[pair], pair))
@@ -244,6 +255,29 @@ class Tokenizer:
             for new in fresh:
                 heapq.heappush(heap, (-counts[new], new))
         return self
+
+    def passes(self, data, merges):
+        """Could learning `merges` pairs from data have given these, as far as counts tell? What a pair joined occurs in the text that
+        they make, in itself or in what was joined of it; no pair was joined less than twice, none more often than one before it,
+        and none is left that should have been. Of two equal tokens every other pair at least is joined: aaa has two, of which one is.
+        """
+        made, left_over = [0] * self.vocab, Counter()
+        for piece, n in Counter(PIECE.findall(data)).items():
+            ids = self.encode(piece)
+            for id in ids:
+                made[id] += n
+            for pair in zip(ids, ids[1:]):
+                left_over[pair] += n
+        for id in reversed(range(self.base, self.vocab)):
+            for part in self.pairs[id - self.base]:
+                made[part] += made[id]
+        most = len(data)
+        for n, (left, right) in zip(made[self.base:], self.pairs):
+            if not (1 if left == right else 2) <= n <= most:
+                return False
+            most = min(most, 2 * n if left == right else n)
+        most = most if len(self.pairs) == merges else 1
+        return all([n <= most or len(self.text[left]) + len(self.text[right]) > LONGEST for (left, right), n in left_over.items()])
 
     def merge(self, piece):
         """One piece's ids: the earliest learned pair first, leftmost first, until none is left."""
@@ -316,11 +350,12 @@ HAN = re.compile(b"[\xe3-\xe9]")        # so the characters of Han and kana begi
 
 
 def words_of(data):
-    """The words of a text, its pieces that are not white, without their space, and how often each is met."""
+    """The words of a text, its pieces that are not white, without their space, and how often each is met. Of what is longer than any
+    token the beginning will do."""
     words = Counter()
     for piece, n in Counter(PIECE.findall(data)).items():
         if KIND[piece[-1]] < SPACE:
-            words[piece.lstrip(b" ")] += n
+            words[piece.lstrip(b" ")[:LONGEST]] += n
     return words
 
 
@@ -331,13 +366,12 @@ class Words:
     tokens  the bytes of each token
     more    words to be known besides
     trust   the share of the text's words that were met more than once
-    han     are there characters of Han or kana among them?
+    han     are there characters of Han or kana in the text?
     """
 
-    def __init__(self, counts, tokens, more=()):
-        self.sorted, self.tokens, self.known_ends = sorted({*counts, *more}), tokens, {}
+    def __init__(self, counts, tokens, more=(), han=False):
+        self.sorted, self.tokens, self.known_ends, self.han = sorted({*counts, *more}), tokens, {}, han
         self.trust = 1.0 - len([n for n in counts.values() if n == 1]) / sum(counts.values()) if counts else 0.0
-        self.han = HAN.search(b" ".join(counts)) is not None
         self.spelled = {}                                 # bytes -> the tokens that spell them
         self.inside = [[] for _ in range(SPACE)]          # kind -> the tokens that go on with a word of that kind
         for id, text in enumerate(tokens):
@@ -383,6 +417,7 @@ class Spelling:
                 self.word = b""
             if KIND[byte] < SPACE:
                 self.word += bytes([byte])
+        self.word = self.word[-(LONGEST + 1):]            # no word is longer: its end will do
         self.known = self.words.find(self.word) if self.word else WHOLE_WORD
         self.free = len(self.word) > LONGEST_WORD or HAN.search(self.word[-3:]) is not None
 
@@ -1312,6 +1347,8 @@ CALM = 0.9                  # trauma keeps this much of its level at each token
 REST = 0.5                  # trauma up to this level is silent
 DOUBT = 256.0               # a match of 4 tokens (4^4 = 256) is believed half
 FADE = 64.0                 # tokens: a moment this long ago counts 1 / sqrt(2)
+MATCH = 32                  # tokens: the longest match that is told from a longer one: it is believed 0.9998
+PLACES = 256                # moments: of those that ended on the same token the newest so many are looked at
 
 # where tests/tune.py ends
 COEFFICIENTS = {"lambda": 0.82, "kappa": 0.19, "alpha": 0.05, "beta": 1.0, "gamma": 0.4, "trauma": 6.0}
@@ -1340,7 +1377,6 @@ class Field:
         """A new document."""
         self.ids = []
         self.before = []                    # the last earlier place of the same token, or -1
-        self.match = []                     # how many tokens up to that place match the newest ones
         self.newest = {}                    # the last place of each token
         self.level = 0.0                    # trauma: 0 where all comes as expected, 1 where nothing does
         self.destiny = [0.0] * DESTINY
@@ -1354,7 +1390,7 @@ class Field:
 
     def push(self, id, expected):
         """The next token, and how much it was expected: by the chain where it is heard, by the sampler where it is spoken."""
-        ids, before, match, n = self.ids, self.before, self.match, len(self.ids)
+        ids, before, n = self.ids, self.before, len(self.ids)
         # trauma rises by what was not expected and decays otherwise
         self.level = CALM * self.level + (1.0 - CALM) * (1.0 - expected)
         ids.append(id)
@@ -1362,16 +1398,8 @@ class Field:
             self.spelling.write(id)
         if self.voice:
             self.voice.write(id)
-        # matches grow by one where the token before agreed too; the newest place is updated first, as it reads the older
         before.append(self.newest.get(id, -1))
         self.newest[id] = n
-        match.append(0)
-        start = max(len(ids) - self.memory, 0)
-        at = before[n]
-        while at >= start:
-            longer = match[at - 1] + 1 if at > start and ids[at - 1] == ids[n - 1] else 1
-            match[at] = min(longer, at - start + 1)       # it ends where memory ends
-            at = before[at]
         if self.meta.topic:
             gone, old = (self.gone, ids[n - self.memory]) if n >= self.memory else (0.0, id)     # what is forgotten leaves the mean
             self.destiny = [DRIFT * k + topic[id] - gone * topic[old] for k, topic in zip(self.destiny, self.meta.topic)]
@@ -1413,13 +1441,16 @@ class Field:
         if meta.topic:
             self.a = matvec(nothing, [(1.0 - DRIFT) * k for k in self.destiny], meta.topic)
         # T: trauma: earlier moments like this one, and what followed them; log(1 + odds) mixes recall with the chain
-        recall, at = {}, self.before[n - 1] if n else -1
-        while at >= start:
-            m = float(self.match[at])
+        recall, at, places = {}, self.before[n - 1] if n else -1, 0
+        while at >= start and places < PLACES:
+            length = 1                                    # of the match: so many tokens up to that place are as the newest are
+            while length < MATCH and at - length >= start and ids[at - length] == ids[n - 1 - length]:
+                length += 1
+            m = float(length)
             m4 = m * m * (m * m)
             x = ids[at + 1]
             recall[x] = recall.get(x, 0.0) + m4 / (m4 + DOUBT) / sqrt(1.0 + (n - at - 1) / FADE)
-            at = self.before[at]
+            at, places = self.before[at], places + 1
         odds = self.co["trauma"] * (self.level - REST) if self.level > REST else 0.0
         self.t = [(x, log(1.0 + odds * value / p[x])) for x, value in recall.items()]
 
@@ -2139,10 +2170,10 @@ def matrix_names(shape):
     yield "head", [embd, None]
 
 
-def checkpoint_header(net, about):
-    """The JSON header of a checkpoint, in parts: (what it says, the text); '' for what stands between."""
+def checkpoint_header(net, about, weights):
+    """The JSON header of a checkpoint of these weights (bytes), in parts: (what it says, the text); '' for what stands between."""
     before = '{"__metadata__":{"'
-    for name, value in about:
+    for name, value in [*about, ("weights_crc32", "%08x" % zlib.crc32(weights))]:
         yield "", before + name + '":"'
         yield name, value
         before = '","'
@@ -2168,22 +2199,29 @@ def checkpoint_bytes(net, about):
 
     about: what must be the same where it is loaded, pairs of name and value.
     """
-    header = "".join([text for _, text in checkpoint_header(net, about)]).encode()
+    weights = b"".join([struct.pack("<%dd" % len(row), *row) for matrix in net.matrices() for row in matrix])
+    header = "".join([text for _, text in checkpoint_header(net, about, weights)]).encode()
     header += b" " * (-len(header) % 8)
-    rows = [struct.pack("<%dd" % len(row), *row) for matrix in net.matrices() for row in matrix]
-    return struct.pack("<Q", len(header)) + header + b"".join(rows)
+    return struct.pack("<Q", len(header)) + header + weights
+
+
+LARGEST = 1e30              # weights beyond are no transformer's: sums of their products would not be numbers
 
 
 def checkpoint_take(net, about, data):
     """Fills the transformer from a checkpoint's bytes. The header must read as it would be written for this transformer, the
-    weights must be there, all, and finite. Raises Failure with what differs, and has taken nothing then."""
+    weights must be there, all, as they were saved, and none beyond LARGEST. Raises Failure with what differs, and has taken nothing then."""
     if len(data) < 8:
         raise Failure("it is cut short: %d bytes" % len(data))
     length, = struct.unpack_from("<Q", data)
     if length > len(data) - 8:
         raise Failure("its header is cut short: %d of %d bytes" % (len(data) - 8, length))
-    header, at = data[8:8 + length], 0
-    for label, text in checkpoint_header(net, about):
+    header, weights, at = data[8:8 + length], data[8 + length:], 0
+    rows = [row for matrix in net.matrices() for row in matrix]
+    expected = 8 * sum(map(len, rows))
+    for label, text in checkpoint_header(net, about, weights):
+        if label == "weights_crc32" and len(weights) != expected:
+            raise Failure("it has %d bytes of weights, not %d" % (len(weights), expected))
         text, found = text.encode(), header[at:at + len(text)]
         if label:
             value = re.compile(rb"[ !#-\\^-~]{0,100}(?=[\"\]])").match(header, at)
@@ -2194,14 +2232,10 @@ def checkpoint_take(net, about, data):
         at += len(text)
     if header[at:] != b" " * (-at % 8):
         raise Failure("its header is damaged near byte %d" % (8 + at))
-    rows = [row for matrix in net.matrices() for row in matrix]
-    expected = 8 * sum(map(len, rows))
-    if len(data) - 8 - length != expected:
-        raise Failure("it has %d bytes of weights, not %d" % (len(data) - 8 - length, expected))
-    numbers = struct.unpack_from("<%dd" % (expected // 8), data, 8 + length)
+    numbers = struct.unpack("<%dd" % (expected // 8), weights)
     for i, x in enumerate(numbers):
-        if x - x != 0.0:
-            raise Failure("its weight %d is not a finite number" % i)
+        if not -LARGEST <= x <= LARGEST:
+            raise Failure("its weight %d is not a number from -1e30 to 1e30" % i)
     numbers = iter(numbers)
     for row in rows:
         row[:] = itertools.islice(numbers, len(row))
@@ -2305,7 +2339,7 @@ class PostGPT:
         with Resting():
             self.tokenizer = tokenizer or Tokenizer.learn(corpus, merges, alphabet_of(corpus, alphabet, lines))
             ids, starts = encode_text(self.tokenizer, corpus, lines)
-            self.words = words_of(corpus)
+            self.words, self.han = words_of(corpus), HAN.search(corpus) is not None
             self.meta = Metaweights(ids, self.tokenizer.vocab, order, starts)
             if seeded:
                 self.net                                  # the property seeds it
@@ -2338,7 +2372,7 @@ class PostGPT:
 
     def about(self, trained):
         """What a checkpoint says of itself: where any of it differs, its weights mean something else."""
-        return [("format", "postgpt-checkpoint 1"),
+        return [("format", "postgpt-checkpoint 2"),
                 ("shape", ",".join(["%s=%d" % (name, getattr(self.shape, name)) for name in Shape.LIMITS])),
                 ("merges", "%d" % len(self.tokenizer.pairs)), ("alphabet", "%s %d" % (self.alphabet, self.tokenizer.base)),
                 ("corpus_crc32", "%08x" % self.crc32), ("trained", "yes" if trained else "no")]
@@ -2359,7 +2393,7 @@ class PostGPT:
     def field(self, use, words=(), voice=None):
         """A field for a mode's terms. words: those it knows beside the corpus'."""
         return Field(self.meta, self.coefficients, self.memory, Window(self.net) if "Z" in use else None,
-                     Words(self.words, self.tokenizer.text, words), voice)
+                     Words(self.words, self.tokenizer.text, words, self.han), voice)
 
     def voice(self, discount=None, verbatim=VERBATIM):
         """The chain that speaks. discount: with `lines`, where documents are to be invented, it is 1 by default."""
@@ -2772,9 +2806,13 @@ OPTIONS = [
 ]
 
 
+CONFLICTS = [("encode", "a prompt"), ("encode", "tree"),
+             *((name, other) for name in ("encode", "tree") for other in ("train", "save", "load", "eval", "info", "page", "interactive"))]
+
+
 def parse(args):
     """The options by name, and the prompt or None. Raises Misuse."""
-    found, prompt, only_prompt = {option.name: option.default for option in OPTIONS}, None, False
+    found, prompt, only_prompt, given = {option.name: option.default for option in OPTIONS}, None, False, set()
     args = iter(args)
     for arg in args:
         if only_prompt or not arg.startswith("-") or arg == "-":
@@ -2795,6 +2833,7 @@ def parse(args):
         if not options:
             raise Misuse("there is no option '%s' (postgpt --help lists them)" % arg)
         option, = options
+        given.add(option.name)
         if option.takes == "flag":
             if value is not None:
                 raise Misuse("--%s takes no value, but '%s' has one" % (option.name, arg))
@@ -2812,20 +2851,74 @@ def parse(args):
             except ValueError as error:
                 raise Misuse("--shape: %s" % error)
         found[option.name] = value
+    if not given & {"help", "version"}:
+        check_together(given | {"a prompt"} if prompt is not None else given)
     return found, prompt
+
+
+def check_together(given):
+    """Raises Misuse where an option would be of no use beside another, or without it."""
+    for name, other in CONFLICTS:
+        if {name, other} <= given:
+            raise Misuse("--%s and %s do not go together" % (name, other if other == "a prompt" else "--" + other))
+    for name in "lr", "batch":
+        if name in given and "train" not in given:
+            raise Misuse("--%s is of use only with --train" % name)
+
+
+def to_bytes(text):
+    """A part of the command line as the bytes that the shell gave."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def arguments():
+    """The command line's arguments, what is not UTF-8 escaped (PEP 383). sys.argv holds what the locale made of them, which in some
+    (EUC-JP, Big5, GB18030) cannot be turned back: where the system tells the bytes, they are taken."""
+    args = sys.argv[1:]
+    try:
+        with open("/proc/self/cmdline", "rb") as file:
+            given = file.read().split(b"\0")[:-1]
+        given = given[len(given) - len(args):]
+        if len(given) == len(args) and all([raw.decode() == arg for raw, arg in zip(given, args) if raw.isascii()]):
+            return [raw.decode("utf-8", "surrogateescape") for raw in given]
+    except OSError:
+        pass                                              # another system
+    return [os.fsencode(arg).decode("utf-8", "surrogateescape") for arg in args]
+
+
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+def hold_signals(held):
+    """What asks us to end waits, or what has waited comes, where the system lets it."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK if held else signal.SIG_UNBLOCK, SIGNALS)
+
+
+asked = []                  # by which signals we were asked to end
+
+
+def interrupted(number, frame):
+    """Ends the program, once: who asks twice gets no traceback, and no less of the file that is being saved."""
+    asked.append(number)
+    if len(asked) == 1:
+        raise KeyboardInterrupt
 
 
 CONTROLS = re.compile(rb"[\0-\x08\x0b-\x1f\x7f]|(?<=\xc2)[\x80-\x9f]")
 
 
-def put(data):
-    """Writes to standard output at once: text is to be seen as it comes. A terminal gets no control bytes."""
+def put(data, to=1):
+    """Writes to standard output (2: standard error) at once: text is to be seen as it comes. A terminal gets no control bytes."""
     progress.clear()
-    if os.isatty(1):
-        data = CONTROLS.sub(b"?", data)
+    data = memoryview(CONTROLS.sub(b"?", data) if to == 1 and os.isatty(1) else data)
     while data:
         try:
-            data = data[os.write(1, data):]
+            data = data[os.write(to, data):]
+        except BlockingIOError:
+            select.select([], [to], [])
+        except BrokenPipeError:
+            return interrupted(signal.SIGPIPE, None)      # nobody listens: the end
         except OSError as error:
             raise Failure("cannot write standard output: %s" % os.strerror(error.errno))
 
@@ -2834,8 +2927,8 @@ def put_error(text):
     """One line on standard error."""
     progress.clear()
     try:
-        os.write(2, os.fsencode("postgpt: %s\n" % text))
-    except OSError:
+        put(to_bytes("postgpt: %s\n" % text), 2)
+    except Failure:
         pass                                              # nobody listens
 
 
@@ -2847,55 +2940,134 @@ def note(options, text):
 
 def read_file(path, what):
     """All bytes of a file, or of standard input where path is None. Raises Failure."""
+    data = []
     try:
-        if path is None:
-            with open(0, "rb", closefd=False) as file:
-                return file.read()
-        with open(path, "rb") as file:
-            return file.read()
+        with open(0 if path is None else to_bytes(path), "rb", buffering=0, closefd=path is not None) as file:
+            while not data or data[-1]:
+                data.append(file.read(1 << 20))
+                if data[-1] is None:                      # nothing yet
+                    data.pop()
+                    select.select([file], [], [])
     except OSError as error:
         raise Failure("cannot read %s %s: %s" % (what, path or "from standard input", os.strerror(error.errno)))
+    return b"".join(data)
 
 
-def write_file(path, data=None):
-    """Writes a whole file or none: to a temporary name, then renamed. Without data it only tries. Raises OSError."""
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise OSError(errno.EISDIR if os.path.isdir(path) else errno.ENOTSUP, "")     # no file takes a device's place
-    temporary = "%s.%d.tmp" % (path, os.getpid())
+class Draft:
+    """A file under way: beside the one that it is to be, under a name that nobody else can have, until it is whole.
+
+    Raises OSError where it cannot be: what `path` names, where links lead, is no file, or may not be written.
+    """
+
+    def __init__(self, path):
+        path, self.name, self.file = to_bytes(path), None, None
+        try:
+            there = os.stat(path)
+        except FileNotFoundError:
+            there = None
+        if len(path) >= 4096:
+            raise OSError(errno.ENAMETOOLONG, "")
+        if there and not stat.S_ISREG(there.st_mode):     # no file takes a device's place
+            raise OSError(errno.EISDIR if stat.S_ISDIR(there.st_mode) else errno.ENOTSUP, "")
+        if there and not (there.st_mode & 0o222 and os.access(path, os.W_OK)):
+            raise OSError(errno.EACCES, "")
+        while os.path.islink(path):
+            path = os.path.join(os.path.dirname(path), os.readlink(path))
+        folder = os.path.dirname(path)
+        self.sweep(folder)
+        self.path, name = path, os.path.join(folder, b"postgpt-%016x.tmp" % struct.unpack("<Q", os.urandom(8)))
+        self.file = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        self.name = name
+        try:
+            self.lock(self.file)
+            if there:
+                os.chmod(self.name, stat.S_IMODE(there.st_mode))
+        except BaseException:
+            self.drop()
+            raise
+
+    @staticmethod
+    def lock(file):
+        """-> whether the file is ours now, until it is closed or we are gone."""
+        try:
+            import fcntl
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (ImportError, OSError):
+            return False
+        return True
+
+    def sweep(self, folder):
+        """Removes what others, killed while they wrote, have left."""
+        for name in glob.glob(os.path.join(glob.escape(folder), b"postgpt-" + b"[0-9a-f]" * 16 + b".tmp")):
+            try:
+                file = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+                try:
+                    if self.lock(file):
+                        os.remove(name)
+                finally:
+                    os.close(file)
+            except OSError:
+                pass                                      # it is gone, or not ours
+
+    def write(self, data):
+        """Makes data all that the file holds."""
+        os.lseek(self.file, 0, os.SEEK_SET)
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(self.file, rest):]
+        os.ftruncate(self.file, len(data))
+        os.fsync(self.file)
+
+    def keep(self):
+        """It is whole: it takes its name."""
+        os.replace(self.name, self.path)
+        self.name = None
+
+    def drop(self):
+        """What was not kept never was."""
+        with contextlib.suppress(OSError):                # somebody else was quicker
+            if self.name:
+                os.remove(self.name)
+        with contextlib.suppress(OSError):
+            if self.file is not None:
+                os.close(self.file)
+        self.name = self.file = None
+
+
+def write_file(path, data, draft=None):
+    """Writes a whole file or none. Raises OSError."""
+    draft = draft or Draft(path)
     try:
-        with open(temporary, "wb") as file:
-            file.write(data or b"")
-        if data is None:
-            os.remove(temporary)
-        else:
-            os.rename(temporary, path)
-    except BaseException:
-        if os.path.exists(temporary):
-            os.remove(temporary)
-        raise
+        draft.write(data)
+        draft.keep()
+    finally:
+        draft.drop()
+
+
+MERGES = b"postgpt-merges "  # what our files begin with
 
 
 def merges_text(tokenizer, corpus, options):
     """The merges file: a header line, then a pair of ids a line."""
     pairs = b"".join([b"%d %d\n" % pair for pair in tokenizer.pairs])
-    return b"postgpt-merges 1 corpus %d crc32 %08x alphabet %s %d merges %d learned %d crc32 %08x\n%s" % (
+    return MERGES + b"1 corpus %d crc32 %08x alphabet %s %d merges %d learned %d crc32 %08x\n%s" % (
         len(corpus), zlib.crc32(corpus), options["alphabet"].encode(), tokenizer.base, options["merges"], len(tokenizer.pairs),
         zlib.crc32(pairs), pairs)
 
 
 def merges_take(file, corpus, options):
     """The tokenizer of a merges file, or None where its pairs are not those that learning would give: the file must read
-    exactly as it would be written again, and no token may be longer than the corpus."""
+    exactly as it would be written again, and pass for learned."""
     tokenizer = Tokenizer(alphabet_of(corpus, options["alphabet"], options["lines"]))
-    for line in file.split(b"\n")[1:options["merges"] + 1]:
+    for line in file.split(b"\n")[1:min(options["merges"], len(corpus)) + 1]:
         pair = line.split(b" ")
         if len(pair) != 2 or not all(re.fullmatch(b"[0-9]{1,5}", id) and int(id) < tokenizer.vocab for id in pair):
             break
         left, right = map(int, pair)
-        if len(tokenizer.text[left]) + len(tokenizer.text[right]) > len(corpus):
+        if len(tokenizer.text[left]) + len(tokenizer.text[right]) > LONGEST:
             break
         tokenizer.add(left, right)
-    return tokenizer if merges_text(tokenizer, corpus, options) == file else None
+    return tokenizer if merges_text(tokenizer, corpus, options) == file and tokenizer.passes(corpus, options["merges"]) else None
 
 
 def merges_path(corpus):
@@ -2915,25 +3087,40 @@ def merges_fault(file, corpus, options):
     return "is damaged" if header.group(3, 5) == (options["alphabet"].encode(), b"%d" % options["merges"]) else "was learned for other settings"
 
 
+def merges_read(path, merges):
+    """A merges file's bytes, not more than there can be; None where there is none, b"?" where it is no file that can be read."""
+    try:
+        there = os.stat(path)
+    except OSError:
+        return None
+    try:
+        if stat.S_ISREG(there.st_mode):                   # not a pipe, which would let us wait
+            with open(path, "rb") as file:
+                return file.read(256 + 12 * merges)
+    except OSError:
+        pass
+    return b"?"
+
+
 def load_tokenizer(corpus, options):
-    """The tokenizer from the merges file, or learned and kept there."""
-    path = merges_path(options["corpus"])
-    cached, tokenizer, why = not (options["no-cache"] or options["holdout"]), None, "is missing"
-    if cached:
-        try:
-            file = read_file(path, "")
-            tokenizer, why = merges_take(file, corpus, options), merges_fault(file, corpus, options)
-        except Failure:
-            pass
+    """The tokenizer from the merges file, or learned and kept there: beside a corpus that is a file, and not over another program's."""
+    name = options["corpus"]
+    path = merges_path(name)
+    cached = not (options["no-cache"] or options["holdout"] or name.startswith(("/dev/", "/proc/"))) and os.path.isfile(to_bytes(name))
+    file = merges_read(to_bytes(path), options["merges"]) if cached else None
+    ours = file is None or MERGES.startswith(file[:len(MERGES)])
+    tokenizer = merges_take(file, corpus, options) if file and ours else None
     if not tokenizer:
         tokenizer = Tokenizer.learn(corpus, options["merges"], alphabet_of(corpus, options["alphabet"], options["lines"]))
         if cached:
             if tokenizer.pairs:
+                why = "is missing" if file is None else merges_fault(file, corpus, options) if ours else "is another program's, and left alone"
                 note(options, "learned %d merges: %s %s" % (len(tokenizer.pairs), path, why))
-            try:
-                write_file(path, merges_text(tokenizer, corpus, options))
-            except OSError:
-                pass                                      # where it cannot be kept, the next start learns again
+            hold_signals(True)
+            with contextlib.suppress(OSError):            # where it cannot be kept, the next start learns again
+                if ours:
+                    write_file(path, merges_text(tokenizer, corpus, options))
+            hold_signals(False)
     return tokenizer
 
 
@@ -2942,13 +3129,6 @@ def check_bytes(tokenizer, data, what):
     for byte in data:
         if byte not in tokenizer.id_of_byte:
             raise Failure("%s has the byte 0x%02x, which the corpus' alphabet lacks (--alphabet bytes knows all)" % (what, byte))
-
-
-def check_held_out(tokenizer, data, what):
-    """Raises Failure where data cannot be evaluated: early, as there may be an hour of training before it is."""
-    if not data:
-        raise Failure("%s is empty: there is nothing to evaluate" % what)
-    check_bytes(tokenizer, data, what)
 
 
 def put_figures(model, data):
@@ -2963,7 +3143,7 @@ def put_info(model, corpus, options):
     embd, context = shape.embd, shape.context
     a_layer = sum(len(row) for matrix in net.layers[0].matrices() for row in matrix)
     n = net.n_params()
-    put(os.fsencode("""corpus       %s: %d bytes, crc32 %08x, %s
+    put(to_bytes("""corpus       %s: %d bytes, crc32 %08x, %s
 documents    %d
 tokens       %d
 vocabulary   %d: %d bytes and %d merges
@@ -2992,22 +3172,34 @@ files        %s
        merges_path(options["corpus"]))))
 
 
-def save_file(path, data=None):
-    """Writes the checkpoint; without data only tries, before the training. Raises Failure."""
+def save_draft(path):
+    """The Draft of a checkpoint or a page, before the work begins. Raises Failure."""
     try:
-        write_file(path, data)
+        return Draft(path)
     except OSError as error:
         raise Failure("cannot write %s: %s" % (path, os.strerror(error.errno)))
 
 
-def hold_interrupts(held):
-    """Interrupts wait, or those that waited come, where the system lets them."""
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_BLOCK if held else signal.SIG_UNBLOCK, {signal.SIGINT})
+def save_file(path, data, draft, rescue=False):
+    """Writes a checkpoint or a page; where it cannot be written any more, what was trained is saved beside it, or where we are.
+    Raises Failure."""
+    names = [path] + [path + ".rescue", os.path.basename(path) + ".rescue"] * rescue
+    for name in names:
+        try:
+            write_file(name, data, draft)
+        except OSError as error:
+            first, draft = error if name == path else first, None
+        else:
+            break
+    else:
+        name = None
+    if name != path:
+        raise Failure("cannot write %s: %s%s" % (path, os.strerror(first.errno), "; what was trained is in " + name if name else ""))
 
 
-def train_model(model, rest, options):
-    """Trains, and saves the best state also where it is interrupted or fails; no interrupt cuts the saving short.
+def train_model(model, rest, options, draft):
+    """Trains, and saves the best state also where it is interrupted or fails; no interrupt cuts the saving short, and the space for
+    it is taken before.
 
     Every step has its line on standard error, in full; where that is a terminal, one line in place, short, and at the end one that
     says what came of it."""
@@ -3024,23 +3216,28 @@ def train_model(model, rest, options):
             progress.show("step %d of %d: loss %.4f, best %.4f, %.1f a second%s" % (step, steps, loss, best, speed, left))
             return
         try:
-            os.write(2, (line + "\n").encode())
-        except OSError:
-            pass                                          # nobody listens
+            put((line + "\n").encode(), 2)
+        except Failure:
+            pass                                          # it cannot be written
 
-    model.net                                             # seeded first: a ghost that is not whole is not saved
+    net, save = model.net, options["save"]                # seeded first: a ghost that is not whole is not saved
+    if draft:
+        try:
+            draft.write(bytes(len(model.save()) + 8))
+        except OSError as error:
+            raise Failure("cannot write %s: %s" % (save, os.strerror(error.errno)))
     try:
         try:
             model.train(steps, options["lr"], options["batch"], rest, report)
         finally:
-            hold_interrupts(True)
+            hold_signals(True)
     finally:
-        if options["save"]:
-            save_file(options["save"], model.save())
+        if draft:
+            save_file(save, model.save(), draft, rescue=True)
         if terminal:
             note(options, "trained %d of %d steps, the best loss %.4f: %s" %
-                 (done[0], steps, done[1], "saved in " + options["save"] if options["save"] else "not saved (--save FILE would)"))
-    hold_interrupts(False)
+                 (done[0], steps, done[1], "saved in " + save if save else "not saved (--save FILE would)"))
+    hold_signals(False)
 
 
 def characters(data):
@@ -3156,8 +3353,10 @@ def put_page(model, pages, options):
     shape = model.shape
     text = '%s{"vocab":%d,"content":%d,"rrpram":%d,"tau":%s,"made":%s,"texts":%s})</script>\n' % (
         PAGE, model.meta.vocab, shape.content, shape.rrpram, fixed(options["temperature"] or 1.0, 3), json_text(b"%s, %s, temperature %s, seed %d" % (
-            VERSION.encode(), os.fsencode(os.path.basename(options["corpus"])), fixed(options["temperature"]).encode(), options["seed"]), True), json_list(pages))
-    save_file(options["page"], text.encode())
+            VERSION.encode(), to_bytes(os.path.basename(options["corpus"])), fixed(options["temperature"]).encode(), options["seed"]), True), json_list(pages))
+    hold_signals(True)
+    save_file(options["page"], text.encode(), None)
+    hold_signals(False)
 
 
 def continue_prompt(model, prompt, options, said=None):
@@ -3214,6 +3413,8 @@ def converse(model, prompt, options):
             else:
                 options = {**options, "seed": (options["seed"] + 1) % (1 << 64)}
         except KeyboardInterrupt:
+            if asked:                                     # by another signal: to end
+                raise
             if answering:
                 put(b"\n")
             elif terminal:
@@ -3247,7 +3448,7 @@ def look_at(corpus, prompt, options):
     for magic, what in MAGIC:
         if corpus.startswith(magic):
             note(options, "the corpus %s looks %s, not like text: its bytes are counted as they are" % (options["corpus"], what))
-    if prompt and prompt != "-" and not re.search("[\t-\r ]", prompt) and os.path.isfile(prompt):
+    if prompt and prompt != "-" and not re.search("[\t-\r ]", prompt) and os.path.isfile(to_bytes(prompt)):
         note(options, "the prompt '%s' is also the name of a file (--corpus %s counts it, - reads a prompt from standard input)" % (prompt, prompt))
 
 
@@ -3259,7 +3460,7 @@ def run(args):
     if options["version"]:
         return put(VERSION.encode() + b"\n")
     if not options["corpus"]:
-        options["corpus"] = os.path.join(os.path.dirname(os.path.realpath(__file__)), "postgpt.txt")
+        options["corpus"] = os.fsencode(os.path.join(os.path.dirname(os.path.realpath(__file__)), "postgpt.txt")).decode("utf-8", "surrogateescape")
     if options["seed"] == "random":
         options["seed"], = struct.unpack("<Q", os.urandom(8))
         put_error("seed %d" % options["seed"])
@@ -3277,46 +3478,54 @@ def run(args):
         raise Failure("--holdout leaves too little of the corpus %s to build on" % path)
     look_at(corpus, prompt, options)
     if prompt is not None:
-        prompt = read_file(None, "the prompt") if prompt == "-" else os.fsencode(prompt)
+        prompt = read_file(None, "the prompt") if prompt == "-" else to_bytes(prompt)
     if options["tree"]:
         return put(b"".join([line + b"\n" for line in Company(corpus).tree(letters_of(prompt))]))
     alphabet = Tokenizer(alphabet_of(corpus, options["alphabet"], options["lines"]))
     if options["top-k"] > max(alphabet.base + options["merges"], 15):    # the default suits every vocabulary
         Option("top-k", "", "count", high=alphabet.base + options["merges"]).refuse(options["top-k"])
+    # what cannot be used is found before anything takes long
     check_bytes(alphabet, prompt or b"", "the prompt")
+    name = options["encode"] or options["eval"]
+    text = read_file(name, "the text") if name else b""
+    check_bytes(alphabet, text, name)
+    check_bytes(alphabet, rest, "what --holdout holds out")
+    for data, option, what in ((text, "eval", name), (rest, "holdout", "what --holdout holds out")):
+        if options[option] and not data:
+            raise Failure("%s is empty: there is nothing to evaluate" % what)
+    checkpoint = read_file(options["load"], "the checkpoint") if options["load"] else None
     tokenizer = load_tokenizer(corpus, options)
     if options["encode"]:
-        data = read_file(options["encode"], "the text")
-        check_bytes(tokenizer, data, options["encode"])
-        ids, _ = encode_text(tokenizer, data, options["lines"])
+        ids, _ = encode_text(tokenizer, text, options["lines"])
         return put(" ".join(map(str, ids)).encode() + b"\n")
-    if options["eval"]:
-        held = read_file(options["eval"], "the text")
-        check_held_out(tokenizer, held, options["eval"])
-    if options["holdout"]:
-        check_held_out(tokenizer, rest, "what --holdout holds out")
-    options["pages"] = []
-    for name in "save", "page":
-        if options[name]:
-            save_file(options[name])
-    model = PostGPT(corpus, options["merges"], options["alphabet"], order, options["lines"], options["shape"], options["init"],
-                    options["seed"], options["memory"], tokenizer, False, **{name: options[name] for name in COEFFICIENTS if options[name] is not None})
-    if options["load"]:
-        data = read_file(options["load"], "the checkpoint")
-        try:
-            model.load(data)
-        except Failure as failure:
-            raise Failure("cannot use %s: %s" % (options["load"], failure))
-    if options["train"]:
-        train_model(model, rest, options)
-    elif options["save"]:
-        save_file(options["save"], model.save())
+    options["pages"], draft = [], None
+    try:
+        hold_signals(True)
+        if options["page"]:
+            save_draft(options["page"]).drop()            # it can be written, as far as one can know
+        if options["save"]:
+            draft = save_draft(options["save"])
+        hold_signals(False)
+        model = PostGPT(corpus, options["merges"], options["alphabet"], order, options["lines"], options["shape"], options["init"],
+                        options["seed"], options["memory"], tokenizer, False, **{name: options[name] for name in COEFFICIENTS if options[name] is not None})
+        if options["load"]:
+            try:
+                model.load(checkpoint)
+            except Failure as failure:
+                raise Failure("cannot use %s: %s" % (options["load"], failure))
+        if options["train"]:
+            train_model(model, rest, options, draft)
+        elif draft:
+            save_file(options["save"], model.save(), draft)
+    finally:
+        if draft:
+            draft.drop()
     if options["info"]:
         put_info(model, corpus, options)
     if options["holdout"]:
         put_figures(model, rest)
     if options["eval"]:
-        put_figures(model, held)
+        put_figures(model, text)
     if options["interactive"]:
         converse(model, prompt, options)
     elif prompt is not None:
@@ -3327,32 +3536,34 @@ def run(args):
         put_page(model, options["pages"], options)
 
 
-def interrupted(number, frame):
-    """Ends the program, once: who asks twice gets no traceback, and no less of the file that is being saved."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    raise KeyboardInterrupt
-
-
 def main():
-    """Runs the command line and exits: 0, 1 what cannot be done, 2 a wrong command line, 130 an interrupt."""
-    if hasattr(signal, "SIGPIPE"):
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)     # a closed pipe is a silent end
-    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
-        signal.signal(signal.SIGINT, interrupted)
+    """Runs the command line and exits: 0, 1 what cannot be done, 2 a wrong command line, 130 an interrupt; another signal ends it."""
     gc.disable()                                          # nothing here is cyclic, and there are many small lists to look through
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)     # put() hears of it
+    code = 0
     try:
-        run(sys.argv[1:])
-    except Misuse as misuse:
-        put_error(misuse)
-        sys.exit(2)
-    except Failure as failure:
-        put_error(failure)
-        sys.exit(1)
-    except MemoryError:
-        put_error("out of memory")
-        sys.exit(1)
+        for number in SIGNALS:
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, interrupted)
+        try:
+            run(arguments())
+        except Misuse as misuse:
+            code = 2
+            put_error(misuse)
+        except Failure as failure:
+            code = 1
+            put_error(failure)
+        except (MemoryError, SystemError):                # CPython may fail to say which it is: "error return without exception set"
+            code = 1
+            put_error("out of memory")
     except KeyboardInterrupt:
-        sys.exit(130)
+        if asked[:1] in ([], [signal.SIGINT]):            # none: while it conversed
+            os._exit(130)                                 # at once: later signals are not heard
+        hold_signals(False)
+        signal.signal(asked[0], signal.SIG_DFL)           # what we die of is told by dying of it
+        os.kill(os.getpid(), asked[0])
+    sys.exit(code)
 
 
 if __name__ == "__main__":

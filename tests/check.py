@@ -3,6 +3,7 @@ sanitizers, no damaged merges file or checkpoint that is believed, the same step
 What is not installed is named and skipped."""
 import json
 import os
+import random
 import re
 import shutil
 import struct
@@ -18,9 +19,11 @@ from postgpt import Failure, PostGPT
 
 WARNINGS = ("-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversion", "-Werror", "-O2", "-c", "-o", os.devnull)
 SANITIZE = ("-std=c11", "-g", "-O1", "-ffp-contract=off", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+M32 = ("-m32", "-msse2", "-mfpmath=sse", "-idirafter", "/usr/include/x86_64-linux-gnu")       # Debian keeps the kernel's headers there, for both sizes
 BUILDS = [("gcc", ("-std=c11", "-O0", "-ffp-contract=off")), ("gcc", ("-std=c11", "-O2", "-ffp-contract=off")),
           ("gcc", ("-std=c11", "-O3", "-march=native", "-ffp-contract=off")), ("clang", ("-std=c11", "-O3", "-ffp-contract=off")),
-          ("tcc", ()), ("gcc", SANITIZE)]
+          ("tcc", ()), ("gcc", SANITIZE), ("clang", (*M32, *SANITIZE))]
+NO_LIBRARY = ("stdlib.h", "errno.h", "stubs-32.h", "-lc", "-lgcc", "crtbegin")      # what a compiler without its C library says it misses
 ENV = {"ASAN_OPTIONS": "detect_leaks=0"}
 
 SMALL = ["-c", "book.txt", "--merges", "300"]
@@ -54,6 +57,69 @@ def skip(name):
     print("skipped %s: not installed" % name, flush=True)
 
 
+def built(compiler, flags, name=None):
+    """The C twin's binary, or None where the compiler or its C library is missing, which is said."""
+    try:
+        return twins.build(compiler=compiler, flags=flags)
+    except SkipTest:
+        skip(name or compiler)
+    except AssertionError as error:
+        if not any(part in str(error) for part in NO_LIBRARY):
+            raise
+        skip("%s: the C library for %s" % (name or compiler, flags[0]))
+
+
+def sizes(folder):
+    """Where a size_t has 32 bits, no product of a shape's measures wraps: such a transformer is out of memory."""
+    binary = built("clang", (*M32, *SANITIZE))
+    for shape in ("layers=31,embd=1024,content=0,rrpram=32,context=3584,mlp=9", "layers=32,embd=1024,content=0,rrpram=64,context=4096,mlp=16",
+                  "layers=32,embd=1024,content=32,rrpram=32,context=4096,mlp=16", "layers=16,embd=1024,content=0,rrpram=64,context=4096,mlp=1") if binary else ():
+        for more in (["--init", "random", "-m", "full", "-n", "1", "The"], ["--train", "1", "--save", "big"]):
+            found = twins.run((binary,), [*SMALL, "--no-cache", "-q", "--shape", shape, *more], cwd=folder, env=ENV)
+            check("32 bits: %s %s is out of memory" % (shape, more[0]), found[::2] == (1, b"postgpt: out of memory\n"), found)
+
+
+def contractions():
+    """A build that multiplies and adds in one step, or in another order, notices it at its start."""
+    fma = b" fma " in Path("/proc/cpuinfo").read_bytes() if os.path.exists("/proc/cpuinfo") else False
+    for compiler in ("gcc", "clang"):
+        for flags in [("-O2", "-mfma", "-ffp-contract=fast"), ("-O3", "-march=native", "-ffp-contract=fast")] * fma + [("-O3", "-funsafe-math-optimizations")]:
+            binary = built(compiler, ("-std=c11", *flags))
+            found = twins.run((binary,), ["--version"]) if binary else (1, b"", b"postgpt: this build computes otherwise")
+            check("%s %s refuses to run" % (compiler, " ".join(flags)), found[0] == 1 and found[2].startswith(b"postgpt: this build computes otherwise"), found)
+
+
+def cost(args, folder, stdin=None):
+    """-> seconds of processor, kilobytes at most"""
+    process = subprocess.Popen([twins.binary(), "--no-cache", "-q", *args], cwd=str(folder), stdin=stdin, stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = status
+    return used.ru_utime + used.ru_stime if not status else float("inf"), used.ru_maxrss
+
+
+def corners(folder):
+    """Where the input doubles, time and memory at most grow two and a half times, also where the text is one word, or one word again and again."""
+    rng = random.Random(1)
+    cases = {
+        "DNA evaluated": (50000, lambda n: bytes(rng.choice(b"ACGT") for _ in range(n)), ["--eval", "doubled.txt"]),
+        "DNA evaluated by a model of itself": (50000, lambda n: bytes(rng.choice(b"ACGT") for _ in range(n)), ["-c", "doubled.txt", "--eval", "doubled.txt"]),
+        "DNA spoken": (2000000, lambda n: bytes(rng.choice(b"ACGT") for _ in range(n)), ["-c", "doubled.txt", "-n", "50", "ACG"]),
+        "a word repeated, evaluated": (50000, lambda n: b"word " * (n // 5), ["--eval", "doubled.txt", "--memory", "1000000"]),
+        "a prompt of a word repeated": (2000000, lambda n: b"word " * (n // 5), ["-n", "20", "--memory", "1000000", "-"]),
+        "a byte repeated": (2000000, lambda n: b"a" * n, ["-c", "doubled.txt", "-n", "50", "a"]),
+        "merges that chain": (1000000, lambda n: (b"".join([b"%x" % rng.getrandbits(32) for _ in range(n // 16)]) + b" ") * 2, ["-c", "doubled.txt", "--merges", "65280", "-m", "meta", "-n", "5", "a"]),
+    }
+    for name, (n, text, args) in cases.items():
+        found = []
+        for size in (n, 2 * n):
+            (folder / "doubled.txt").write_bytes(text(size))
+            with open(str(folder / "doubled.txt"), "rb") as file:
+                found.append(cost(["-c", "book.txt", *args], folder, file))
+        (time, memory), (time2, memory2) = found
+        check("%s, %d and %d bytes: %.2f and %.2f s, %d and %d MB" % (name, n, 2 * n, time, time2, memory >> 10, memory2 >> 10),
+              time2 <= 2.5 * max(time, 0.2) and memory2 <= 2.5 * memory)
+
+
 def fill(folder):
     """The corpora the commands use."""
     book = twins.BOOK.read_bytes()
@@ -76,10 +142,9 @@ def same_bytes(folder):
     wanted = answers(twins.PYTHON, folder)
     pythons = [("pypy3", ("pypy3", twins.PYTHON[1]))]
     for compiler, flags in BUILDS:
-        try:
-            pythons.append(("%s %s" % (compiler, " ".join(flags)), (twins.build(compiler=compiler, flags=flags),)))
-        except SkipTest:
-            skip(compiler)
+        binary = built(compiler, flags)
+        if binary:
+            pythons.append(("%s %s" % (compiler, " ".join(flags)), (binary,)))
     for name, command in pythons:
         if not shutil.which(command[0]):
             skip(name)
@@ -113,9 +178,10 @@ def damaged_merges(folder):
     wrong = []
     for data in broken:
         merges.write_bytes(data)
-        if twins.run((binary,), args, cwd=folder, env=ENV) != want or merges.read_bytes() != whole:
+        ours = data[:15] == whole[:15][:len(data)]         # what begins otherwise is another program's
+        if twins.run((binary,), args, cwd=folder, env=ENV) != want or merges.read_bytes() != (whole if ours else data):
             wrong.append(data)
-    check("%d damaged merges files are all learned anew" % len(broken), not wrong, repr(wrong[:1]))
+    check("%d damaged merges files are all learned anew, and written anew where they are ours" % len(broken), not wrong, repr(wrong[:1]))
 
 
 TINY = dict(layers=1, embd=4, content=1, rrpram=1, context=4, mlp=1)
@@ -129,6 +195,12 @@ def with_header(whole, change):
     header = change(whole[8:8 + length].rstrip(b" "))
     header += b" " * (-len(header) % 8)
     return struct.pack("<Q", len(header)) + header + whole[8 + length:]
+
+
+def summed(data):
+    """A checkpoint whose weights were changed, with their checksum."""
+    weights = data[8 + struct.unpack("<Q", data[:8])[0]:]
+    return re.sub(rb'(weights_crc32":")[0-9a-f]{8}', rb"\g<1>%08x" % zlib.crc32(weights), data)
 
 
 def damaged_checkpoints(whole):
@@ -165,16 +237,19 @@ def damaged_checkpoints(whole):
     for dtype in (b"F32", b"F16", b"BF16", b"I64", b"", b"f64", b"F64 ", b"F" * 99, b"F" * 101, b"F" * 300, b"\\u0046", b"\xff", b"\n"):
         yield with_header(whole, lambda text: text.replace(b"F64", dtype, 1))
     for old, new in ((b"layers=1", b"layers=2"), (b"embd=4", b"embd=8"), (b'"merges":"', b'"merges":"1'), (b'"alphabet":"corpus', b'"alphabet":"bytes'),
-                     (b"checkpoint 1", b"checkpoint 2"), (b'crc32":"', b'crc32":"f'), (b'"corpus_crc32"', b'"corpus_crc33"'), (b"__metadata__", b"__metadata_"), (b"{", b"{{")):
+                     (b"checkpoint 2", b"checkpoint 1"), (b'crc32":"', b'crc32":"f'), (b'"corpus_crc32"', b'"corpus_crc33"'), (b"__metadata__", b"__metadata_"), (b"{", b"{{")):
         yield with_header(whole, lambda text: text.replace(old, new))
     parsed = json.loads(header.decode())
     for text in (json.dumps(parsed), json.dumps(parsed, separators=(",", ":"), sort_keys=True), json.dumps(parsed, indent=1), "{}", "[]", "null", "", " ", "[" * 5000, json.dumps({**parsed, "__metadata__": {}})):
         yield with_header(whole, lambda _: text.encode())
-    yield whole[:8] + header + weights[8:] + weights[:8]  # as good a file as any
+    yield summed(whole[:8] + header + weights[8:] + weights[:8])      # as good a file as any
+    for n in range(0, 64, 7):                             # a bit
+        for at in (0, len(weights) // 16 * 8, len(weights) - 8):
+            yield whole[:8] + header + weights[:at] + struct.pack("<Q", struct.unpack_from("<Q", weights, at)[0] ^ 1 << n) + weights[at + 8:]
     for bits in (0x7FF0000000000000, 0xFFF0000000000000, 0x7FF8000000000000, 0x7FF0000000000001, 0xFFFFFFFFFFFFFFFF, 0x8000000000000000, 1, 0x7FEFFFFFFFFFFFFF, 0x8010000000000000):
         for at in range(0, len(weights), 8 * 37):
-            yield whole[:8] + header + weights[:at] + struct.pack("<Q", bits) + weights[at + 8:]
-        yield whole[:8] + header + weights[:-8] + struct.pack("<Q", bits)
+            yield summed(whole[:8] + header + weights[:at] + struct.pack("<Q", bits) + weights[at + 8:])
+        yield summed(whole[:8] + header + weights[:-8] + struct.pack("<Q", bits))
 
 
 def verdict(model, data):
@@ -196,7 +271,8 @@ def checkpoints(folder):
     said = [verdict(model, data) for data in files]
     body = len(whole) - 8 - struct.unpack("<Q", whole[:8])[0]
     loaded = [data for data, line in zip(files, said) if line.startswith("weights")]
-    check("of %d checkpoints Python loads %d: those with a whole header" % (len(files), len(loaded)), all(data[:-body] == whole[:-body] for data in loaded) and len(loaded) > 9)
+    check("of %d checkpoints Python loads %d: those with a whole header and the weights' checksum" % (len(files), len(loaded)),
+          all(data == summed(whole[:-body] + data[-body:]) for data in loaded) and len(loaded) > 9)
     stream = b"".join([b"%d\n%s" % (len(data), data) for data in files])
     for flags in (twins.FLAGS, SANITIZE):
         try:
@@ -210,7 +286,7 @@ def checkpoints(folder):
     commands = [twins.PYTHON, (twins.build(compiler="gcc", flags=SANITIZE),), (twins.binary(),)]
     shown = [whole, loaded[-1], b"", whole[:1], whole[:7], whole[:8], whole[:100], whole[:-1], whole + b"\0"]
     shown += [struct.pack("<Q", n) + whole[8:] for n in (0, 1, 7, 2 ** 40, 2 ** 63, 2 ** 64 - 1)]
-    shown += [whole[:-8] + struct.pack("<d", x) for x in (float("nan"), float("inf"), 1.7e308, 5e-324)]
+    shown += [summed(whole[:-8] + struct.pack("<d", x)) for x in (float("nan"), float("inf"), 1.1e30, -1e30, 5e-324)]
     shown += [with_header(whole, lambda text: text.replace(b"F64", b"F32")), with_header(whole, lambda text: text.replace(b"embd=4", b"embd=8"))]
     for data in shown:
         (folder / "x").write_bytes(data)
@@ -271,15 +347,8 @@ def other_processors(folder):
         if not shutil.which(qemu):
             skip(name + ": " + qemu)
             continue
-        try:
-            binary = twins.build(compiler=prefix + "-gcc", flags=("-std=c11", "-O2", "-static", "-ffp-contract=off"))
-        except SkipTest:
-            skip(name + ": " + prefix + "-gcc")
-            continue
-        except AssertionError as error:                   # a compiler without its C library
-            if "stdlib.h" not in str(error) and "errno.h" not in str(error) and "-lc" not in str(error):
-                raise
-            skip(name + ": its C library")
+        binary = built(prefix + "-gcc", ("-std=c11", "-O2", "-static", "-ffp-contract=off"), name)
+        if not binary:
             continue
         there = (shutil.which(qemu), binary)
         for args, answer in zip(commands, want):
@@ -293,7 +362,7 @@ def other_processors(folder):
         check("%s: what was saved there speaks here as there" % name, said[0] == 0 and said == twins.run(native, [*speak, "there"], cwd=folder), said)
         twins.run(there, [*speak, "here", "--save", "again"], cwd=folder, timeout=600)
         check("%s: what was saved here is loaded and saved there unchanged" % name, (folder / "again").read_bytes() == trained[0])
-        for data in (trained[0][:-1], trained[0][:-8] + struct.pack("<d", float("nan")), trained[0][7::-1] + trained[0][8:]):
+        for data in (trained[0][:-1], trained[0][:-8] + struct.pack("<d", 0.5), trained[0][7::-1] + trained[0][8:]):
             (folder / "cut").write_bytes(data)
             got = [twins.run(command, [*speak, "cut"], cwd=folder, timeout=600) for command in (native, there)]
             check("%s: refuses what is refused here" % name, got[0] == got[1] and got[0][0] == 1, got)
@@ -306,6 +375,9 @@ def main():
         fill(folder)
         warnings()
         same_bytes(folder)
+        sizes(folder)
+        contractions()
+        corners(folder)
         damaged_merges(folder)
         checkpoints(folder)
         other_processors(folder)

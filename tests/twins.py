@@ -60,12 +60,13 @@ def run(command, args=(), stdin=b"", cwd=None, env=None, timeout=120):
 
 class Case(NamedTuple):
     """A command line (strings or bytes) in a folder with files (a name ending in / is a folder). With `damage` it runs twice, and
-    the merges file of corpus.txt goes through damage in between."""
+    the merges file of corpus.txt goes through damage in between; with `then` another command line follows it in the same folder."""
     args: Tuple = ()
     files: Dict[str, bytes] = {}
     stdin: bytes = b""
     env: Dict[str, str] = {}
     damage: Optional[Callable[[bytes], bytes]] = None
+    then: Tuple = ()
 
 
 class Outcome(NamedTuple):
@@ -85,10 +86,10 @@ def play(case, command):
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.mkdir() if name.endswith("/") else path.write_bytes(data)
-        for _ in range(2 if case.damage else 1):
-            if outcomes and (folder / "corpus.merges").is_file():
+        for _ in range(2 if case.damage or case.then else 1):
+            if outcomes and case.damage and (folder / "corpus.merges").is_file():
                 (folder / "corpus.merges").write_bytes(case.damage((folder / "corpus.merges").read_bytes()))
-            result = run(command, case.args, case.stdin, str(folder), case.env)
+            result = run(command, case.then if outcomes and case.then else case.args, case.stdin, str(folder), case.env)
             files = {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
             outcomes.append(Outcome(*result, files))
     return outcomes
@@ -116,7 +117,7 @@ def difference(case, c, python=PYTHON):
     if not found:
         return ""
     files = ", ".join("%s (%d bytes)" % (name, len(data)) for name, data in case.files.items())
-    args = " ".join(repr(arg if len(arg) < 200 else arg[:150]) for arg in case.args)
+    args = " ".join(repr(arg if len(arg) < 200 else arg[:150]) for arg in [*case.args, *(("; then",) if case.then else ()), *case.then])
     return "postgpt %s\nin a folder with %s%s\n%s" % (args, files or "nothing",
                                                     ", standard input %r" % case.stdin[:60] if case.stdin else "", "\n".join(found))
 
@@ -219,6 +220,8 @@ def random_case(seed):
     number = lambda high: rng.choice(("0", "%d" % high, "%.3f" % (rng.random() * high), ".5", "1.", "1e-3", "%.2e" % (rng.random() * high), "%r" % rng.random()))
     options = [
         (0.8, lambda: ["-m", rng.choice(("both", "meta", "full", "transformer"))]),
+        (0.2, lambda: ["--top-p", rng.choice(("0", "1", "%r" % rng.random()))]), (0.2, lambda: ["--samples", str(rng.randrange(1, 4))]), (0.2, lambda: ["--exact"]),
+        (0.2, lambda: ["--discount", rng.choice(("0", "1", "%r" % rng.random()))]), (0.2, lambda: ["--verbatim", str(rng.choice((0, 1, 2, 5, 1000)))]),
         (0.3, lambda: ["-t", number(10)]), (0.3, lambda: ["--top-k", str(rng.choice((0, 1, 2, 5, 40, 256)))]),
         (0.3, lambda: ["-r%s" % number(10)]), (0.4, lambda: ["--seed=%d" % rng.choice((0, 1, 2 ** 64 - 1, rng.randrange(2 ** 64)))]),
         (0.9, lambda: ["--merges", str(rng.choice((0, 1, 2, 10, 60, 200, 500)))]), (0.3, lambda: ["--alphabet", "corpus"]),
@@ -231,6 +234,11 @@ def random_case(seed):
         (0.12, lambda: ["--holdout", "%.4f" % min(max(rng.random() * 200.0 / len(corpus), 0.001), 0.999)]),
         (0.12, lambda: ["--eval", "held.txt"]), (0.1, lambda: ["--encode", "held.txt"]),
     ]
+    if rng.random() < 0.3:                                # a case of training
+        options += [(1.0, lambda: ["--shape", random_shape(rng), "--merges", str(rng.choice((0, 3, 30)))]), (1.0, lambda: ["--train", str(rng.randrange(1, 5))]),
+                    (0.5, lambda: ["--batch", str(rng.choice((1, 2, 5)))]), (0.5, lambda: ["--lr", rng.choice(("0", "1", ".01", "%r" % rng.random()))]), (0.8, lambda: ["--save", "x"])]
+    if rng.random() < 0.15:                               # all coefficients at an end
+        options += [(1.0, lambda name=name: ["--" + name, rng.choice(("0", "100"))]) for name in ("lambda", "kappa", "alpha", "beta", "gamma", "trauma")]
     for chance, option in options:
         if rng.random() < chance:
             args += option()
@@ -243,4 +251,11 @@ def random_case(seed):
         args, stdin = args + ["-"], random_prompt(rng, corpus) + rng.choice((b"", b"\0\xff"))
     elif rng.random() < 0.95:
         args += ["--", prompt]
-    return Case(tuple(args), files, stdin, damage=damage_of(rng) if rng.random() < 0.15 else None)
+    then = ()
+    if "--save" in args and rng.random() < 0.8:           # what was saved is loaded, mostly by a command line that it fits
+        at, without = args.index("--save"), rng.choice((0, 0, 0, 1))
+        then = (*args[:at], "--load", "x", *args[at + 2 - without:])
+        for option in ("--train", "--batch", "--lr") if rng.random() < 0.7 else ():
+            if option in then:
+                then = (*then[:then.index(option)], *then[then.index(option) + 2:])
+    return Case(tuple(args), files, stdin, damage=damage_of(rng) if not then and rng.random() < 0.15 else None, then=then)
