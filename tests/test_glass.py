@@ -257,7 +257,7 @@ class Ledger(unittest.TestCase):
             if i >= before:
                 field.terms()
                 logits = field.logits("BHF")[:]
-                for x, nats in voice.rules(True, field.spelling).items():
+                for x, nats in voice.rules(field, True, field.spelling).items():
                     logits[x] += nats
                 self.assertAlmostEqual(rows[i - before].p, exp(logits[id] - max(logits)) / sum(exp(x - max(logits)) for x in logits), places=12)
                 self.assertEqual(rows[i - before].rank, sorted(range(len(logits)), key=lambda x: (-logits[x], x)).index(id) + 1)

@@ -184,6 +184,24 @@ class Novelty(unittest.TestCase):
         said = b"".join(self.model.generate(b"The chain", 200, "meta", 1, verbatim=0, discount=0.0)).split()
         self.assertGreater(len(stock & set(windows(said, 8))), len(said) // 2)
 
+    def test_what_is_stale_would_repeat_three_words_of_the_text_itself(self):
+        model, seen = self.model, Counter()
+        voice = model.voice()
+        field, said = model.field("BHF", (), voice), []
+        for id in model.tokenizer.encode(twins.book(3000)[2000:] + b" " + twins.book(3000)[2400:2700]):
+            field.push(id, 0.5)
+            said.append(id)
+            found = set()
+            for at in range(1, len(said)):
+                n = 0
+                while n < at and said[at - 1 - n] == said[-1 - n]:
+                    n += 1
+                if voice.heard[-1] - (voice.heard[-1 - n] if n < len(said) else 0) >= postgpt.AGAIN:
+                    found.add(said[at])
+            self.assertEqual(voice.stale(field), found)
+            seen[bool(found)] += 1
+        self.assertGreater(min(seen.values()), 20)
+
     def test_most_junctions_share_two_words(self):
         stock = set(windows(twins.book(40000).split(), 3))
         share = [w in stock for seed in range(12) for w in windows(b"".join(self.model.generate(b"The chain", 80, "full", seed)).split()[:-1], 3)]
