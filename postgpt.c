@@ -1095,38 +1095,47 @@ static void window_free(Window *w) {
 
 static void zero(double *x, size_t n) { memset(x, 0, n * sizeof *x); }
 
+/* What a layer's attention heads bring to the window's newest token, into w->x. */
+static void attend(Window *w, size_t l) {
+    const Transformer *net = w->net;
+    const Shape s = net->shape;
+    const Layer *layer = &net->layer[l];
+    const size_t embd = s.embd, context = s.context, head_dim = net->head_dim, content_dim = net->content_dim, at = w->n - 1;
+    double *keys = w->keys + l * content_dim * context, *values = w->values + l * context * embd, *value = values + at * embd;
+    const double root = sqrt((double)head_dim);
+    rmsnorm(w->normed, w->x, embd);
+    zero(w->mixed, content_dim);                                         /* this position's key, before it is filed */
+    matvec(w->mixed, w->normed, layer->k, embd, content_dim, content_dim);
+    for (size_t i = 0; i < content_dim; i++) keys[i * context + at] = w->mixed[i];
+    zero(w->query, content_dim);
+    matvec(w->query, w->normed, layer->q, embd, content_dim, content_dim);
+    zero(value, embd);
+    matvec(value, w->normed, layer->v, embd, content_dim, content_dim);
+    matvec(value + content_dim, w->normed, layer->rv, embd, net->rrpram_dim, net->rrpram_dim);
+    zero(w->mixed, embd);
+    for (size_t h = 0; h < s.content + s.rrpram; h++) {
+        zero(w->score, at + 1);
+        if (h < s.content) {                                             /* what is relevant: q_i . k_j / sqrt(d) */
+            matvec(w->score, w->query + h * head_dim, keys + h * head_dim * context, head_dim, at + 1, context);
+            for (size_t j = 0; j <= at; j++) w->score[j] /= root;
+        } else                                                           /* which places form a pattern: n_i . Wr[:, j] */
+            matvec(w->score, w->normed, layer->r + (h - s.content) * embd * context, embd, at + 1, context);
+        softmax(w->score, at + 1);
+        matvec(w->mixed + h * head_dim, w->score, values + h * head_dim, at + 1, head_dim, embd);
+    }
+    matvec(w->x, w->mixed, layer->out, embd, embd, embd);
+}
+
 /* One token through all layers at the window's next position; the residual stream is left in w->x. */
 static void window_forward(Window *w, uint32_t id) {
     const Transformer *net = w->net;
     const Shape s = net->shape;
-    const size_t embd = s.embd, context = s.context, head_dim = net->head_dim, content_dim = net->content_dim, at = w->n;
-    const double root = sqrt((double)head_dim);
+    const size_t embd = s.embd;
+    for (size_t i = 0; i < embd; i++) w->x[i] = net->wte[id * embd + i] + net->wpe[w->n * embd + i];
     w->ids[w->n++] = id;
-    for (size_t i = 0; i < embd; i++) w->x[i] = net->wte[id * embd + i] + net->wpe[at * embd + i];
     for (size_t l = 0; l < s.layers; l++) {
         const Layer *layer = &net->layer[l];
-        double *keys = w->keys + l * content_dim * context, *values = w->values + l * context * embd, *value = values + at * embd;
-        rmsnorm(w->normed, w->x, embd);
-        zero(w->mixed, content_dim);                                     /* this position's key, before it is filed */
-        matvec(w->mixed, w->normed, layer->k, embd, content_dim, content_dim);
-        for (size_t i = 0; i < content_dim; i++) keys[i * context + at] = w->mixed[i];
-        zero(w->query, content_dim);
-        matvec(w->query, w->normed, layer->q, embd, content_dim, content_dim);
-        zero(value, embd);
-        matvec(value, w->normed, layer->v, embd, content_dim, content_dim);
-        matvec(value + content_dim, w->normed, layer->rv, embd, net->rrpram_dim, net->rrpram_dim);
-        zero(w->mixed, embd);
-        for (size_t h = 0; h < s.content + s.rrpram; h++) {
-            zero(w->score, at + 1);
-            if (h < s.content) {                                         /* what is relevant: q_i . k_j / sqrt(d) */
-                matvec(w->score, w->query + h * head_dim, keys + h * head_dim * context, head_dim, at + 1, context);
-                for (size_t j = 0; j <= at; j++) w->score[j] /= root;
-            } else                                                       /* which places form a pattern: n_i . Wr[:, j] */
-                matvec(w->score, w->normed, layer->r + (h - s.content) * embd * context, embd, at + 1, context);
-            softmax(w->score, at + 1);
-            matvec(w->mixed + h * head_dim, w->score, values + h * head_dim, at + 1, head_dim, embd);
-        }
-        matvec(w->x, w->mixed, layer->out, embd, embd, embd);
+        if (layer->out) attend(w, l);
         rmsnorm(w->normed, w->x, embd);
         zero(w->hidden, s.mlp * embd);
         matvec(w->hidden, w->normed, layer->up, embd, s.mlp * embd, s.mlp * embd);
@@ -1161,11 +1170,9 @@ static const double *window_logits(Window *w) {
  *
  * What stands where? The residual stream is divided into rooms, in this order (coordinates at width 48):
  *
- *     follow   18   x: who follows the token
- *     company   6   what it is talked of with: the first coordinates of its topic (chapter II)
- *     place     6   where it stands: a sine and a cosine for each of three wavelengths
- *     origin    -   with `lines` one more, which is 0 everywhere but at a document's first position
- *     free     16   left to training
+ *     follow   30   x: who follows the token
+ *     before   12   empty at first; there the first head writes who stood before the token
+ *     place     4   where it stands: a sine and a cosine for each of two wavelengths
  *     constant  1   the same for every token
  *     fill      1   completes every embedding to one length, so that RMSNorm multiplies all by the same `scale`
  *
@@ -1178,19 +1185,27 @@ static const double *window_logits(Window *w) {
  * step from 0: P = Cov(x)^-1 G Cov(h | bigram)^-1, where G is the mean of x_d (h - the h that the bigram expected)^T. Cut to
  * the rank of a head, P = u diag(s) v^T: u goes to its values, v to its rows of the output matrix, and Wr finds the place.
  *
- * What follows those who are talked of alike (content heads)? q and k copy the company room, so that a head leans to such
- * tokens; what it says is the same step, from all pairs of the trace, against the mean h.
+ * What stood here the last time (content heads)? Trained transformers find this circuit first: induction heads (Elhage and
+ * others 2021, Olsson and others 2022). The first RRPRAM head also writes x_2 u, who stood before, into the room `before`. Deeper, a
+ * content head asks with the newest token's x u (q) for the places whose room is alike (k): what stands there came after
+ * such a token, and may come again. So one kind of head finds the place, the other the likeness. What to say of it is
+ * Newton's step again; its moments are taken where the head would look, on windows read from the corpus.
+ *
+ *     text      the | ghost | speaks | of | the | ?
+ *     before      - | the   | ghost  | .. | of        at the last `the`, k is alike at `ghost`: it stands after a `the`
  *
  * The MLP adds nothing at first (down is 0); up is random, ready to be trained. All embeddings are SIZE times what this
  * says: RMSNorm undoes it.
  */
-typedef struct { size_t follow, company, waves, origin, constant, fill; } Rooms;     /* sizes; and where the last three are, origin 0: nowhere */
+typedef struct { size_t follow, before, waves, place, constant, fill; } Rooms;       /* the sizes of three; where the last three begin */
 
-static Rooms rooms_of(size_t embd, size_t vocab, int lines) {
-    Rooms rooms = {.company = embd / 8 < DESTINY ? embd / 8 : DESTINY, .waves = embd >= 32 ? 6 : embd >= 12 ? 4 : 0, .constant = embd - 2, .fill = embd - 1};
-    const size_t first = lines && rooms.waves, left = embd - 2 - first - rooms.waves - rooms.company, wanted = embd * 3 / 8 > 8 ? embd * 3 / 8 : 8;
-    rooms.follow = vocab <= left ? vocab - 1 : left < wanted ? left : wanted;     /* a small vocabulary needs no approximation */
-    rooms.origin = first ? rooms.follow + rooms.company + rooms.waves : 0;
+/* head_dim: of a head that looks back, 0: there is none. */
+static Rooms rooms_of(size_t embd, size_t vocab, size_t head_dim) {
+    Rooms rooms = {.waves = embd >= 12 && head_dim ? 4 : 0, .constant = embd - 2, .fill = embd - 1};
+    if (rooms.waves) rooms.before = head_dim < embd / 4 ? head_dim : embd / 4;
+    rooms.follow = embd - 2 - rooms.waves - rooms.before;
+    if (rooms.follow > vocab - 1) rooms.follow = vocab - 1;         /* a small vocabulary needs no approximation */
+    rooms.place = rooms.follow + rooms.before;
     return rooms;
 }
 
@@ -1233,9 +1248,8 @@ static void add_square(double *restrict a, double w, const double *restrict x, s
 
 /* Weighted least squares, a row at a time: x[a] = the vector for which x[a] . h[b] + (any constant) comes closest to
  * target(a, b) over all b, where a pair weighs weight(a, b) + left[a] right[b], and where the target is 0 for the pairs that are
- * not in the tables. Entries that weigh under `least` are passed over. RIDGE pulls a row that was counted little toward 0. */
-static void regress(double *x, const double *h, size_t r, const Table *weight, const double *target, const double *left, const double *right,
-                    double least) {
+ * not in the tables. RIDGE pulls a row that was counted little toward 0. */
+static void regress(double *x, const double *h, size_t r, const Table *weight, const double *target, const double *left, const double *right) {
     const size_t vocab = weight->rows, padded = (r + LANES - 1) / LANES * LANES;
     double *wide = alloc(vocab * padded, sizeof *wide);             /* h, its rows padded */
     double *common = alloc(r * padded, sizeof *common), *common_mean = alloc(padded, sizeof *common_mean), common_sum = 0.0;
@@ -1262,7 +1276,6 @@ static void regress(double *x, const double *h, size_t r, const Table *weight, c
         for (size_t i = 0; i < r; i++) mean[i] = left[row] * common_mean[i];
         for (size_t i = 0; i < r * padded; i++) a[i] = left[row] * common[i];
         for (size_t e = weight->first[row]; e < weight->first[row + 1]; e++) {
-            if (weight->value[e] < least) continue;
             const size_t b = weight->column[e];
             const double w = weight->value[e], push = (w + left[row] * right[b]) * target[e];
             sum += w;
@@ -1314,15 +1327,14 @@ static void seed_follow(double *x, double *h, size_t r, const Table *pairs, cons
     Table weight_back, target_back;
     table_transpose(&weight_back, &weight);
     table_transpose(&target_back, &target);
-    /* a pair that was met once weighs 0.3, twice 0.9, three times 1.6: the discounts are taken off */
-    regress(x, h, r, &weight, target.value, left, bigram->unigram, 1.2);       /* a sketch: without the pairs met once or twice */
-    regress(h, x, r, &weight_back, target_back.value, bigram->unigram, left, 0.6);        /* without those met once: quicker, and hardly worse */
-    regress(x, h, r, &weight, target.value, left, bigram->unigram, 0.0);
+    regress(x, h, r, &weight, target.value, left, bigram->unigram);
+    regress(h, x, r, &weight_back, target_back.value, bigram->unigram, left);
+    regress(x, h, r, &weight, target.value, left, bigram->unigram);
     free(weight.value); free(target.value); free(scaled.value); free(left);
     table_free(&weight_back); table_free(&target_back);
 }
 
-#define SHRINK 0.1               /* of a covariance toward a sphere: its own mean square, times this, is added */
+#define SHRINK 0.3               /* of a covariance toward a sphere: its own mean square, times this, is added */
 #define SIZE 0.2                 /* of the residual stream: RMSNorm undoes it, but the smaller it is, the sooner training can turn it */
 
 /* c[r][r] = sum over a of weight[a] * x[a] y[a]^T; weight NULL: 1 */
@@ -1335,29 +1347,30 @@ static void outer(double *c, const double *weight, const double *x, const double
         }
 }
 
-/* Shrinks a covariance c[r][r], and factors it to solve systems with. */
-static void shrink(double (*factor_of)[LANES], double *c, size_t r) {
+/* Shrinks a covariance c[r][r], and factors it, to solve systems with. */
+static void shrink(double (*factor_of)[LANES], const double *c, size_t r) {
     double sphere = 0.0;
     for (size_t i = 0; i < r; i++) sphere += c[i * r + i];
-    for (size_t i = 0; i < r; i++) c[i * r + i] += SHRINK * sphere / (double)r;
-    for (size_t i = 0; i < r * r; i++) for (size_t l = 0; l < LANES; l++) factor_of[i][l] = c[i];
+    sphere = SHRINK * sphere / (double)r;
+    for (size_t i = 0; i < r * r; i++) for (size_t l = 0; l < LANES; l++) factor_of[i][l] = c[i] + (i % (r + 1) ? 0.0 : sphere);
     cholesky(factor_of, r, 1e-9);
 }
 
 /* What the heads are seeded from; every mean is over pairs that were counted. */
 typedef struct {
-    size_t r;
-    double *x;                       /* [vocab][r]; less its mean; a document's start, where `lines`, is 0: it has no distance */
-    double *x_mean, *h_mean;         /* [r] */
+    size_t vocab, r;
+    const double *h;
+    double *x;                       /* [vocab][r]; less its mean */
+    double *x_mean;                  /* [r] */
     double *expected;                /* [vocab][r]: the mean h of what follows a token, as the bigram says */
-    double (*xx)[LANES], (*hh)[LANES];
+    double *xx, *hh;                 /* [r][r]: the covariance of x, and of h where the bigram is known */
 } Follow;
 
 static void follow_make(Follow *f, const Text *text, const Table *pairs, const Chain *bigram, const double *x, const double *h, size_t r) {
     const size_t vocab = pairs->rows;
-    double *share = alloc(vocab, sizeof *share), *c = alloc(r * r, sizeof *c), *left = alloc(r * r, sizeof *left), *all = alloc(r, sizeof *all);
-    *f = (Follow){r, alloc(vocab * r, sizeof(double)), alloc(r, sizeof(double)), alloc(r, sizeof(double)), alloc(vocab * r, sizeof(double)),
-                  alloc(r * r, LANES * sizeof(double)), alloc(r * r, LANES * sizeof(double))};
+    double *share = alloc(vocab, sizeof *share), *left = alloc(r * r, sizeof *left), *all = alloc(r, sizeof *all);
+    *f = (Follow){vocab, r, h, alloc(vocab * r, sizeof(double)), alloc(r, sizeof(double)), alloc(vocab * r, sizeof(double)),
+                  alloc(r * r, sizeof(double)), alloc(r * r, sizeof(double))};
     matvec(all, bigram->unigram, h, vocab, r, r);
     for (size_t a = 0; a < vocab; a++) {
         const uint32_t node = pairs->row_sum[a] > 0.0 ? map_get(&bigram->child, pair_key(0, a)) : 0;
@@ -1368,83 +1381,108 @@ static void follow_make(Follow *f, const Text *text, const Table *pairs, const C
     }
     for (size_t a = 0; a < vocab; a++) share[a] = pairs->row_sum[a] / pairs->sum;
     matvec(f->x_mean, share, x, vocab, r, r);
-    for (size_t a = 0; a < vocab; a++)
-        for (size_t i = 0; i < r; i++) f->x[a * r + i] = text->lines && a == text->ids[0] ? 0.0 : x[a * r + i] - f->x_mean[i];
-    outer(c, share, f->x, f->x, vocab, r);
-    shrink(f->xx, c, r);
+    for (size_t a = 0; a < vocab; a++) for (size_t i = 0; i < r; i++) f->x[a * r + i] = x[a * r + i] - f->x_mean[i];
+    outer(f->xx, share, f->x, f->x, vocab, r);
     outer(left, share, f->expected, f->expected, vocab, r);
     for (size_t b = 0; b < vocab; b++) share[b] = pairs->column_sum[b] / pairs->sum;
-    matvec(f->h_mean, share, h, vocab, r, r);
-    outer(c, share, h, h, vocab, r);
-    for (size_t i = 0; i < r * r; i++) c[i] -= left[i];             /* the variance that the bigram leaves */
-    shrink(f->hh, c, r);
+    outer(f->hh, share, h, h, vocab, r);
+    for (size_t i = 0; i < r * r; i++) f->hh[i] -= left[i];
     if (text->lines) zero(f->expected + text->ids[0] * r, r);       /* nothing follows a document's end */
-    free(share); free(c); free(left); free(all);
+    free(share); free(left); free(all);
 }
 
-static void follow_free(Follow *f) { free(f->x); free(f->x_mean); free(f->h_mean); free(f->expected); free(f->xx); free(f->hh); }
+static void follow_free(Follow *f) { free(f->x); free(f->x_mean); free(f->expected); free(f->xx); free(f->hh); }
 
-/* Solves a system for each column of c[r][r]. */
-static void solve_columns(double (*a)[LANES], double *c, size_t r, double (*work)[LANES]) {
+/* Solves a system with the covariance a[r][r] for each row of x[r][r]. */
+static void solve_rows(const double *a, double *x, size_t r) {
+    double(*factor_of)[LANES] = alloc(r * r, sizeof *factor_of), (*work)[LANES] = alloc(r, sizeof *work);
+    shrink(factor_of, a, r);
     for (size_t j = 0; j < r; j += LANES) {
-        for (size_t i = 0; i < r; i++) for (size_t l = 0; l < LANES; l++) work[i][l] = j + l < r ? c[i * r + j + l] : 0.0;
-        cholesky_solve(a, work, r);
-        for (size_t i = 0; i < r; i++) for (size_t l = 0; l < LANES && j + l < r; l++) c[i * r + j + l] = work[i][l];
+        for (size_t i = 0; i < r; i++) for (size_t l = 0; l < LANES; l++) work[i][l] = j + l < r ? x[(j + l) * r + i] : 0.0;
+        cholesky_solve(factor_of, work, r);
+        for (size_t i = 0; i < r; i++) for (size_t l = 0; l < LANES && j + l < r; l++) x[(j + l) * r + i] = work[i][l];
     }
+    free(factor_of); free(work);
 }
 
-/* Newton's step as factors u diag(s) v^T of the rank that a head has room for. told[vocab][r]: after each token the sum of h less the
- * sum that was expected; n: how often it was asked. */
-static void follow_step(double *u, double *s, double *v, const Follow *f, const double *told, double n, size_t vocab, size_t rank) {
+/* Newton's step as factors u[r][rank] diag(s) v[r][rank]^T of the rank that a head has room for. xx[r][r]: the covariance of what the head
+ * reads; told[r][r]: the sum of that times (h less the h that was expected), n: of how many. */
+static void follow_step(double *u, double *s, double *v, const Follow *f, const double *xx, const double *told, double n, size_t rank) {
     const size_t r = f->r;
-    double *c = alloc(r * r, sizeof *c), *t = alloc(r * r, sizeof *t), (*work)[LANES] = alloc(r, sizeof *work);
-    outer(c, NULL, f->x, told, vocab, r);
-    for (size_t i = 0; i < r * r; i++) c[i] /= n;
-    solve_columns(f->xx, c, r, work);
-    for (size_t i = 0; i < r; i++) for (size_t j = 0; j < r; j++) t[j * r + i] = c[i * r + j];
-    solve_columns(f->hh, t, r, work);
+    double *c = alloc(r * r, sizeof *c), *t = alloc(r * r, sizeof *t);
+    for (size_t i = 0; i < r; i++) for (size_t j = 0; j < r; j++) t[j * r + i] = told[i * r + j] / n;
+    solve_rows(xx, t, r);
     for (size_t i = 0; i < r; i++) for (size_t j = 0; j < r; j++) c[i * r + j] = t[j * r + i];
+    solve_rows(f->hh, c, r);
     Table dense = {r, r * r, alloc(r + 1, sizeof(size_t)), alloc(r * r, sizeof(uint32_t)), c, NULL, NULL, 0.0};
     for (size_t i = 0; i < r * r; i++) dense.column[i] = (uint32_t)(i % r);
     for (size_t i = 0; i <= r; i++) dense.first[i] = i * r;
     factor(u, s, v, &dense, rank, 4);
-    free(t); free(work);
+    free(t);
     table_free(&dense);
 }
 
-/* Where a head's numbers go. */
-typedef struct { double *value; size_t width; double *out; size_t embd, origin; double scale, constant, swing; } Head;
+#define CHORUS 0.5               /* how loud the content heads are */
+#define SHARPNESS 12.0           /* of a head that reads places: at the default shape softmax then puts more than 90 % on one */
+#define RELEVANCE 1.0            /* of a head that reads likeness, in standard deviations: it leans, and training may turn it */
+#define REACH 4                  /* tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this */
+#define LESSONS 128              /* windows of the corpus that content heads are seeded from */
 
-/* The map u diag(s) v^T, `loud` times, into a head's value matrix and the rows of the output matrix that belong to it. What it is applied
- * to is x less its mean, which the constant coordinate takes off; and at a document's start nothing, which the origin coordinate does. */
-static void seed_value(const Head *head, const Follow *f, const double *u, const double *s, const double *v, size_t rank, double loud, const double *start) {
-    for (size_t k = 0; k < rank; k++) {
-        const double root = sqrt(s[k]);
-        double mean = 0.0, first = 0.0;
-        for (size_t i = 0; i < f->r; i++) {
-            mean += f->x_mean[i] * u[i * rank + k];
-            head->value[i * head->width + k] = u[i * rank + k] * root / head->scale;
-            head->out[k * head->embd + i] = SIZE * loud * (root * v[i * rank + k]);
+/* What a content head would bring together: on windows of the corpus, at each place, the mean of x where the code of the token before
+ * is alike to the newest one's. met[r][r], missed[r][r]: the sum of that mean times itself; times (h - the h expected).
+ * Returns of how many places. */
+static size_t read_windows(double *met, double *missed, const Follow *f, const Text *text, size_t context, const double *code, size_t n_code, double relevance) {
+    const size_t r = f->r, windows = text->lines && text->n_docs < LESSONS ? text->n_docs : LESSONS;
+    double *keys = alloc(n_code * context, sizeof *keys), *near = alloc(context * r, sizeof *near), *query = alloc(n_code, sizeof *query);
+    double *alike = alloc(context, sizeof *alike), *mean = alloc(windows * context * r, sizeof *mean), *error = alloc(windows * context * r, sizeof *error);
+    size_t n = 0;
+    for (size_t k = 0; k < windows; k++) {
+        const size_t doc = text->n_docs * k / windows, room = text->n > context + 1 ? text->n - context - 1 : 0;
+        const size_t at = text->lines ? text->start[doc] : room * k / windows, left = text->start[doc + 1] - at;
+        const uint32_t *ids = text->ids + at;
+        for (size_t i = 0; i < context && i + 1 < left; i++, n++) {
+            for (size_t c = 0; c < n_code; c++) {
+                keys[c * context + i] = code[ids[i ? i - 1 : 0] * n_code + c];
+                query[c] = relevance * code[ids[i] * n_code + c];
+            }
+            memcpy(near + i * r, f->x + ids[i] * r, r * sizeof *near);
+            zero(alike, i + 1);
+            matvec(alike, query, keys, n_code, i + 1, context);
+            softmax(alike, i + 1);
+            matvec(mean + n * r, alike, near, i + 1, r, r);
+            for (size_t c = 0; c < r; c++) error[n * r + c] = f->h[ids[i + 1] * r + c] - f->expected[ids[i] * r + c];
         }
-        head->value[(head->embd - 2) * head->width + k] = -(mean * root / (head->constant * head->scale));
-        if (!start) continue;
-        for (size_t i = 0; i < f->r; i++) first += start[i] * u[i * rank + k];
-        head->value[head->origin * head->width + k] = -((first - mean) * root / (head->swing * head->scale));
     }
+    outer(met, NULL, mean, mean, n, r);
+    outer(missed, NULL, mean, error, n, r);
+    free(keys); free(near); free(query); free(alike); free(mean); free(error);
+    return n;
 }
 
-#define CHORUS 0.05              /* how loud the content heads of all layers are together */
-#define SHARPNESS 4.0            /* of a head that reads places: at the default shape softmax then puts more than 90 % on one */
-#define RELEVANCE 0.2            /* of a head that reads company: it leans, and training may turn it */
-#define REACH 8                  /* tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this */
+typedef struct { const Follow *f; size_t embd; double scale, constant; } Stream;     /* what stands in the residual stream */
+
+/* Lets a column of a matrix read (x less its mean) . u, `gain` times; the constant coordinate takes the mean off. */
+static void seed_read(const Stream *stream, double *column, size_t width, const double *u, size_t stride, double gain) {
+    double mean = 0.0;
+    for (size_t i = 0; i < stream->f->r; i++) {
+        column[i * width] = u[i * stride] * gain / stream->scale;
+        mean += stream->f->x_mean[i] * u[i * stride];
+    }
+    column[(stream->embd - 2) * width] = -(mean * gain / (stream->constant * stream->scale));
+}
+
+/* Lets a row of a matrix add v, `gain` times, to the follow room. */
+static void seed_tell(const Stream *stream, double *row, const double *v, size_t stride, double gain) {
+    for (size_t i = 0; i < stream->f->r; i++) row[i] = SIZE * gain * v[i * stride];
+}
 
 static void seed(Transformer *net, const Metaweights *meta) {
     const Shape s = net->shape;
     const Text *text = &meta->text;
-    const size_t embd = s.embd, vocab = net->vocab, head_dim = net->head_dim;
-    const Rooms rooms = rooms_of(embd, vocab, text->lines);
-    const size_t r = rooms.follow, company = rooms.follow, place = company + rooms.company;
-    const double turn = 6.283185307179586, period[3] = {5.0, 8.0, s.context > 64 ? (double)s.context / 2.0 : 32.0};
+    const size_t embd = s.embd, vocab = net->vocab, d = net->head_dim;
+    const Rooms rooms = rooms_of(embd, vocab, s.rrpram ? d : 0);
+    const size_t r = rooms.follow, before = rooms.follow;
+    const double turn = 6.283185307179586, slow = (double)s.context / 1.6, period[2] = {6.0, slow > 40.0 ? slow : 40.0};
 
     /* who follows whom, one apart; and positional affinity: who stands before whom at each distance that a head can look at */
     size_t reach = rooms.waves && r ? s.layers * s.rrpram + 1 : 1;
@@ -1452,41 +1490,35 @@ static void seed(Transformer *net, const Metaweights *meta) {
     Chain bigram;
     Table apart[REACH + 1];
     chain_make(&bigram, text, vocab, 2);
-    for (size_t d = 1; d <= reach; d++) {
+    for (size_t distance = 1; distance <= reach; distance++) {
         double weight[REACH + 1] = {0.0};
-        weight[d] = 1.0;
-        table_count(&apart[d], text, vocab, weight, d, EVERY, 1.0);
+        weight[distance] = 1.0;
+        table_count(&apart[distance], text, vocab, weight, distance, EVERY, 1.0);
     }
     double *x = alloc(vocab * r, sizeof *x), *h = alloc(vocab * r, sizeof *h);
     seed_follow(x, h, r, &apart[1], &bigram);
 
     /* the embeddings: rooms filled, then completed to one length */
     double longest = 0.0;
-    double *square = alloc(vocab, sizeof *square);
     for (size_t t = 0; t < vocab; t++) {
-        double *row = net->wte + t * embd;
-        for (size_t k = 0; k < r; k++) row[k] = x[t * r + k];
-        for (size_t k = 0; k < rooms.company; k++) row[company + k] = meta->topic[k * vocab + t];
-        square[t] = dot(row, row, embd);
-        if (square[t] > longest) longest = square[t];
+        const double square = dot(x + t * r, x + t * r, r);
+        if (square > longest) longest = square;
     }
     const double total = 1.02 * longest + 0.01, constant = sqrt(total / 4.0), length = total + total / 4.0;
     for (size_t t = 0; t < vocab; t++) {
-        net->wte[t * embd + rooms.fill] = sqrt(total - square[t]);
-        net->wte[t * embd + rooms.constant] = constant;
-        for (size_t k = 0; k < embd; k++) net->wte[t * embd + k] = SIZE * net->wte[t * embd + k];
+        double *row = net->wte + t * embd;
+        for (size_t k = 0; k < r; k++) row[k] = SIZE * x[t * r + k];
+        row[rooms.fill] = SIZE * sqrt(total - dot(x + t * r, x + t * r, r));
+        row[rooms.constant] = SIZE * constant;
     }
     const double swing = rooms.waves ? sqrt(length / (5.0 * (double)rooms.waves)) : 0.0;
     for (size_t i = 0; i < s.context; i++)
         for (size_t k = 0; k < rooms.waves; k += 2) {
             const double angle = turn * (double)i / period[k / 2];
-            net->wpe[i * embd + place + k] = SIZE * swing * sin(angle);
-            net->wpe[i * embd + place + k + 1] = SIZE * swing * cos(angle);
+            net->wpe[i * embd + rooms.place + k] = SIZE * swing * sin(angle);
+            net->wpe[i * embd + rooms.place + k + 1] = SIZE * swing * cos(angle);
         }
-    const double *start = rooms.origin ? x + text->ids[0] * r : NULL;
-    if (start) net->wpe[rooms.origin] = SIZE * swing;
-    /* RMSNorm multiplies every embedding by this (but at the origin) */
-    const double scale = sqrt((double)embd / (length + swing * swing * (double)rooms.waves / 2.0));
+    const double scale = sqrt((double)embd / (length + swing * swing * (double)rooms.waves / 2.0));     /* RMSNorm multiplies every embedding by this */
     for (size_t t = 0; t < vocab; t++) {
         for (size_t k = 0; k < r; k++) net->head[k * vocab + t] = h[t * r + k] / scale;
         net->head[rooms.constant * vocab + t] = log(bigram.unigram[t]) / (constant * scale);
@@ -1499,49 +1531,73 @@ static void seed(Transformer *net, const Metaweights *meta) {
 
     Follow f;
     follow_make(&f, text, &apart[1], &bigram, x, h, r);
-    const size_t wide = net->content_dim > head_dim ? net->content_dim : head_dim, most = wide < r ? wide : r;
+    const Stream stream = {&f, embd, scale, constant};
+    const size_t wide = net->content_dim > d ? net->content_dim : d, rank = d < r ? d : r, most = net->content_dim < r ? net->content_dim : r;
     double *u = alloc(r * wide, 8), *sv = alloc(wide, 8), *v = alloc(r * wide, 8), *told = alloc(vocab * r, 8), *expected = alloc(vocab * r, 8);
+    double *sums = alloc(r * r, 8), *first = alloc(r * d, 8), *code = NULL;
+    const size_t n_code = rooms.before < rank ? rooms.before : rank;
 
-    /* RRPRAM heads: each looks at one distance, the nearer first */
+    /* RRPRAM heads: each looks at one distance, the nearer first; the first also writes who stands there into `before` */
     for (size_t l = 0; l < s.layers; l++)
         for (size_t n = 0; n < s.rrpram; n++) {
-            const size_t distance = l * s.rrpram + n + 2, rank = head_dim < r ? head_dim : r;
+            const size_t distance = l * s.rrpram + n + 2;
             if (distance > reach) continue;
             Layer *layer = &net->layer[l];
             table_times(told, &apart[distance], h, r);
             table_times(expected, &apart[distance - 1], f.expected, r);
             for (size_t i = 0; i < vocab * r; i++) told[i] -= expected[i];
-            follow_step(u, sv, v, &f, told, apart[1].sum, vocab, rank);
+            outer(sums, NULL, f.x, told, vocab, r);
+            follow_step(u, sv, v, &f, f.xx, sums, apart[1].sum, rank);
             for (size_t j = 0; j < s.context; j++)
                 for (size_t k = 0; k < rooms.waves; k += 2) {
                     const double angle = turn * (double)(j + distance - 1) / period[k / 2];
-                    double *wr = layer->r + (n * embd + place + k) * s.context + j;
+                    double *wr = layer->r + (n * embd + rooms.place + k) * s.context + j;
                     wr[0] = SHARPNESS / (swing * scale) * sin(angle);
                     wr[s.context] = SHARPNESS / (swing * scale) * cos(angle);
                 }
-            const Head head = {layer->rv + n * head_dim, net->rrpram_dim, layer->out + (net->content_dim + n * head_dim) * embd, embd, rooms.origin, scale, constant, swing};
-            seed_value(&head, &f, u, sv, v, rank, 1.0, start);
+            double *out = layer->out + (net->content_dim + n * d) * embd;
+            for (size_t k = 0; k < rank; k++) {
+                seed_read(&stream, layer->rv + n * d + k, net->rrpram_dim, u + k, rank, 1.0);
+                seed_tell(&stream, out + k * embd, v + k, rank, sv[k]);
+                if (!code && k < n_code) out[k * embd + before + k] = SIZE;
+            }
+            if (code) continue;
+            code = alloc(vocab * n_code, sizeof *code);
+            for (size_t k = 0; k < n_code; k++) {
+                for (size_t i = 0; i < r; i++) first[k * r + i] = u[i * rank + k];
+                for (size_t t = 0; t < vocab; t++) code[t * n_code + k] = dot(f.x + t * r, first + k * r, r);
+            }
         }
 
-    /* content heads: they look where the company is alike, and tell what follows such tokens at a distance */
-    if (s.content && r && meta->company.sum > 0.0) {
-        table_times(told, &meta->company, h, r);
-        for (size_t a = 0; a < vocab; a++) for (size_t i = 0; i < r; i++) told[a * r + i] -= meta->company.row_sum[a] * f.h_mean[i];
-        follow_step(u, sv, v, &f, told, meta->company.sum, vocab, most);
-        for (size_t l = 0; l < s.layers; l++) {
-            Layer *layer = &net->layer[l];
-            for (size_t n = 0; n < s.content; n++)
-                for (size_t k = 0; k < rooms.company && k < head_dim; k++) {
-                    layer->q[(company + k) * net->content_dim + n * head_dim + k] = RELEVANCE * sqrt((double)head_dim) / (scale * scale);
-                    layer->k[(company + k) * net->content_dim + n * head_dim + k] = 1.0;
+    if (code) {
+        double *share = alloc(vocab, sizeof *share), *spread = alloc(n_code * n_code, sizeof *spread), likeness = 0.0;
+        for (size_t a = 0; a < vocab; a++) share[a] = apart[1].row_sum[a] / apart[1].sum;
+        outer(spread, share, code, code, vocab, n_code);
+        /* content heads: they look where the token before is alike, in all layers but the first, where nobody knows yet who stood before */
+        if (s.content && s.layers > 1) {
+            for (size_t k = 0; k < n_code; k++) likeness += spread[k * n_code + k];
+            likeness = RELEVANCE * (double)n_code / likeness;
+            const size_t n = read_windows(expected, told, &f, text, s.context, code, n_code, likeness / sqrt((double)d));
+            for (size_t i = 0; i < r * r; i++) expected[i] /= (double)n;
+            follow_step(u, sv, v, &f, expected, told, (double)n, most);
+            for (size_t l = 1; l < s.layers; l++) {
+                Layer *layer = &net->layer[l];
+                for (size_t head = 0; head < s.content; head++)
+                    for (size_t k = 0; k < n_code; k++) {
+                        seed_read(&stream, layer->q + head * d + k, net->content_dim, first + k * r, 1, likeness);
+                        layer->k[(before + k) * net->content_dim + head * d + k] = 1.0 / scale;
+                    }
+                for (size_t k = 0; k < most; k++) {
+                    seed_read(&stream, layer->v + k, net->content_dim, u + k, most, 1.0);
+                    seed_tell(&stream, layer->out + k * embd, v + k, most, CHORUS / (double)(s.layers - 1) * sv[k]);
                 }
-            const Head head = {layer->v, net->content_dim, layer->out, embd, rooms.origin, scale, constant, swing};
-            seed_value(&head, &f, u, sv, v, most, CHORUS / (double)s.layers, start);
+            }
         }
+        free(share); free(spread); free(code);
     }
-    free(x); free(h); free(square); free(u); free(sv); free(v); free(told); free(expected);
+    free(x); free(h); free(u); free(sv); free(v); free(told); free(expected); free(sums); free(first);
     follow_free(&f);
-    for (size_t d = 1; d <= reach; d++) table_free(&apart[d]);
+    for (size_t distance = 1; distance <= reach; distance++) table_free(&apart[distance]);
     chain_free(&bigram);
 }
 
@@ -2757,8 +2813,9 @@ static int checkpoint_take(Transformer *net, const About *about, const unsigned 
  * VIII  EVALUATION: held-out figures, teacher-forced through the same window as generation
  */
 static const struct { const char *label; int use; } ROWS[] = {
-    {"uniform", 0}, {"unigram", 0}, {"bigram", 0}, {"chain", USE_CHAIN}, {"transformer", USE_NET}, {"meta", META}, {"full", FULL},
-    {"full -H", FULL - USE_H}, {"full -F", FULL - USE_F}, {"full -A", FULL - USE_A}, {"full -T", FULL - USE_T}, {"full -transformer", FULL - USE_NET}};
+    {"uniform", 0}, {"unigram", 0}, {"bigram", 0}, {"chain", USE_CHAIN}, {"transformer", USE_NET}, {"transformer -heads", USE_NET},
+    {"meta", META}, {"full", FULL}, {"full -H", FULL - USE_H}, {"full -F", FULL - USE_F}, {"full -A", FULL - USE_A}, {"full -T", FULL - USE_T},
+    {"full -heads", FULL}, {"full -transformer", FULL - USE_NET}};
 enum { N_ROWS = sizeof ROWS / sizeof *ROWS };
 
 /* ---------------------------------------------------------------------------------------------
@@ -2894,34 +2951,47 @@ static void model_count(Model *model, const Bytes *corpus) {
 static size_t evaluate(const Model *model, const Text *text, double *nats) {
     const size_t vocab = model->meta.vocab;
     Chain shorter[2];
-    Window window;
+    Transformer without_heads = model->net;              /* nothing that the attention heads bring goes on */
+    Window window, silent;
     Field field;
     double *logits = alloc(vocab, sizeof *logits);
     size_t tokens = 0;
     for (size_t k = 0; k < 2; k++) chain_make(&shorter[k], &model->meta.text, vocab, k + 1);
+    without_heads.layer = alloc(model->net.shape.layers, sizeof(Layer));
+    for (size_t l = 0; l < model->net.shape.layers; l++) {
+        without_heads.layer[l] = model->net.layer[l];
+        without_heads.layer[l].out = NULL;
+    }
     window_make(&window, &model->net);
+    window_make(&silent, &without_heads);
     const Coefficients co = model_coefficients(model);
     field_make(&field, &model->meta, &model->words, &co, &window);
     zero(nats, N_ROWS);
     for (size_t doc = 0; doc < text->n_docs; doc++) {
         field_reset(&field);
+        silent.n = 0;
         for (size_t i = text->start[doc]; i < text->start[doc + 1]; i++) {
             const uint32_t id = text->ids[i];
             if (!text->lines || i > text->start[doc]) {
                 nats[0] += log((double)vocab);
                 for (size_t k = 0; k < 2; k++) nats[1 + k] -= log(chain_prob(&shorter[k], field.text.ids, field.text.n, id));
                 field_terms(&field);
+                const double *heard = field.z, *alone = silent.n ? window_logits(&silent) : field.log_p;
                 for (size_t row = 3; row < N_ROWS; row++) {
+                    field.z = strstr(ROWS[row].label, "-heads") ? alone : heard;
                     field_logits(&field, logits, ROWS[row].use);
                     nats[row] += surprise(logits, vocab, id);
                 }
                 tokens++;
             }
             field_push(&field, id, field_expected(&field, id));
+            window_push(&silent, id);
         }
     }
     for (size_t k = 0; k < 2; k++) chain_free(&shorter[k]);
+    free(without_heads.layer);
     window_free(&window);
+    window_free(&silent);
     field_free(&field);
     free(logits);
     return tokens;

@@ -741,18 +741,19 @@ class Window:
         x = list(map(add, net.wte[id], net.wpe[n - 1]))
         self.ids.append(id)
         for (q, k, v, r, rv, out, up, down), keys, values in zip(self.layers, self.keys, self.values):
-            normed = rmsnorm(x)
-            for row, key in zip(keys, k.times(normed)):
-                row.append(key)
-            query, value, mixed = q.times(normed), v.times(normed) + rv.times(normed), []
-            for h, held in enumerate(values):
-                held.append(value[h * d:h * d + d])
-                if h < content:                           # what is relevant: q_i . k_j / sqrt(d)
-                    score = [s / root for s in matvec([0.0] * n, query[h * d:h * d + d], keys[h * d:h * d + d])]
-                else:                                     # which places form a pattern: n_i . Wr[:, j]
-                    score = r[h - content].times(normed, [0.0] * n)
-                mixed += matvec([0.0] * d, softmax(score), held)
-            x = out.times(mixed, x)
+            if out.at:
+                normed = rmsnorm(x)
+                for row, key in zip(keys, k.times(normed)):
+                    row.append(key)
+                query, value, mixed = q.times(normed), v.times(normed) + rv.times(normed), []
+                for h, held in enumerate(values):
+                    held.append(value[h * d:h * d + d])
+                    if h < content:                       # what is relevant: q_i . k_j / sqrt(d)
+                        score = [s / root for s in matvec([0.0] * n, query[h * d:h * d + d], keys[h * d:h * d + d])]
+                    else:                                 # which places form a pattern: n_i . Wr[:, j]
+                        score = r[h - content].times(normed, [0.0] * n)
+                    mixed += matvec([0.0] * d, softmax(score), held)
+                x = out.times(mixed, x)
             x = down.times([u if u > 0.0 else 0.0 for u in up.times(rmsnorm(x))] if down.at else [], x)
         self.x = x
 
@@ -778,11 +779,9 @@ class Window:
 #
 # What stands where? The residual stream is divided into rooms, in this order (coordinates at width 48):
 #
-#     follow   18   x: who follows the token
-#     company   6   what it is talked of with: the first coordinates of its topic (chapter II)
-#     place     6   where it stands: a sine and a cosine for each of three wavelengths
-#     origin    -   with `lines` one more, which is 0 everywhere but at a document's first position
-#     free     16   left to training
+#     follow   30   x: who follows the token
+#     before   12   empty at first; there the first head writes who stood before the token
+#     place     4   where it stands: a sine and a cosine for each of two wavelengths
 #     constant  1   the same for every token
 #     fill      1   completes every embedding to one length, so that RMSNorm multiplies all by the same `scale`
 #
@@ -795,20 +794,26 @@ class Window:
 # step from 0: P = Cov(x)^-1 G Cov(h | bigram)^-1, where G is the mean of x_d (h - the h that the bigram expected)^T. Cut to
 # the rank of a head, P = u diag(s) v^T: u goes to its values, v to its rows of the output matrix, and Wr finds the place.
 #
-# What follows those who are talked of alike (content heads)? q and k copy the company room, so that a head leans to such
-# tokens; what it says is the same step, from all pairs of the trace, against the mean h.
+# What stood here the last time (content heads)? Trained transformers find this circuit first: induction heads (Elhage and
+# others 2021, Olsson and others 2022). The first RRPRAM head also writes x_2 u, who stood before, into the room `before`. Deeper, a
+# content head asks with the newest token's x u (q) for the places whose room is alike (k): what stands there came after
+# such a token, and may come again. So one kind of head finds the place, the other the likeness. What to say of it is
+# Newton's step again; its moments are taken where the head would look, on windows read from the corpus.
+#
+#     text      the | ghost | speaks | of | the | ?
+#     before      - | the   | ghost  | .. | of        at the last `the`, k is alike at `ghost`: it stands after a `the`
 #
 # The MLP adds nothing at first (down is 0); up is random, ready to be trained. All embeddings are SIZE times what this
 # says: RMSNorm undoes it.
 
-def rooms_of(embd, vocab, lines):
-    """The sizes of the rooms follow, company and place, without the origin; and where the origin is, 0: nowhere. The constant and
-    the filling coordinate are the last two."""
-    waves, company = 6 if embd >= 32 else 4 if embd >= 12 else 0, min(embd // 8, DESTINY)
-    first = lines and waves > 0
-    left = embd - 2 - first - waves - company
-    follow = vocab - 1 if vocab <= left else min(left, max(embd * 3 // 8, 8))     # a small vocabulary needs no approximation
-    return follow, company, waves, follow + company + waves if first else 0
+def rooms_of(embd, vocab, head_dim):
+    """The sizes of the rooms follow, before and place; head_dim: of a head that looks back, 0: there is none. The constant and the
+    filling coordinate are the last two."""
+    waves = 4 if embd >= 12 and head_dim else 0
+    left = embd - 2 - waves
+    before = min(head_dim, embd // 4) if waves else 0
+    follow = min(left - before, vocab - 1)                # a small vocabulary needs no approximation
+    return follow, before, waves
 
 
 def cholesky(a, least):
@@ -850,19 +855,19 @@ def triangle(x):
     return [a * b for i, a in enumerate(x) for b in x[:i + 1]]
 
 
-def regress(h, weight, target, left, right, least=0.0):
+def regress(h, weight, target, left, right):
     """Weighted least squares, a row at a time: x[a] = the vector for which x[a] . h[b] + (any constant) comes closest to
     target(a, b) over all b, where a pair weighs weight(a, b) + left[a] right[b], and where the target is 0 for the pairs that
-    are not in the tables. RIDGE pulls a row that was counted little toward 0.  [vocab][r], Tables, [vocab]s -> [vocab][r]
+    are not in the tables. RIDGE pulls a row that was counted little toward 0.  [vocab][r], Tables, [rows], [vocab] -> [rows][r]
     """
-    vocab, r = len(h), len(h[0])
+    r = len(h[0])
     squares = [triangle(row) for row in h]
     common = matvec([0.0] * len(squares[0]), right, squares)
     common_mean, common_sum = matvec([0.0] * r, right, h), total(right)
     counted = [a for a, row in enumerate(weight.rows) if row]
     systems, sides = [], []
     for a in counted:
-        l, row = left[a], [(b, w, aim) for (b, w), (_, aim) in zip(weight.rows[a], target.rows[a]) if w >= least]
+        l, row = left[a], [(b, w, aim) for (b, w), (_, aim) in zip(weight.rows[a], target.rows[a])]
         w = [value for _, value, _ in row]
         push = [(value + l * right[b]) * aim for b, value, aim in row]
         near = [h[b] for b, _, _ in row]
@@ -874,7 +879,7 @@ def regress(h, weight, target, left, right, least=0.0):
         sides.append([y - hit * m / sum for y, m in zip(matvec([0.0] * r, push, near), mean)])
         both = matvec([l * c for c in common], w, [squares[b] for b, _, _ in row])
         systems.append([s - m / sum for s, m in zip(both, triangle(mean))])
-    x = [[0.0] * r for _ in range(vocab)]
+    x = [[0.0] * r for _ in weight.rows]
     if counted and r:
         flat = list(map(list, zip(*systems)))
         a = [flat[i * (i + 1) // 2:(i + 1) * (i + 2) // 2] for i in range(r)]
@@ -903,13 +908,12 @@ def seed_follow(pairs, bigram, r):
         scaled.append([(b, t * sqrt(n * pairs.column_sum[b])) for b, t in target[-1]])
     weight, target = Table(weight), Table(target)
     h = [[y * (sqrt(pairs.sum / n) if n > 0.0 else 0.0) for y in row] for row, n in zip(subspace(Table(scaled), r, 1), pairs.column_sum)]
-    # a pair that was met once weighs 0.3, twice 0.9, three times 1.6: the discounts are taken off
-    x = regress(h, weight, target, left, bigram.unigram, 1.2)         # a sketch: without the pairs met once or twice
-    h = regress(x, weight.transposed(), target.transposed(), bigram.unigram, left, 0.6)       # without those met once: quicker, and hardly worse
+    x = regress(h, weight, target, left, bigram.unigram)
+    h = regress(x, weight.transposed(), target.transposed(), bigram.unigram, left)
     return regress(h, weight, target, left, bigram.unigram), h
 
 
-SHRINK = 0.1                # of a covariance toward a sphere: its own mean square, times this, is added
+SHRINK = 0.3                # of a covariance toward a sphere: its own mean square, times this, is added
 SIZE = 0.2                  # of the residual stream: RMSNorm undoes it, but the smaller it is, the sooner training can turn it
 
 
@@ -935,14 +939,15 @@ def shrink(c):
 class Follow:
     """What the heads are seeded from; every mean is over pairs that were counted.
 
-    x [vocab][r]: less its mean; a document's start, with `lines`, is 0: it has no distance
+    x [vocab][r]: less its mean
     expected [vocab][r]: the mean h of what follows a token, as the bigram says
+    xx, hh [r][r]: the covariance of x, and of h where the bigram is known
     """
 
     def __init__(self, text, pairs, bigram, x, h):
         r = len(x[0])
         every = matvec([0.0] * r, bigram.unigram, h)
-        self.expected = []
+        self.h, self.expected = h, []
         for a, n in enumerate(pairs.row_sum):
             node = bigram.child[a] if n > 0.0 else 0
             mean = [bigram.backoff[node] * k for k in every] if node else [0.0] * r
@@ -951,38 +956,53 @@ class Follow:
         share = [n / pairs.sum for n in pairs.row_sum]
         self.x_mean = matvec([0.0] * r, share, x)
         self.x = [[k - m for k, m in zip(row, self.x_mean)] for row in x]
-        if text.lines:
-            self.x[text.ids[0]] = [0.0] * r
-        self.xx = shrink(outer(weighed(share, self.x), self.x))
+        self.xx = outer(weighed(share, self.x), self.x)
         left = outer(weighed(share, self.expected), self.expected)
-        share = [n / pairs.sum for n in pairs.column_sum]
-        self.h_mean = matvec([0.0] * r, share, h)
-        every = outer(weighed(share, h), h)
-        self.hh = shrink([[a - b for a, b in zip(row, other)] for row, other in zip(every, left)])      # what the bigram leaves
+        every = outer(weighed([n / pairs.sum for n in pairs.column_sum], h), h)
+        self.hh = [[a - b for a, b in zip(row, other)] for row, other in zip(every, left)]
         if text.lines:
             self.expected[text.ids[0]] = [0.0] * r        # nothing follows a document's end
 
-    def step(self, told, n, rank):
-        """Newton's step as factors u diag(s) v^T of the rank that a head has room for. told [vocab][r]: after each token the sum of h
-        less the sum that was expected; n: how often it was asked.  -> [r][rank], [rank], [r][rank]"""
-        c = [[value / n for value in row] for row in outer(self.x, told)]
-        c = cholesky_solve(self.hh, zip(*cholesky_solve(self.xx, c)))
+    def step(self, xx, told, n, rank):
+        """Newton's step as factors u diag(s) v^T of the rank that a head has room for. xx: the covariance of what the head reads;
+        told: the sum of that times (h less the h that was expected), n: of how many.  [r][r], [r][r] -> [r][rank], [rank], [r][rank]"""
+        c = [[value / n for value in row] for row in told]
+        c = cholesky_solve(shrink(self.hh), zip(*cholesky_solve(shrink(xx), c)))
         return factor(Table([list(enumerate(row)) for row in zip(*c)]), rank, 4)
 
 
-CHORUS = 0.05               # how loud the content heads of all layers are together
-SHARPNESS = 4.0             # of a head that reads places: at the default shape softmax then puts more than 90 % on one
-RELEVANCE = 0.2             # of a head that reads company: it leans, and training may turn it
-REACH = 8                   # tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this
+def read_windows(follow, text, context, code, relevance):
+    """What a content head would bring together: on windows of the corpus, at each place, the mean of x where the code of the token
+    before is alike to the newest one's.  -> the sum of that mean times itself; times (h - the h expected); of how many places"""
+    r, met, missed, docs = len(follow.x[0]), [], [], len(text.starts) - 1
+    windows = min(LESSONS, docs) if text.lines else LESSONS
+    for k in range(windows):
+        doc = docs * k // windows
+        at = text.starts[doc] if text.lines else max(len(text.ids) - context - 1, 0) * k // windows
+        ids = text.ids[at:min(at + context + 1, text.starts[doc + 1])]
+        keys = list(map(list, zip(*[code[id] for id in ids[:1] + ids])))
+        near = [follow.x[id] for id in ids]
+        for i in range(len(ids) - 1):
+            alike = softmax(matvec([0.0] * (i + 1), [relevance * k for k in code[ids[i]]], keys))
+            met.append(matvec([0.0] * r, alike, near))
+            missed.append(list(map(sub, follow.h[ids[i + 1]], follow.expected[ids[i]])))
+    return outer(met, met), outer(met, missed), len(met)
+
+
+CHORUS = 0.5                # how loud the content heads are
+SHARPNESS = 12.0            # of a head that reads places: at the default shape softmax then puts more than 90 % on one
+RELEVANCE = 1.0             # of a head that reads likeness, in standard deviations: it leans, and training may turn it
+REACH = 4                   # tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this
+LESSONS = 128               # windows of the corpus that content heads are seeded from
 
 
 def seed(net, meta):
     """Fills the transformer's matrices from what was counted: no gradient step."""
     shape, vocab, text = net.shape, net.vocab, meta.text
     embd, d = shape.embd, shape.head_dim
-    r, n_company, waves, origin = rooms_of(embd, vocab, text.lines)
-    company, place, constant_at, fill_at = r, r + n_company, embd - 2, embd - 1
-    turn, period = 6.283185307179586, (5.0, 8.0, shape.context / 2.0 if shape.context > 64 else 32.0)
+    r, n_before, waves = rooms_of(embd, vocab, d if shape.rrpram else 0)
+    before, place, constant_at, fill_at = r, r + n_before, embd - 2, embd - 1
+    turn, period = 6.283185307179586, (6.0, max(shape.context / 1.6, 40.0))
 
     # who follows whom, one apart; and positional affinity: who stands before whom at each distance that a head can look at
     reach = min(shape.layers * shape.rrpram + 1, REACH) if waves and r else 1
@@ -991,12 +1011,11 @@ def seed(net, meta):
     x, h = seed_follow(apart[1], bigram, r) if r else ([[] for _ in range(vocab)],) * 2
 
     # the embeddings: rooms filled, then completed to one length
-    rows = [x[t] + [meta.topic[k][t] for k in range(n_company)] for t in range(vocab)]
-    square = [dot(row, row) for row in rows]
+    square = [dot(row, row) for row in x]
     whole = 1.02 * max(square) + 0.01
     constant, length = sqrt(whole / 4.0), whole + whole / 4.0
-    for t, row in enumerate(rows):
-        net.wte[t][:len(row)] = [SIZE * k for k in row]
+    for t, row in enumerate(x):
+        net.wte[t][:r] = [SIZE * k for k in row]
         net.wte[t][fill_at] = SIZE * sqrt(whole - square[t])
         net.wte[t][constant_at] = SIZE * constant
     swing = sqrt(length / (5.0 * waves)) if waves else 0.0
@@ -1004,9 +1023,7 @@ def seed(net, meta):
         for k in range(0, waves, 2):
             angle = turn * i / period[k // 2]
             row[place + k], row[place + k + 1] = SIZE * swing * sin(angle), SIZE * swing * cos(angle)
-    if origin:
-        net.wpe[0][origin] = SIZE * swing
-    scale = sqrt(embd / (length + swing * swing * waves / 2.0))       # RMSNorm multiplies every embedding by this (but at the origin)
+    scale = sqrt(embd / (length + swing * swing * waves / 2.0))       # RMSNorm multiplies every embedding by this
     for k in range(r):
         net.head[k] = [row[k] / scale for row in h]
     net.head[constant_at] = [log(p) / (constant * scale) for p in bigram.unigram]
@@ -1020,45 +1037,56 @@ def seed(net, meta):
 
     follow = Follow(text, apart[1], bigram, x, h)
 
-    def seed_value(value, column, out, row, u, s, v, loud):
-        """The map u diag(s) v^T, `loud` times, into a head's columns of the value matrix and its rows of the output matrix. What it is
-        applied to is x less its mean, which the constant coordinate takes off; and at a document's start nothing, which the origin
-        coordinate does."""
-        for k, root in enumerate(map(sqrt, s)):
-            for i in range(r):
-                value[i][column + k] = u[i][k] * root / scale
-                out[row + k][i] = SIZE * loud * (root * v[i][k])
-            direction = [a[k] for a in u]
-            mean = dot(follow.x_mean, direction)
-            value[constant_at][column + k] = -(mean * root / (constant * scale))
-            if origin:
-                value[origin][column + k] = -((dot(x[text.ids[0]], direction) - mean) * root / (swing * scale))
+    def read(matrix, column, u, gain):
+        """Lets a column of a matrix read (x less its mean) . u, `gain` times; the constant coordinate takes the mean off."""
+        for i, a in enumerate(u):
+            matrix[i][column] = a * gain / scale
+        matrix[constant_at][column] = -(dot(follow.x_mean, u) * gain / (constant * scale))
 
-    # RRPRAM heads: each looks at one distance, the nearer first
+    def tell(matrix, row, v, gain):
+        """Lets a row of a matrix add v, `gain` times, to the follow room."""
+        matrix[row][:r] = [SIZE * gain * a for a in v]
+
+    # RRPRAM heads: each looks at one distance, the nearer first; the first also writes who stands there into `before`
+    code = []
     for l, layer in enumerate(net.layers):
         for n in range(shape.rrpram):
             distance = l * shape.rrpram + n + 2
             if distance > reach:
                 continue
             told = [list(map(sub, a, b)) for a, b in zip(apart[distance].times(h), apart[distance - 1].times(follow.expected))]
-            u, s, v = follow.step(told, apart[1].sum, min(d, r))
+            u, s, v = follow.step(follow.xx, outer(follow.x, told), apart[1].sum, min(d, r))
             for j in range(shape.context):
                 for k in range(0, waves, 2):
                     angle = turn * (j + distance - 1) / period[k // 2]
                     layer.r[n][place + k][j] = SHARPNESS / (swing * scale) * sin(angle)
                     layer.r[n][place + k + 1][j] = SHARPNESS / (swing * scale) * cos(angle)
-            seed_value(layer.rv, n * d, layer.out, shape.content_dim + n * d, u, s, v, 1.0)
+            for k, (column, back) in enumerate(zip(zip(*u), zip(*v))):
+                read(layer.rv, n * d + k, column, 1.0)
+                tell(layer.out, shape.content_dim + n * d + k, back, s[k])
+                if not code and k < n_before:
+                    layer.out[shape.content_dim + n * d + k][before + k] = SIZE
+            if not code:
+                first = list(map(list, zip(*u)))[:n_before]
+                code = [[dot(row, column) for column in first] for row in follow.x]
+    if not code:
+        return
 
-    # content heads: they look where the company is alike, and tell what follows such tokens at a distance
-    if shape.content and meta.company.sum > 0.0:
-        told = [[k - n * m for k, m in zip(row, follow.h_mean)] for row, n in zip(meta.company.times(h), meta.company.row_sum)]
-        u, s, v = follow.step(told, meta.company.sum, min(shape.content_dim, r))
-        for layer in net.layers:
-            for n in range(shape.content):
-                for k in range(min(n_company, d)):
-                    layer.q[company + k][n * d + k] = RELEVANCE * sqrt(d) / (scale * scale)
-                    layer.k[company + k][n * d + k] = 1.0
-            seed_value(layer.v, 0, layer.out, 0, u, s, v, CHORUS / shape.layers)
+    # content heads: they look where the token before is alike, in all layers but the first, where nobody knows yet who stood before
+    share = [n / apart[1].sum for n in apart[1].row_sum]
+    spread = outer(weighed(share, code), code)
+    if shape.content and shape.layers > 1:
+        relevance = RELEVANCE * len(first) / total([spread[k][k] for k in range(len(first))])
+        xx, told, n = read_windows(follow, text, shape.context, code, relevance / sqrt(d))
+        u, s, v = follow.step([[value / n for value in row] for row in xx], told, n, min(shape.content_dim, r))
+        for layer in net.layers[1:]:
+            for head in range(shape.content):
+                for k, column in enumerate(first):
+                    read(layer.q, head * d + k, column, relevance)
+                    layer.k[before + k][head * d + k] = 1.0 / scale
+            for k, (column, back) in enumerate(zip(zip(*u), zip(*v))):
+                read(layer.v, k, column, 1.0)
+                tell(layer.out, k, back, CHORUS / (shape.layers - 1) * s[k])
 
 
 # ---------------------------------------------------------------------------------------------
@@ -1685,8 +1713,18 @@ def checkpoint_take(net, about, data):
 
 LN2 = 0.6931471805599453
 
-ROWS = [("uniform", ""), ("unigram", ""), ("bigram", ""), ("chain", "B"), ("transformer", TRANSFORMER), ("meta", META), ("full", FULL),
-        ("full -H", "BZFAT"), ("full -F", "BZHAT"), ("full -A", "BZHFT"), ("full -T", "BZHFA"), ("full -transformer", "BHFAT")]
+ROWS = [("uniform", ""), ("unigram", ""), ("bigram", ""), ("chain", "B"), ("transformer", TRANSFORMER), ("transformer -heads", TRANSFORMER),
+        ("meta", META), ("full", FULL), ("full -H", "BZFAT"), ("full -F", "BZHAT"), ("full -A", "BZHFT"), ("full -T", "BZHFA"), ("full -heads", FULL),
+        ("full -transformer", "BHFAT")]
+
+
+def without_heads(net):
+    """The same transformer, but nothing that its attention heads bring goes on."""
+    other = Transformer(net.shape, 0)
+    other.vocab, other.wte, other.wpe, other.head = net.vocab, net.wte, net.wpe, net.head
+    for silent, layer in zip(other.layers, net.layers):
+        silent.up, silent.down = layer.up, layer.down
+    return other
 
 
 # ---------------------------------------------------------------------------------------------
@@ -1841,21 +1879,25 @@ class PostGPT:
         if not data:
             raise Failure("the text is empty: there is nothing to evaluate")
         text = Text(*encode_text(self.tokenizer, data, self.lines))
-        field, vocab = self.field(FULL), self.meta.vocab
+        field, vocab, silent = self.field(FULL), self.meta.vocab, Window(without_heads(self.net))
         shorter = [Chain(self.meta.text, vocab, order) for order in (1, 2)]
         nats, tokens = [0.0] * len(ROWS), 0
         for ids in text.documents():
             field.reset()
+            silent.clear()
             for i, id in enumerate(ids):
                 if i >= self.lines:
                     field.terms()
+                    heard, alone = field.z, silent.logits() if silent.ids else field.log_p
                     nats[0] += log(vocab)
                     for k, chain in enumerate(shorter, 1):
                         nats[k] -= log(chain.token_prob(field.ids, id))
-                    for k, (_, use) in enumerate(ROWS[3:], 3):
+                    for k, (label, use) in enumerate(ROWS[3:], 3):
+                        field.z = alone if label.endswith("-heads") else heard
                         nats[k] += surprise(field.logits(use), id)
                     tokens += 1
                 field.push(id, field.expected(id))
+                silent.push(id)
         return [(label, n / LN2 / len(data), n / tokens) for (label, _), n in zip(ROWS, nats)]
 
 
