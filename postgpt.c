@@ -1202,100 +1202,109 @@ typedef struct { size_t follow, before, waves, place, constant, fill; } Rooms;  
 /* head_dim: of a head that looks back, 0: there is none. */
 static Rooms rooms_of(size_t embd, size_t vocab, size_t head_dim) {
     Rooms rooms = {.waves = embd >= 12 && head_dim ? 4 : 0, .constant = embd - 2, .fill = embd - 1};
-    if (rooms.waves) rooms.before = head_dim < embd / 4 ? head_dim : embd / 4;
+    if (rooms.waves) rooms.before = head_dim < embd / 8 ? head_dim : embd / 8;
     rooms.follow = embd - 2 - rooms.waves - rooms.before;
     if (rooms.follow > vocab - 1) rooms.follow = vocab - 1;         /* a small vocabulary needs no approximation */
     rooms.place = rooms.follow + rooms.before;
     return rooms;
 }
 
-#define LANES 8                  /* systems solved side by side: the innermost loops run across them */
+/* A symmetric and positive definite matrix of n * n: a spare multiple of the identity, less mean mean^T / sum, plus `share` times a dense
+ * one, plus the sum over `many` rows near[many][n] of w near near^T. */
+typedef struct {
+    size_t n, many;
+    double spare, sum, share;
+    const double *dense, *mean, *w, *near;       /* mean and near: NULL where there is none */
+    double *across, *along, *image;              /* near transposed, [n][many]; [many]; [n] */
+} Squares;
 
-/* Cholesky's factors of positive definite a[n][n][LANES], in place, in the lower triangle. */
-static void cholesky(double (*a)[LANES], size_t n, double least) {
-    for (size_t j = 0; j < n; j++)
-        for (size_t i = j; i < n; i++) {
-            double *t = a[i * n + j];
-            for (size_t k = 0; k < j; k++) {
-                const double *x = a[i * n + k], *y = a[j * n + k];
-                for (size_t l = 0; l < LANES; l++) t[l] -= x[l] * y[l];
-            }
-            if (i == j) for (size_t l = 0; l < LANES; l++) t[l] = sqrt(t[l] > least ? t[l] : least);
-            else for (size_t l = 0; l < LANES; l++) t[l] /= a[j * n + j][l];
+static void squares_times(double *y, const Squares *s, const double *v) {
+    const double along = s->mean ? dot(s->mean, v, s->n) / s->sum : 0.0;
+    zero(s->image, s->n);
+    matvec(s->image, v, s->dense, s->n, s->n, s->n);
+    for (size_t i = 0; i < s->n; i++) y[i] = s->spare * v[i] - (s->mean ? along * s->mean[i] : 0.0) + s->share * s->image[i];
+    if (!s->near) return;
+    zero(s->along, s->many);
+    matvec(s->along, v, s->across, s->n, s->many, s->many);
+    for (size_t b = 0; b < s->many; b++) s->along[b] = s->w[b] * s->along[b];
+    matvec(y, s->along, s->near, s->many, s->n, s->n);
+}
+
+/* x[n] for which A x comes close to b: conjugate gradients from 0 (Hestenes and Stiefel 1952). Each round costs one product, and as many
+ * rounds as coordinates would be exact. work[3 n]; b is used up. */
+static void conjugate(double *x, const Squares *a, double *b, size_t rounds, double *work) {
+    const size_t n = a->n;
+    double *way = work, *image = work + n, square = dot(b, b, n);
+    zero(x, n);
+    memcpy(way, b, n * sizeof *way);
+    for (size_t k = 0; k < rounds && square > 0.0; k++) {
+        squares_times(image, a, way);
+        const double step = square / dot(way, image, n), last = square;
+        for (size_t i = 0; i < n; i++) {
+            x[i] += step * way[i];
+            b[i] -= step * image[i];
+        }
+        square = dot(b, b, n);
+        const double turn = square / last;
+        for (size_t i = 0; i < n; i++) way[i] = b[i] + turn * way[i];
+    }
+}
+
+#define RIDGE 0.1                /* of regress: added to each square, so that a row counted little stays near 0 */
+
+/* c[r][r] = sum over a of weight[a] * x[a] y[a]^T; weight NULL: 1 */
+static void outer(double *c, const double *weight, const double *x, const double *y, size_t n, size_t r) {
+    zero(c, r * r);
+    for (size_t a = 0; a < n; a++)
+        for (size_t i = 0; i < r; i++) {
+            const double xi = weight ? weight[a] * x[a * r + i] : x[a * r + i];
+            for (size_t j = 0; j < r; j++) c[i * r + j] += xi * y[a * r + j];
         }
 }
 
-/* b[n][LANES] becomes the solutions of the systems that `a` holds the factors of. */
-static void cholesky_solve(double (*a)[LANES], double (*b)[LANES], size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        for (size_t k = 0; k < i; k++) for (size_t l = 0; l < LANES; l++) b[i][l] -= a[i * n + k][l] * b[k][l];
-        for (size_t l = 0; l < LANES; l++) b[i][l] /= a[i * n + i][l];
+/* Columns of x[vocab][r] turned so that over all tokens, each as often as it was counted, they are alike in size and not correlated: then
+ * a few rounds of conjugate gradients go far. share[vocab] */
+static void even(double *x, const double *share, size_t vocab, size_t r) {
+    for (size_t a = 0; a < vocab; a++) for (size_t k = 0; k < r; k++) x[a * r + k] *= sqrt(share[a]);
+    orthonormalize(x, vocab, r);
+    for (size_t a = 0; a < vocab; a++) {
+        const double root = share[a] > 0.0 ? 1.0 / sqrt(share[a]) : 0.0;
+        for (size_t k = 0; k < r; k++) x[a * r + k] *= root;
     }
-    for (size_t i = n; i-- > 0;) {
-        for (size_t k = i + 1; k < n; k++) for (size_t l = 0; l < LANES; l++) b[i][l] -= a[k * n + i][l] * b[k][l];
-        for (size_t l = 0; l < LANES; l++) b[i][l] /= a[i * n + i][l];
-    }
-}
-
-#define RIDGE 0.1                /* of regress: added to each square, so that a row counted little stays near 0; also the least pivot */
-
-/* a += w x x^T, the lower half, rows padded to whole LANES so that the innermost loop is one vector. */
-static void add_square(double *restrict a, double w, const double *restrict x, size_t r, size_t padded) {
-    for (size_t i = 0; i < r; i++)
-        for (size_t j = 0; j <= i; j += LANES)
-            for (size_t l = 0; l < LANES; l++) a[i * padded + j + l] += w * (x[i] * x[j + l]);
 }
 
 /* Weighted least squares, a row at a time: x[a] = the vector for which x[a] . h[b] + (any constant) comes closest to
  * target(a, b) over all b, where a pair weighs weight(a, b) + left[a] right[b], and where the target is 0 for the pairs that are
- * not in the tables. RIDGE pulls a row that was counted little toward 0. */
-static void regress(double *x, const double *h, size_t r, const Table *weight, const double *target, const double *left, const double *right) {
-    const size_t vocab = weight->rows, padded = (r + LANES - 1) / LANES * LANES;
-    double *wide = alloc(vocab * padded, sizeof *wide);             /* h, its rows padded */
-    double *common = alloc(r * padded, sizeof *common), *common_mean = alloc(padded, sizeof *common_mean), common_sum = 0.0;
-    double *a = alloc(r * padded, sizeof *a), *y = alloc(padded, sizeof *y), *mean = alloc(padded, sizeof *mean);
-    double(*systems)[LANES] = alloc(r * r, sizeof *systems), (*sides)[LANES] = alloc(r, sizeof *sides);
-    size_t waiting[LANES], n = 0;
-    for (size_t b = 0; b < vocab; b++) {
-        memcpy(wide + b * padded, h + b * r, r * sizeof *h);
-        add_square(common, right[b], wide + b * padded, r, padded);
-        common_sum += right[b];
-    }
+ * not in the tables. RIDGE pulls a row that was counted little toward 0. x, h: [vocab][r] */
+static void regress(double *x, const double *h, size_t r, const Table *weight, const double *target, const double *left, const double *right, size_t rounds) {
+    const size_t vocab = weight->rows;
+    double *common = alloc(r * r, 8), *common_mean = alloc(r, 8), common_sum = 0.0, *mean = alloc(r, 8), *side = alloc(r, 8), *work = alloc(3 * r, 8);
+    double *near = alloc(vocab * r, 8), *across = alloc(vocab * r, 8), *push = alloc(vocab, 8);
+    for (size_t b = 0; b < vocab; b++) common_sum += right[b];
+    outer(common, right, h, h, vocab, r);
     matvec(common_mean, right, h, vocab, r, r);
     zero(x, vocab * r);
-    for (size_t row = 0; row <= vocab; row++) {
-        if (n == LANES || (n && row == vocab)) {
-            cholesky(systems, r, RIDGE);
-            cholesky_solve(systems, sides, r);
-            for (size_t l = 0; l < n; l++) for (size_t i = 0; i < r; i++) x[waiting[l] * r + i] = sides[i][l];
-            n = 0;
-        }
-        if (row == vocab || weight->first[row] == weight->first[row + 1]) continue;
+    for (size_t row = 0; row < vocab; row++) {
+        const size_t begin = weight->first[row], many = weight->first[row + 1] - begin;
+        const double *w = weight->value + begin;
         double sum = left[row] * common_sum, hit = 0.0;
-        zero(y, r);
+        if (!many) continue;
+        for (size_t e = 0; e < many; e++) {
+            const size_t b = weight->column[begin + e];
+            push[e] = (w[e] + left[row] * right[b]) * target[begin + e];
+            sum += w[e];
+            hit += push[e];
+            for (size_t i = 0; i < r; i++) across[i * many + e] = near[e * r + i] = h[b * r + i];
+        }
         for (size_t i = 0; i < r; i++) mean[i] = left[row] * common_mean[i];
-        for (size_t i = 0; i < r * padded; i++) a[i] = left[row] * common[i];
-        for (size_t e = weight->first[row]; e < weight->first[row + 1]; e++) {
-            const size_t b = weight->column[e];
-            const double w = weight->value[e], push = (w + left[row] * right[b]) * target[e];
-            sum += w;
-            hit += push;
-            const double *hb = wide + b * padded;
-            for (size_t i = 0; i < padded; i += LANES)
-                for (size_t l = 0; l < LANES; l++) {
-                    y[i + l] += push * hb[i + l];
-                    mean[i + l] += w * hb[i + l];
-                }
-            add_square(a, w, hb, r, padded);
-        }
-        for (size_t i = 0; i < r; i++) {
-            sides[i][n] = y[i] - hit * mean[i] / sum;
-            for (size_t j = 0; j <= i; j++) systems[i * r + j][n] = a[i * padded + j] - mean[i] * mean[j] / sum;
-            systems[i * r + i][n] += RIDGE;
-        }
-        waiting[n++] = row;
+        matvec(mean, w, near, many, r, r);
+        zero(side, r);
+        matvec(side, push, near, many, r, r);
+        for (size_t i = 0; i < r; i++) side[i] -= hit * mean[i] / sum;
+        const Squares squares = {r, many, RIDGE, sum, left[row], common, mean, w, near, across, push, work + 2 * r};
+        conjugate(x + row * r, &squares, side, rounds, work);
     }
-    free(wide); free(common); free(common_mean); free(a); free(y); free(mean); free(systems); free(sides);
+    free(common); free(common_mean); free(mean); free(side); free(work); free(near); free(across); free(push);
 }
 
 /* Who follows whom: x[vocab][r] and h[vocab][r] such that unigram(b) exp(x[a] . h[b]), normalised, comes close to the
@@ -1322,39 +1331,28 @@ static void seed_follow(double *x, double *h, size_t r, const Table *pairs, cons
         }
     }
     subspace(h, &scaled, r, 1);
-    for (size_t b = 0; b < vocab; b++)
-        for (size_t k = 0; k < r; k++) h[b * r + k] *= pairs->column_sum[b] > 0.0 ? sqrt(pairs->sum / pairs->column_sum[b]) : 0.0;
+    double *share = alloc(vocab, sizeof *share), *often = alloc(vocab, sizeof *often);
+    for (size_t a = 0; a < vocab; a++) {
+        share[a] = pairs->row_sum[a] / pairs->sum;
+        often[a] = pairs->column_sum[a] / pairs->sum;
+        for (size_t k = 0; k < r; k++) h[a * r + k] *= often[a] > 0.0 ? 1.0 / sqrt(often[a]) : 0.0;
+    }
     Table weight_back, target_back;
     table_transpose(&weight_back, &weight);
     table_transpose(&target_back, &target);
-    regress(x, h, r, &weight, target.value, left, bigram->unigram);
-    regress(h, x, r, &weight_back, target_back.value, bigram->unigram, left);
-    regress(x, h, r, &weight, target.value, left, bigram->unigram);
-    free(weight.value); free(target.value); free(scaled.value); free(left);
+    even(h, often, vocab, r);
+    regress(x, h, r, &weight, target.value, left, bigram->unigram, 2);         /* a sketch */
+    even(x, share, vocab, r);
+    regress(h, x, r, &weight_back, target_back.value, bigram->unigram, left, 4);
+    even(h, often, vocab, r);
+    regress(x, h, r, &weight, target.value, left, bigram->unigram, 6);
+    free(weight.value); free(target.value); free(scaled.value); free(left); free(share); free(often);
     table_free(&weight_back); table_free(&target_back);
 }
 
-#define SHRINK 0.3               /* of a covariance toward a sphere: its own mean square, times this, is added */
+#define SHRINK 0.25              /* of a covariance toward a sphere: its own mean square, times this, is added */
+#define SOLVE 12                 /* rounds of conjugate gradients for a shrunk covariance */
 #define SIZE 0.2                 /* of the residual stream: RMSNorm undoes it, but the smaller it is, the sooner training can turn it */
-
-/* c[r][r] = sum over a of weight[a] * x[a] y[a]^T; weight NULL: 1 */
-static void outer(double *c, const double *weight, const double *x, const double *y, size_t n, size_t r) {
-    zero(c, r * r);
-    for (size_t a = 0; a < n; a++)
-        for (size_t i = 0; i < r; i++) {
-            const double xi = weight ? weight[a] * x[a * r + i] : x[a * r + i];
-            for (size_t j = 0; j < r; j++) c[i * r + j] += xi * y[a * r + j];
-        }
-}
-
-/* Shrinks a covariance c[r][r], and factors it, to solve systems with. */
-static void shrink(double (*factor_of)[LANES], const double *c, size_t r) {
-    double sphere = 0.0;
-    for (size_t i = 0; i < r; i++) sphere += c[i * r + i];
-    sphere = SHRINK * sphere / (double)r;
-    for (size_t i = 0; i < r * r; i++) for (size_t l = 0; l < LANES; l++) factor_of[i][l] = c[i] + (i % (r + 1) ? 0.0 : sphere);
-    cholesky(factor_of, r, 1e-9);
-}
 
 /* What the heads are seeded from; every mean is over pairs that were counted. */
 typedef struct {
@@ -1393,16 +1391,16 @@ static void follow_make(Follow *f, const Text *text, const Table *pairs, const C
 
 static void follow_free(Follow *f) { free(f->x); free(f->x_mean); free(f->expected); free(f->xx); free(f->hh); }
 
-/* Solves a system with the covariance a[r][r] for each row of x[r][r]. */
-static void solve_rows(const double *a, double *x, size_t r) {
-    double(*factor_of)[LANES] = alloc(r * r, sizeof *factor_of), (*work)[LANES] = alloc(r, sizeof *work);
-    shrink(factor_of, a, r);
-    for (size_t j = 0; j < r; j += LANES) {
-        for (size_t i = 0; i < r; i++) for (size_t l = 0; l < LANES; l++) work[i][l] = j + l < r ? x[(j + l) * r + i] : 0.0;
-        cholesky_solve(factor_of, work, r);
-        for (size_t i = 0; i < r; i++) for (size_t l = 0; l < LANES && j + l < r; l++) x[(j + l) * r + i] = work[i][l];
+/* The covariance c[r][r], shrunk, inverted, times each row of x[r][r]. */
+static void solve(const double *c, double *x, size_t r) {
+    double *work = alloc(5 * r, sizeof *work), sphere = 0.0;
+    for (size_t i = 0; i < r; i++) sphere += c[i * r + i];
+    const Squares squares = {.n = r, .spare = SHRINK * sphere / (double)r, .share = 1.0, .dense = c, .image = work + 2 * r};
+    for (size_t k = 0; k < r; k++) {
+        memcpy(work + 3 * r, x + k * r, r * sizeof *x);
+        conjugate(x + k * r, &squares, work + 3 * r, SOLVE, work);
     }
-    free(factor_of); free(work);
+    free(work);
 }
 
 /* Newton's step as factors u[r][rank] diag(s) v[r][rank]^T of the rank that a head has room for. xx[r][r]: the covariance of what the head
@@ -1411,9 +1409,9 @@ static void follow_step(double *u, double *s, double *v, const Follow *f, const 
     const size_t r = f->r;
     double *c = alloc(r * r, sizeof *c), *t = alloc(r * r, sizeof *t);
     for (size_t i = 0; i < r; i++) for (size_t j = 0; j < r; j++) t[j * r + i] = told[i * r + j] / n;
-    solve_rows(xx, t, r);
+    solve(xx, t, r);
     for (size_t i = 0; i < r; i++) for (size_t j = 0; j < r; j++) c[i * r + j] = t[j * r + i];
-    solve_rows(f->hh, c, r);
+    solve(f->hh, c, r);
     Table dense = {r, r * r, alloc(r + 1, sizeof(size_t)), alloc(r * r, sizeof(uint32_t)), c, NULL, NULL, 0.0};
     for (size_t i = 0; i < r * r; i++) dense.column[i] = (uint32_t)(i % r);
     for (size_t i = 0; i <= r; i++) dense.first[i] = i * r;
@@ -1422,23 +1420,23 @@ static void follow_step(double *u, double *s, double *v, const Follow *f, const 
     table_free(&dense);
 }
 
-#define CHORUS 0.5               /* how loud the content heads are */
-#define SHARPNESS 12.0           /* of a head that reads places: at the default shape softmax then puts more than 90 % on one */
-#define RELEVANCE 1.0            /* of a head that reads likeness, in standard deviations: it leans, and training may turn it */
+#define CHORUS 0.6               /* how loud the content heads are */
+#define SHARPNESS 20.0           /* of a head that reads places: at the default shape softmax then puts more than 90 % on one */
+#define RELEVANCE 1.5            /* of a head that reads likeness, in standard deviations: it leans, and training may turn it */
 #define REACH 4                  /* tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this */
-#define LESSONS 128              /* windows of the corpus that content heads are seeded from */
+#define LESSONS 4096             /* places of the corpus that content heads are seeded from */
 
 /* What a content head would bring together: on windows of the corpus, at each place, the mean of x where the code of the token before
  * is alike to the newest one's. met[r][r], missed[r][r]: the sum of that mean times itself; times (h - the h expected).
  * Returns of how many places. */
 static size_t read_windows(double *met, double *missed, const Follow *f, const Text *text, size_t context, const double *code, size_t n_code, double relevance) {
-    const size_t r = f->r, windows = text->lines && text->n_docs < LESSONS ? text->n_docs : LESSONS;
-    double *keys = alloc(n_code * context, sizeof *keys), *near = alloc(context * r, sizeof *near), *query = alloc(n_code, sizeof *query);
-    double *alike = alloc(context, sizeof *alike), *mean = alloc(windows * context * r, sizeof *mean), *error = alloc(windows * context * r, sizeof *error);
+    const size_t r = f->r, every = text->n / LESSONS > 1 ? text->n / LESSONS : 1;
+    const size_t windows = text->lines ? text->n_docs : (text->n + context - 1) / context, most = ((windows + every - 1) / every) * context;
+    double *keys = alloc(n_code * context, 8), *near = alloc(context * r, 8), *query = alloc(n_code, 8), *alike = alloc(context, 8);
+    double *mean = alloc(most * r, 8), *error = alloc(most * r, 8);
     size_t n = 0;
-    for (size_t k = 0; k < windows; k++) {
-        const size_t doc = text->n_docs * k / windows, room = text->n > context + 1 ? text->n - context - 1 : 0;
-        const size_t at = text->lines ? text->start[doc] : room * k / windows, left = text->start[doc + 1] - at;
+    for (size_t k = 0; k < windows; k += every) {
+        const size_t at = text->lines ? text->start[k] : k * context, left = (text->lines ? text->start[k + 1] : text->n) - at;
         const uint32_t *ids = text->ids + at;
         for (size_t i = 0; i < context && i + 1 < left; i++, n++) {
             for (size_t c = 0; c < n_code; c++) {

@@ -811,83 +811,75 @@ def rooms_of(embd, vocab, head_dim):
     filling coordinate are the last two."""
     waves = 4 if embd >= 12 and head_dim else 0
     left = embd - 2 - waves
-    before = min(head_dim, embd // 4) if waves else 0
+    before = min(head_dim, embd // 8) if waves else 0
     follow = min(left - before, vocab - 1)                # a small vocabulary needs no approximation
     return follow, before, waves
 
 
-def cholesky(a, least):
-    """Cholesky's factors of many positive definite matrices at once: a[i][j], j <= i, is a list over the matrices."""
-    for j in range(len(a)):
-        for i in range(j, len(a)):
-            t, x, y = a[i][j], a[i], a[j]
-            k = 0
-            while j - k >= 4:
-                t = [s - x0 * y0 - x1 * y1 - x2 * y2 - x3 * y3 for s, x0, y0, x1, y1, x2, y2, x3, y3 in
-                     zip(t, x[k], y[k], x[k + 1], y[k + 1], x[k + 2], y[k + 2], x[k + 3], y[k + 3])]
-                k += 4
-            while k < j:
-                t = [s - x0 * y0 for s, x0, y0 in zip(t, x[k], y[k])]
-                k += 1
-            a[i][j] = [sqrt(max(s, least)) for s in t] if i == j else [s / p for s, p in zip(t, y[j])]
+def conjugate(times, b, rounds):
+    """x for which A x comes close to b, times(v) being A v, A symmetric and positive definite: conjugate gradients from 0 (Hestenes and
+    Stiefel 1952). Each round costs one product, and as many rounds as coordinates would be exact."""
+    x, rest, way, square = [0.0] * len(b), b, b, dot(b, b)
+    for _ in range(rounds):
+        if not square > 0.0:
+            break
+        image = times(way)
+        step = square / dot(way, image)
+        x = [a + step * k for a, k in zip(x, way)]
+        rest = [a - step * k for a, k in zip(rest, image)]
+        last, square = square, dot(rest, rest)
+        turn = square / last
+        way = [a + turn * k for a, k in zip(rest, way)]
+    return x
 
 
-def cholesky_solve(a, b):
-    """Solves the systems that `a` holds the factors of: b[i] is a list over the systems. Returns the solutions."""
-    n = len(a)
-    b = list(b)
-    for i in range(n):
-        for k in range(i):
-            b[i] = [s - x * y for s, x, y in zip(b[i], a[i][k], b[k])]
-        b[i] = [s / p for s, p in zip(b[i], a[i][i])]
-    for i in reversed(range(n)):
-        for k in range(i + 1, n):
-            b[i] = [s - x * y for s, x, y in zip(b[i], a[k][i], b[k])]
-        b[i] = [s / p for s, p in zip(b[i], a[i][i])]
-    return b
+RIDGE = 0.1                 # of regress: added to each square, so that a row counted little stays near 0
+ROUNDS = (2, 4, 6)          # of conjugate gradients: a sketch of x, then h, then x
 
 
-RIDGE = 0.1                 # of regress: added to each square, so that a row counted little stays near 0; also the least pivot
+def outer(x, y):
+    """The sum over a of x[a] y[a]^T.  [n][r], [n][m] -> [r][m]"""
+    return [matvec([0.0] * len(y[0]), column, y) for column in zip(*x)]
 
 
-def triangle(x):
-    """The products x[i] * x[j], j <= i, in one list: the lower half of an outer product."""
-    return [a * b for i, a in enumerate(x) for b in x[:i + 1]]
+def weighed(weight, x):
+    """Row a of x, weight[a] times."""
+    return [[w * k for k in row] for w, row in zip(weight, x)]
 
 
-def regress(h, weight, target, left, right):
+def even(x, n):
+    """Columns of x turned so that over all tokens, each as often as it was counted, they are alike in size and not correlated: then a few
+    rounds of conjugate gradients go far."""
+    root = list(map(sqrt, n))
+    return weighed([1.0 / a if a > 0.0 else 0.0 for a in root], orthonormalize(weighed(root, x)))
+
+
+def regress(h, weight, target, left, right, rounds):
     """Weighted least squares, a row at a time: x[a] = the vector for which x[a] . h[b] + (any constant) comes closest to
     target(a, b) over all b, where a pair weighs weight(a, b) + left[a] right[b], and where the target is 0 for the pairs that
-    are not in the tables. RIDGE pulls a row that was counted little toward 0.  [vocab][r], Tables, [rows], [vocab] -> [rows][r]
+    are not in the tables. RIDGE pulls a row that was counted little toward 0.  [vocab][r], Tables, [vocab]s -> [vocab][r]
     """
-    r = len(h[0])
-    squares = [triangle(row) for row in h]
-    common = matvec([0.0] * len(squares[0]), right, squares)
-    common_mean, common_sum = matvec([0.0] * r, right, h), total(right)
-    counted = [a for a, row in enumerate(weight.rows) if row]
-    systems, sides = [], []
-    for a in counted:
-        l, row = left[a], [(b, w, aim) for (b, w), (_, aim) in zip(weight.rows[a], target.rows[a])]
-        w = [value for _, value, _ in row]
-        push = [(value + l * right[b]) * aim for b, value, aim in row]
-        near = [h[b] for b, _, _ in row]
-        sum, hit = l * common_sum, 0.0
+    r, x = len(h[0]), []
+    common, common_mean, common_sum = outer(weighed(right, h), h), matvec([0.0] * r, right, h), total(right)
+    for l, row, aims in zip(left, weight.rows, target.rows):
+        if not row:
+            x.append([0.0] * r)
+            continue
+        w, near = [value for _, value in row], [h[b] for b, _ in row]
+        push = [(value + l * right[b]) * aim for (b, value), (_, aim) in zip(row, aims)]
+        across, sum, hit = list(zip(*near)), l * common_sum, 0.0
         for value, p in zip(w, push):
             sum += value
             hit += p
         mean = matvec([l * m for m in common_mean], w, near)
-        sides.append([y - hit * m / sum for y, m in zip(matvec([0.0] * r, push, near), mean)])
-        both = matvec([l * c for c in common], w, [squares[b] for b, _, _ in row])
-        systems.append([s - m / sum for s, m in zip(both, triangle(mean))])
-    x = [[0.0] * r for _ in weight.rows]
-    if counted and r:
-        flat = list(map(list, zip(*systems)))
-        a = [flat[i * (i + 1) // 2:(i + 1) * (i + 2) // 2] for i in range(r)]
-        for i in range(r):
-            a[i][i] = [s + RIDGE for s in a[i][i]]
-        cholesky(a, RIDGE)
-        for token, row in zip(counted, zip(*cholesky_solve(a, map(list, zip(*sides))))):
-            x[token] = list(row)
+
+        def squares(v):
+            """The sum over all b of their weight times (h[b] less the mean) (h[b] less the mean)^T v, and the ridge."""
+            along = dot(mean, v) / sum
+            y = [RIDGE * a - along * m + l * c for a, m, c in zip(v, mean, matvec([0.0] * r, v, common))]
+            return matvec(y, map(mul, w, matvec([0.0] * len(w), v, across)), near)
+
+        x.append(conjugate(squares, [y - hit * m / sum for y, m in zip(matvec([0.0] * r, push, near), mean)], rounds))
     return x
 
 
@@ -907,33 +899,22 @@ def seed_follow(pairs, bigram, r):
         target.append([(b, log(1.0 + prob[b] / (keep * bigram.unigram[b]))) for b, _ in row])
         scaled.append([(b, t * sqrt(n * pairs.column_sum[b])) for b, t in target[-1]])
     weight, target = Table(weight), Table(target)
-    h = [[y * (sqrt(pairs.sum / n) if n > 0.0 else 0.0) for y in row] for row, n in zip(subspace(Table(scaled), r, 1), pairs.column_sum)]
-    x = regress(h, weight, target, left, bigram.unigram)
-    h = regress(x, weight.transposed(), target.transposed(), bigram.unigram, left)
-    return regress(h, weight, target, left, bigram.unigram), h
+    share, often = ([n / pairs.sum for n in side] for side in (pairs.row_sum, pairs.column_sum))
+    h = even(weighed([1.0 / sqrt(n) if n > 0.0 else 0.0 for n in often], subspace(Table(scaled), r, 1)), often)
+    x = even(regress(h, weight, target, left, bigram.unigram, ROUNDS[0]), share)
+    h = even(regress(x, weight.transposed(), target.transposed(), bigram.unigram, left, ROUNDS[1]), often)
+    return regress(h, weight, target, left, bigram.unigram, ROUNDS[2]), h
 
 
-SHRINK = 0.3                # of a covariance toward a sphere: its own mean square, times this, is added
+SHRINK = 0.25               # of a covariance toward a sphere: its own mean square, times this, is added
+SOLVE = 12                  # rounds of conjugate gradients for a shrunk covariance
 SIZE = 0.2                  # of the residual stream: RMSNorm undoes it, but the smaller it is, the sooner training can turn it
 
 
-def outer(x, y):
-    """The sum over a of x[a] y[a]^T.  [n][r], [n][m] -> [r][m]"""
-    return [matvec([0.0] * len(y[0]), column, y) for column in zip(*x)]
-
-
-def weighed(weight, x):
-    """Row a of x, weight[a] times."""
-    return [[w * k for k in row] for w, row in zip(weight, x)]
-
-
-def shrink(c):
-    """Shrinks a covariance, and factors it, ready to solve r systems at once.  [r][r] -> [r][<= r][r]"""
-    r = len(c)
-    sphere = SHRINK * total([c[i][i] for i in range(r)]) / r
-    c = [[[s + sphere if i == j else s] for j, s in enumerate(row[:i + 1])] for i, row in enumerate(c)]
-    cholesky(c, 1e-9)
-    return [[factor * r for factor in row] for row in c]
+def solve(c, b):
+    """A shrunk covariance's inverse times each of the vectors b.  [r][r], [n][r] -> [n][r]"""
+    sphere = SHRINK * total([row[i] for i, row in enumerate(c)]) / len(c)
+    return [conjugate(lambda v: matvec([sphere * k for k in v], v, c), list(row), SOLVE) for row in b]
 
 
 class Follow:
@@ -967,33 +948,30 @@ class Follow:
         """Newton's step as factors u diag(s) v^T of the rank that a head has room for. xx: the covariance of what the head reads;
         told: the sum of that times (h less the h that was expected), n: of how many.  [r][r], [r][r] -> [r][rank], [rank], [r][rank]"""
         c = [[value / n for value in row] for row in told]
-        c = cholesky_solve(shrink(self.hh), zip(*cholesky_solve(shrink(xx), c)))
-        return factor(Table([list(enumerate(row)) for row in zip(*c)]), rank, 4)
+        c = solve(self.hh, zip(*solve(xx, zip(*c))))
+        return factor(Table([list(enumerate(row)) for row in c]), rank, 4)
 
 
 def read_windows(follow, text, context, code, relevance):
     """What a content head would bring together: on windows of the corpus, at each place, the mean of x where the code of the token
     before is alike to the newest one's.  -> the sum of that mean times itself; times (h - the h expected); of how many places"""
-    r, met, missed, docs = len(follow.x[0]), [], [], len(text.starts) - 1
-    windows = min(LESSONS, docs) if text.lines else LESSONS
-    for k in range(windows):
-        doc = docs * k // windows
-        at = text.starts[doc] if text.lines else max(len(text.ids) - context - 1, 0) * k // windows
-        ids = text.ids[at:min(at + context + 1, text.starts[doc + 1])]
-        keys = list(map(list, zip(*[code[id] for id in ids[:1] + ids])))
-        near = [follow.x[id] for id in ids]
-        for i in range(len(ids) - 1):
-            alike = softmax(matvec([0.0] * (i + 1), [relevance * k for k in code[ids[i]]], keys))
-            met.append(matvec([0.0] * r, alike, near))
-            missed.append(list(map(sub, follow.h[ids[i + 1]], follow.expected[ids[i]])))
+    r, met, missed = len(follow.x[0]), [], []
+    spans = [(at, min(at + context, end - 1)) for start, end in zip(text.starts, text.starts[1:])
+             for at in ([start] if text.lines else range(start, end, context))]
+    for at, end in spans[::max(len(text.ids) // LESSONS, 1)]:
+        ids = text.ids[at:end]
+        keys, near = list(map(list, zip(*[code[id] for id in ids[:1] + ids]))), [follow.x[id] for id in ids]
+        for i, id in enumerate(ids):
+            met.append(matvec([0.0] * r, softmax(matvec([0.0] * (i + 1), [relevance * k for k in code[id]], keys)), near))
+            missed.append(list(map(sub, follow.h[text.ids[at + i + 1]], follow.expected[id])))
     return outer(met, met), outer(met, missed), len(met)
 
 
-CHORUS = 0.5                # how loud the content heads are
-SHARPNESS = 12.0            # of a head that reads places: at the default shape softmax then puts more than 90 % on one
-RELEVANCE = 1.0             # of a head that reads likeness, in standard deviations: it leans, and training may turn it
+CHORUS = 0.6                # how loud the content heads are
+SHARPNESS = 20.0            # of a head that reads places: at the default shape softmax then puts more than 90 % on one
+RELEVANCE = 1.5             # of a head that reads likeness, in standard deviations: it leans, and training may turn it
 REACH = 4                   # tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this
-LESSONS = 128               # windows of the corpus that content heads are seeded from
+LESSONS = 4096              # places of the corpus that content heads are seeded from
 
 
 def seed(net, meta):
