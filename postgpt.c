@@ -1230,14 +1230,17 @@ static void squares_times(double *y, const Squares *s, const double *v) {
     matvec(y, s->along, s->near, s->many, s->n, s->n);
 }
 
+#define NEAR 3e-4                /* of the square of what is asked for */
+
 /* x[n] for which A x comes close to b: conjugate gradients from 0 (Hestenes and Stiefel 1952). Each round costs one product, and as many
- * rounds as coordinates would be exact. work[3 n]; b is used up. */
+ * rounds as coordinates would be exact; what is NEAR is near enough. work[3 n]; b is used up. */
 static void conjugate(double *x, const Squares *a, double *b, size_t rounds, double *work) {
     const size_t n = a->n;
     double *way = work, *image = work + n, square = dot(b, b, n);
     zero(x, n);
     memcpy(way, b, n * sizeof *way);
-    for (size_t k = 0; k < rounds && square > 0.0; k++) {
+    const double enough = NEAR * square;
+    for (size_t k = 0; k < rounds && square > enough; k++) {
         squares_times(image, a, way);
         const double step = square / dot(way, image, n), last = square;
         for (size_t i = 0; i < n; i++) {
@@ -1341,18 +1344,20 @@ static void seed_follow(double *x, double *h, size_t r, const Table *pairs, cons
     table_transpose(&weight_back, &weight);
     table_transpose(&target_back, &target);
     even(h, often, vocab, r);
-    regress(x, h, r, &weight, target.value, left, bigram->unigram, 2);         /* a sketch */
+    regress(x, h, r, &weight, target.value, left, bigram->unigram, 4);         /* a sketch */
     even(x, share, vocab, r);
-    regress(h, x, r, &weight_back, target_back.value, bigram->unigram, left, 4);
+    regress(h, x, r, &weight_back, target_back.value, bigram->unigram, left, 8);
     even(h, often, vocab, r);
-    regress(x, h, r, &weight, target.value, left, bigram->unigram, 6);
+    regress(x, h, r, &weight, target.value, left, bigram->unigram, 12);
     free(weight.value); free(target.value); free(scaled.value); free(left); free(share); free(often);
     table_free(&weight_back); table_free(&target_back);
 }
 
-#define SHRINK 0.25              /* of a covariance toward a sphere: its own mean square, times this, is added */
+#define SHRINK 0.4               /* of a covariance toward a sphere: its own mean square, times this, is added */
 #define SOLVE 12                 /* rounds of conjugate gradients for a shrunk covariance */
 #define SIZE 0.2                 /* of the residual stream: RMSNorm undoes it, but the smaller it is, the sooner training can turn it */
+
+#define REACH 4                  /* tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this */
 
 /* What the heads are seeded from; every mean is over pairs that were counted. */
 typedef struct {
@@ -1360,19 +1365,20 @@ typedef struct {
     const double *h;
     double *x;                       /* [vocab][r]; less its mean */
     double *x_mean;                  /* [r] */
-    double *expected;                /* [vocab][r]: the mean h of what follows a token, as the bigram says */
+    double *expected[REACH + 1];     /* [vocab][r]: the mean h of what stands d after a token, as the bigram says (d = 1), and what the head for d
+                                        adds; NULL: there is none */
     double *xx, *hh;                 /* [r][r]: the covariance of x, and of h where the bigram is known */
 } Follow;
 
 static void follow_make(Follow *f, const Text *text, const Table *pairs, const Chain *bigram, const double *x, const double *h, size_t r) {
     const size_t vocab = pairs->rows;
     double *share = alloc(vocab, sizeof *share), *left = alloc(r * r, sizeof *left), *all = alloc(r, sizeof *all);
-    *f = (Follow){vocab, r, h, alloc(vocab * r, sizeof(double)), alloc(r, sizeof(double)), alloc(vocab * r, sizeof(double)),
+    *f = (Follow){vocab, r, h, alloc(vocab * r, sizeof(double)), alloc(r, sizeof(double)), {NULL, alloc(vocab * r, sizeof(double))},
                   alloc(r * r, sizeof(double)), alloc(r * r, sizeof(double))};
     matvec(all, bigram->unigram, h, vocab, r, r);
     for (size_t a = 0; a < vocab; a++) {
         const uint32_t node = pairs->row_sum[a] > 0.0 ? map_get(&bigram->child, pair_key(0, a)) : 0;
-        double *to = f->expected + a * r;
+        double *to = f->expected[1] + a * r;
         for (size_t i = 0; node && i < r; i++) to[i] = bigram->backoff[node] * all[i];
         for (size_t e = bigram->first[node]; node && e < bigram->first[node + 1]; e++)
             for (size_t i = 0; i < r; i++) to[i] += bigram->prob[e] * h[bigram->token[e] * r + i];
@@ -1381,15 +1387,18 @@ static void follow_make(Follow *f, const Text *text, const Table *pairs, const C
     matvec(f->x_mean, share, x, vocab, r, r);
     for (size_t a = 0; a < vocab; a++) for (size_t i = 0; i < r; i++) f->x[a * r + i] = x[a * r + i] - f->x_mean[i];
     outer(f->xx, share, f->x, f->x, vocab, r);
-    outer(left, share, f->expected, f->expected, vocab, r);
+    outer(left, share, f->expected[1], f->expected[1], vocab, r);
     for (size_t b = 0; b < vocab; b++) share[b] = pairs->column_sum[b] / pairs->sum;
     outer(f->hh, share, h, h, vocab, r);
     for (size_t i = 0; i < r * r; i++) f->hh[i] -= left[i];
-    if (text->lines) zero(f->expected + text->ids[0] * r, r);       /* nothing follows a document's end */
+    if (text->lines) zero(f->expected[1] + text->ids[0] * r, r);       /* nothing follows a document's end */
     free(share); free(left); free(all);
 }
 
-static void follow_free(Follow *f) { free(f->x); free(f->x_mean); free(f->expected); free(f->xx); free(f->hh); }
+static void follow_free(Follow *f) {
+    for (size_t d = 1; d <= REACH; d++) free(f->expected[d]);
+    free(f->x); free(f->x_mean); free(f->xx); free(f->hh);
+}
 
 /* The covariance c[r][r], shrunk, inverted, times each row of x[r][r]. */
 static void solve(const double *c, double *x, size_t r) {
@@ -1420,11 +1429,10 @@ static void follow_step(double *u, double *s, double *v, const Follow *f, const 
     table_free(&dense);
 }
 
-#define CHORUS 0.6               /* how loud the content heads are */
+#define CHORUS 0.7               /* how loud the content heads are */
 #define SHARPNESS 20.0           /* of a head that reads places: at the default shape softmax then puts more than 90 % on one */
 #define RELEVANCE 1.5            /* of a head that reads likeness, in standard deviations: it leans, and training may turn it */
-#define REACH 4                  /* tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this */
-#define LESSONS 4096             /* places of the corpus that content heads are seeded from */
+#define LESSONS 6144             /* places of the corpus that content heads are seeded from */
 
 /* What a content head would bring together: on windows of the corpus, at each place, the mean of x where the code of the token before
  * is alike to the newest one's. met[r][r], missed[r][r]: the sum of that mean times itself; times (h - the h expected).
@@ -1448,7 +1456,9 @@ static size_t read_windows(double *met, double *missed, const Follow *f, const T
             matvec(alike, query, keys, n_code, i + 1, context);
             softmax(alike, i + 1);
             matvec(mean + n * r, alike, near, i + 1, r, r);
-            for (size_t c = 0; c < r; c++) error[n * r + c] = f->h[ids[i + 1] * r + c] - f->expected[ids[i] * r + c];
+            memcpy(error + n * r, f->h + ids[i + 1] * r, r * sizeof *error);
+            for (size_t d = 1; d <= i + 1 && d <= REACH && f->expected[d]; d++)
+                for (size_t c = 0; c < r; c++) error[n * r + c] -= f->expected[d][ids[i + 1 - d] * r + c];
         }
     }
     outer(met, NULL, mean, mean, n, r);
@@ -1532,7 +1542,7 @@ static void seed(Transformer *net, const Metaweights *meta) {
     const Stream stream = {&f, embd, scale, constant};
     const size_t wide = net->content_dim > d ? net->content_dim : d, rank = d < r ? d : r, most = net->content_dim < r ? net->content_dim : r;
     double *u = alloc(r * wide, 8), *sv = alloc(wide, 8), *v = alloc(r * wide, 8), *told = alloc(vocab * r, 8), *expected = alloc(vocab * r, 8);
-    double *sums = alloc(r * r, 8), *first = alloc(r * d, 8), *code = NULL;
+    double *sums = alloc(r * r, 8), *back = alloc(r * r, 8), *first = alloc(r * d, 8), *code = NULL;
     const size_t n_code = rooms.before < rank ? rooms.before : rank;
 
     /* RRPRAM heads: each looks at one distance, the nearer first; the first also writes who stands there into `before` */
@@ -1542,8 +1552,10 @@ static void seed(Transformer *net, const Metaweights *meta) {
             if (distance > reach) continue;
             Layer *layer = &net->layer[l];
             table_times(told, &apart[distance], h, r);
-            table_times(expected, &apart[distance - 1], f.expected, r);
-            for (size_t i = 0; i < vocab * r; i++) told[i] -= expected[i];
+            for (size_t nearer = 1; nearer < distance; nearer++) {       /* what is expected already: by the newest token, and by the heads before */
+                table_times(expected, &apart[distance - nearer], f.expected[nearer], r);
+                for (size_t i = 0; i < vocab * r; i++) told[i] -= expected[i];
+            }
             outer(sums, NULL, f.x, told, vocab, r);
             follow_step(u, sv, v, &f, f.xx, sums, apart[1].sum, rank);
             for (size_t j = 0; j < s.context; j++)
@@ -1559,6 +1571,13 @@ static void seed(Transformer *net, const Metaweights *meta) {
                 seed_tell(&stream, out + k * embd, v + k, rank, sv[k]);
                 if (!code && k < n_code) out[k * embd + before + k] = SIZE;
             }
+            zero(back, r * r);
+            for (size_t i = 0; i < r; i++)
+                for (size_t k = 0; k < rank; k++) for (size_t j = 0; j < r; j++) back[i * r + j] += sv[k] * u[i * rank + k] * v[j * rank + k];
+            zero(sums, r * r);
+            for (size_t i = 0; i < r; i++) matvec(sums + i * r, back + i * r, f.hh, r, r, r);
+            f.expected[distance] = alloc(vocab * r, 8);
+            for (size_t t = 0; t < vocab; t++) matvec(f.expected[distance] + t * r, f.x + t * r, sums, r, r, r);
             if (code) continue;
             code = alloc(vocab * n_code, sizeof *code);
             for (size_t k = 0; k < n_code; k++) {
@@ -1593,7 +1612,7 @@ static void seed(Transformer *net, const Metaweights *meta) {
         }
         free(share); free(spread); free(code);
     }
-    free(x); free(h); free(u); free(sv); free(v); free(told); free(expected); free(sums); free(first);
+    free(x); free(h); free(u); free(sv); free(v); free(told); free(expected); free(sums); free(back); free(first);
     follow_free(&f);
     for (size_t distance = 1; distance <= reach; distance++) table_free(&apart[distance]);
     chain_free(&bigram);

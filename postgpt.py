@@ -816,12 +816,16 @@ def rooms_of(embd, vocab, head_dim):
     return follow, before, waves
 
 
+NEAR = 3e-4                 # of the square of what is asked for
+
+
 def conjugate(times, b, rounds):
     """x for which A x comes close to b, times(v) being A v, A symmetric and positive definite: conjugate gradients from 0 (Hestenes and
-    Stiefel 1952). Each round costs one product, and as many rounds as coordinates would be exact."""
+    Stiefel 1952). Each round costs one product, and as many rounds as coordinates would be exact; what is NEAR is near enough."""
     x, rest, way, square = [0.0] * len(b), b, b, dot(b, b)
+    enough = NEAR * square
     for _ in range(rounds):
-        if not square > 0.0:
+        if not square > enough:
             break
         image = times(way)
         step = square / dot(way, image)
@@ -834,7 +838,7 @@ def conjugate(times, b, rounds):
 
 
 RIDGE = 0.1                 # of regress: added to each square, so that a row counted little stays near 0
-ROUNDS = (2, 4, 6)          # of conjugate gradients: a sketch of x, then h, then x
+ROUNDS = (4, 8, 12)         # of conjugate gradients: a sketch of x, then h, then x
 
 
 def outer(x, y):
@@ -906,7 +910,7 @@ def seed_follow(pairs, bigram, r):
     return regress(h, weight, target, left, bigram.unigram, ROUNDS[2]), h
 
 
-SHRINK = 0.25               # of a covariance toward a sphere: its own mean square, times this, is added
+SHRINK = 0.4                # of a covariance toward a sphere: its own mean square, times this, is added
 SOLVE = 12                  # rounds of conjugate gradients for a shrunk covariance
 SIZE = 0.2                  # of the residual stream: RMSNorm undoes it, but the smaller it is, the sooner training can turn it
 
@@ -921,28 +925,29 @@ class Follow:
     """What the heads are seeded from; every mean is over pairs that were counted.
 
     x [vocab][r]: less its mean
-    expected [vocab][r]: the mean h of what follows a token, as the bigram says
+    expected[d] [vocab][r]: the mean h of what stands d after a token, as the bigram says (d = 1), and what the head for d adds
     xx, hh [r][r]: the covariance of x, and of h where the bigram is known
     """
 
     def __init__(self, text, pairs, bigram, x, h):
         r = len(x[0])
         every = matvec([0.0] * r, bigram.unigram, h)
-        self.h, self.expected = h, []
+        self.h, expected = h, []
         for a, n in enumerate(pairs.row_sum):
             node = bigram.child[a] if n > 0.0 else 0
             mean = [bigram.backoff[node] * k for k in every] if node else [0.0] * r
             follows = bigram.prob[node] if node else {}
-            self.expected.append(matvec(mean, follows.values(), [h[b] for b in follows]))
+            expected.append(matvec(mean, follows.values(), [h[b] for b in follows]))
         share = [n / pairs.sum for n in pairs.row_sum]
         self.x_mean = matvec([0.0] * r, share, x)
         self.x = [[k - m for k, m in zip(row, self.x_mean)] for row in x]
         self.xx = outer(weighed(share, self.x), self.x)
-        left = outer(weighed(share, self.expected), self.expected)
+        left = outer(weighed(share, expected), expected)
         every = outer(weighed([n / pairs.sum for n in pairs.column_sum], h), h)
         self.hh = [[a - b for a, b in zip(row, other)] for row, other in zip(every, left)]
         if text.lines:
-            self.expected[text.ids[0]] = [0.0] * r        # nothing follows a document's end
+            expected[text.ids[0]] = [0.0] * r             # nothing follows a document's end
+        self.expected = [None, expected]
 
     def step(self, xx, told, n, rank):
         """Newton's step as factors u diag(s) v^T of the rank that a head has room for. xx: the covariance of what the head reads;
@@ -963,15 +968,18 @@ def read_windows(follow, text, context, code, relevance):
         keys, near = list(map(list, zip(*[code[id] for id in ids[:1] + ids]))), [follow.x[id] for id in ids]
         for i, id in enumerate(ids):
             met.append(matvec([0.0] * r, softmax(matvec([0.0] * (i + 1), [relevance * k for k in code[id]], keys)), near))
-            missed.append(list(map(sub, follow.h[text.ids[at + i + 1]], follow.expected[id])))
+            rest = follow.h[text.ids[at + i + 1]]
+            for back, expected in zip(ids[i::-1], follow.expected[1:]):
+                rest = list(map(sub, rest, expected[back]))
+            missed.append(rest)
     return outer(met, met), outer(met, missed), len(met)
 
 
-CHORUS = 0.6                # how loud the content heads are
+CHORUS = 0.7                # how loud the content heads are
 SHARPNESS = 20.0            # of a head that reads places: at the default shape softmax then puts more than 90 % on one
 RELEVANCE = 1.5             # of a head that reads likeness, in standard deviations: it leans, and training may turn it
 REACH = 4                   # tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this
-LESSONS = 4096              # places of the corpus that content heads are seeded from
+LESSONS = 6144              # places of the corpus that content heads are seeded from
 
 
 def seed(net, meta):
@@ -1032,7 +1040,9 @@ def seed(net, meta):
             distance = l * shape.rrpram + n + 2
             if distance > reach:
                 continue
-            told = [list(map(sub, a, b)) for a, b in zip(apart[distance].times(h), apart[distance - 1].times(follow.expected))]
+            told = apart[distance].times(h)
+            for nearer in range(1, distance):             # what is expected already: by the newest token, and by the heads before
+                told = [list(map(sub, a, b)) for a, b in zip(told, apart[distance - nearer].times(follow.expected[nearer]))]
             u, s, v = follow.step(follow.xx, outer(follow.x, told), apart[1].sum, min(d, r))
             for j in range(shape.context):
                 for k in range(0, waves, 2):
@@ -1044,6 +1054,8 @@ def seed(net, meta):
                 tell(layer.out, shape.content_dim + n * d + k, back, s[k])
                 if not code and k < n_before:
                     layer.out[shape.content_dim + n * d + k][before + k] = SIZE
+            back = [matvec([0.0] * r, map(mul, s, row), list(zip(*v))) for row in u]
+            follow.expected.append(outer(list(zip(*follow.x)), outer(list(zip(*back)), follow.hh)))
             if not code:
                 first = list(map(list, zip(*u)))[:n_before]
                 code = [[dot(row, column) for column in first] for row in follow.x]
