@@ -958,17 +958,15 @@ static void factor(double *u, double *s, double *v, const Table *table, size_t r
 
 #define ROOM_FOR_TRACE 16        /* tokens: the reach of the Hebbian trace */
 #define ROOM_FOR_PROMISE 12      /* tokens: a promise not kept by then was none */
-#define DESTINY 16               /* coordinates of destiny's embeddings */
 #define WHOLE 720720.0           /* the least common multiple of 1 .. 16: WHOLE / distance is a whole number */
 
 typedef struct {
     Text text;
     size_t vocab;
     Chain chain;
-    Table company;               /* the Hebbian trace: (a, then x) at distances 2 .. 16, weight 1 / distance */
-    Table trace;                 /* the same as positive PMI */
+    Table trace;                 /* the Hebbian trace: (a, then x) at distances 2 .. 16, weight 1 / distance, as positive PMI */
     Table promise;               /* prophecy: how much likelier x is within 12 tokens after an a than anywhere */
-    double *topic;               /* [DESTINY][vocab]: unit embeddings, the trace factored and centred */
+    double *share;               /* [vocab]: how much of the text each token is */
 } Metaweights;
 
 static void metaweights_make(Metaweights *meta, Text text, size_t vocab, size_t order) {
@@ -978,8 +976,10 @@ static void metaweights_make(Metaweights *meta, Text text, size_t vocab, size_t 
     chain_make(&meta->chain, &text, vocab, order);
 
     for (size_t d = 1; d <= ROOM_FOR_TRACE; d++) weight[d] = d < 2 ? 0.0 : WHOLE / (double)d;
-    table_count(&meta->company, &text, vocab, weight, ROOM_FOR_TRACE, EVERY, WHOLE / 3.0 + 1.0);      /* more than one meeting three apart */
-    table_pmi(&meta->trace, &meta->company);
+    Table company;
+    table_count(&company, &text, vocab, weight, ROOM_FOR_TRACE, EVERY, WHOLE / 3.0 + 1.0);      /* more than one meeting three apart */
+    table_pmi(&meta->trace, &company);
+    table_free(&company);
 
     for (size_t d = 1; d <= ROOM_FOR_PROMISE; d++) weight[d] = 1.0;
     table_count(&meta->promise, &text, vocab, weight, ROOM_FOR_PROMISE, ONCE, 2.0);
@@ -991,30 +991,8 @@ static void metaweights_make(Metaweights *meta, Text text, size_t vocab, size_t 
             meta->promise.value[i] = log((meta->promise.value[i] + chance) / ((count[a] + 1.0) * chance));
         }
     table_prune(&meta->promise);
-    free(count);
-}
-
-static void metaweights_topics(Metaweights *meta) {
-    const size_t vocab = meta->vocab, r = vocab < DESTINY ? vocab : DESTINY;
-    double *u = alloc(vocab * r, sizeof *u), *s = alloc(r, sizeof *s), *v = alloc(vocab * r, sizeof *v);
-    factor(u, s, v, &meta->trace, r, 1);
-    /* what all tokens have in common tells nothing: the mean is taken off */
-    const double *count = meta->company.row_sum, all = meta->company.sum > 0.0 ? meta->company.sum : 1.0;
-    double *mean = alloc(r, sizeof *mean);
-    for (size_t t = 0; t < vocab; t++)
-        for (size_t k = 0; k < r; k++) {
-            u[t * r + k] *= sqrt(s[k]);
-            mean[k] += count[t] / all * u[t * r + k];
-        }
-    meta->topic = alloc(DESTINY * vocab, sizeof *meta->topic);
-    for (size_t t = 0; t < vocab; t++) {
-        double *row = u + t * r;
-        for (size_t k = 0; k < r; k++) row[k] -= mean[k];
-        const double length = sqrt(dot(row, row, r));
-        for (size_t k = 0; k < r; k++) meta->topic[k * vocab + t] = length > 0.0 && count[t] > 0.0 ? row[k] / length : 0.0;
-    }
-    free(mean);
-    free(u); free(s); free(v);
+    meta->share = count;
+    for (size_t x = 0; x < vocab; x++) count[x] = (count[x] + 0.5) / ((double)text.n + 0.5 * (double)vocab);
 }
 
 /* ---------------------------------------------------------------------------------------------
@@ -1624,21 +1602,23 @@ static void seed(Transformer *net, const Metaweights *meta) {
 typedef struct { double lambda, kappa, alpha, beta, gamma, trauma; size_t memory; } Coefficients;
 
 /* Where tests/tune.py ends. A transformer that was trained is believed more. */
-#define LAMBDA 0.82
-#define KAPPA 0.19
+#define LAMBDA 0.72
+#define KAPPA 0.27
 #define ALPHA 0.05
 #define BETA 1.0
-#define GAMMA 0.4
-#define TRAUMA 6.0
+#define GAMMA 0.25
+#define TRAUMA 1.5
 #define TRAINED_LAMBDA 0.65
 #define TRAINED_KAPPA 0.35
+#define ALONE 0.88               /* lambda where no transformer speaks */
 
 #define ECHO 0.85                /* resonance fades by this with each token back */
-#define DRIFT 0.98               /* destiny keeps this much of its direction at each token */
+#define DRIFT 0.99               /* destiny keeps this much of what it heard at each token */
+#define PRIOR 200.0              /* tokens of the corpus that destiny has heard before the talk begins */
 #define CALM 0.9                 /* trauma keeps this much of its level at each token */
-#define REST 0.5
-#define DOUBT 256.0              /* a match of 4 tokens (4^4 = 256) is believed half */
-#define FADE 64.0                /* tokens: a moment this long ago counts 1 / sqrt(2) */
+#define REST 0.3                 /* trauma up to this level is silent */
+#define DEPTH 4                  /* tokens of context that recall looks at */
+static const double DOUBT[DEPTH] = {66.0, 16.0, 16.0, 16.0};     /* what recall adds to a context's count for each token that followed it, by its length */
 
 typedef struct {
     const Metaweights *meta;
@@ -1650,7 +1630,8 @@ typedef struct {
     size_t size;
     uint32_t *newest;            /* [vocab]: 1 + the last place of each token */
     double level;                /* trauma: 0 where all comes as expected, 1 where nothing does */
-    double destiny[DESTINY], gone;             /* gone: DRIFT to the power of the memory */
+    double *destiny, gone;       /* [vocab]: how often each token came, faded; gone: DRIFT to the power of the memory */
+    uint32_t *followed;          /* [DEPTH][vocab]: how often each token followed the newest 1, 2, .. tokens */
     Spelling spelling;           /* the word under way */
     double *p, *log_p, *h, *f, *a, *t;      /* [vocab] each: the terms for the next token */
     const double *z;             /* [vocab]: the transformer's logits */
@@ -1666,6 +1647,8 @@ static void field_make(Field *field, const Metaweights *meta, const Words *words
     field->spelling = (Spelling){words, NULL, 0, 0, WHOLE_WORD};
     field->newest = alloc(vocab, sizeof *field->newest);
     field->since = alloc(vocab, sizeof *field->since);
+    field->destiny = alloc(vocab, sizeof *field->destiny);
+    field->followed = alloc(DEPTH * vocab, sizeof *field->followed);
     double **terms[6] = {&field->p, &field->log_p, &field->h, &field->f, &field->a, &field->t};
     for (size_t i = 0; i < 6; i++) *terms[i] = alloc(vocab, sizeof(double));
     field->gone = 1.0;
@@ -1673,7 +1656,7 @@ static void field_make(Field *field, const Metaweights *meta, const Words *words
 }
 
 static void field_free(Field *field) {
-    free(field->text.ids); free(field->before); free(field->match); free(field->newest); free(field->since);
+    free(field->text.ids); free(field->before); free(field->match); free(field->newest); free(field->since); free(field->destiny); free(field->followed);
     free(field->spelling.word); free(field->p); free(field->log_p); free(field->h); free(field->f); free(field->a); free(field->t);
 }
 
@@ -1683,7 +1666,7 @@ static void field_reset(Field *field) {                        /* a new document
     field->level = 0.0;
     field->spelling.length = 0;
     field->spelling.known = WHOLE_WORD;
-    zero(field->destiny, DESTINY);
+    zero(field->destiny, field->meta->vocab);
     if (field->window) field->window->n = 0;
 }
 
@@ -1717,13 +1700,9 @@ static void field_push(Field *field, uint32_t id, double expected) {
         const size_t match = at - 1 > from && field->text.ids[at - 2] == field->text.ids[n - 1] ? field->match[at - 2] + 1 : 1;
         field->match[at - 1] = (uint32_t)(match < at - from ? match : at - from);      /* it ends where memory ends */
     }
-    if (field->meta->topic) {
-        const double *topic = field->meta->topic;
-        const double gone = n >= field->co->memory ? field->gone : 0.0;       /* what is forgotten leaves the mean */
-        const uint32_t old = field->text.ids[n >= field->co->memory ? n - field->co->memory : n];
-        for (size_t k = 0; k < DESTINY; k++)
-            field->destiny[k] = DRIFT * field->destiny[k] + topic[k * vocab + id] - gone * topic[k * vocab + old];
-    }
+    for (size_t x = 0; x < vocab; x++) field->destiny[x] *= DRIFT;
+    field->destiny[id] += 1.0;
+    if (n >= field->co->memory) field->destiny[field->text.ids[n - field->co->memory]] -= field->gone;     /* what is forgotten leaves the sum */
     if (field->window) window_push(field->window, id);
 }
 
@@ -1758,26 +1737,34 @@ static void field_terms(Field *field) {
         for (size_t i = meta->promise.first[a]; i < meta->promise.first[a + 1]; i++)
             if (field->since[meta->promise.column[i]] != field->step) field->f[meta->promise.column[i]] += age * meta->promise.value[i];
     }
-    /* A: destiny: the cosine with the direction of the talk, times how settled that direction is */
-    zero(field->a, vocab);
-    if (meta->topic) {
-        double direction[DESTINY];
-        for (size_t k = 0; k < DESTINY; k++) direction[k] = (1.0 - DRIFT) * field->destiny[k];
-        matvec(field->a, direction, meta->topic, DESTINY, vocab, vocab);
-    }
-    /* T: trauma: earlier moments like this one, and what followed them; log(1 + odds) mixes recall with the chain */
+    /* A: destiny: how much more of the talk, lately, each token is than of the corpus, up to a constant */
+    for (size_t x = 0; x < vocab; x++) field->a[x] = field->destiny[x] > 0.0 ? log(1.0 + field->destiny[x] / (PRIOR * meta->share[x])) : 0.0;
+    /* T: trauma: recall, a chain of the talk itself: what followed the newest 1, 2, .. tokens, each context mixed with the shorter ones
+     * (Witten and Bell 1991), and all with the chain of the corpus */
     zero(field->t, vocab);
-    if (n)
-        for (size_t at = field->before[n - 1]; at > from; at = field->before[at - 1]) {
-            const double m = (double)field->match[at - 1], m4 = m * m * (m * m), age = (double)(n - at);
-            field->t[ids[at]] += m4 / (m4 + DOUBT) / sqrt(1.0 + age / FADE);
+    memset(field->followed, 0, DEPTH * vocab * sizeof *field->followed);
+    for (size_t at = n ? field->before[n - 1] : 0; at > from; at = field->before[at - 1])
+        for (size_t k = 0; k < field->match[at - 1] && k < DEPTH; k++) field->followed[k * vocab + ids[at]]++;
+    double free_mass = 1.0;
+    for (size_t k = 0; k < DEPTH; k++) {
+        const uint32_t *counts = field->followed + k * vocab;
+        size_t different = 0, all = 0;
+        for (size_t x = 0; x < vocab; x++) { different += counts[x] > 0; all += counts[x]; }
+        if (!different) break;
+        const double own = DOUBT[k] * (double)different, every = own + (double)all, keep = own / every;
+        free_mass *= keep;
+        for (size_t x = 0; x < vocab; x++) {
+            field->t[x] *= keep;
+            if (counts[x]) field->t[x] += (double)counts[x] / every;
         }
-    const double odds = field->level > REST ? field->co->trauma * (field->level - REST) : 0.0;
+    }
+    const double odds = field->level > REST ? field->co->trauma * (field->level - REST) / free_mass : 0.0;
     for (size_t x = 0; x < vocab; x++)
         if (field->t[x] > 0.0) field->t[x] = log(1.0 + odds * field->t[x] / field->p[x]);
 }
 
-/* Which terms speak. The chain alone, and META, leave it its full weight; FULL, and FULL without one of its terms, weigh it with lambda. */
+/* Which terms speak. The chain alone, and META, leave it its full weight; FULL, and FULL without one of its terms, weigh it with lambda,
+ * without the transformer with ALONE. */
 enum { USE_CHAIN = 1, USE_NET = 2, USE_H = 4, USE_F = 8, USE_A = 16, USE_T = 32, META = USE_CHAIN | USE_H | USE_F, FULL = 63 };
 
 static void field_logits(const Field *field, double *logits, int use) {
@@ -1787,7 +1774,7 @@ static void field_logits(const Field *field, double *logits, int use) {
         memcpy(logits, field->z, vocab * sizeof *logits);
         return;
     }
-    const double lambda = use == META || use == USE_CHAIN ? 1.0 : co->lambda;
+    const double lambda = use == META || use == USE_CHAIN ? 1.0 : use & USE_NET ? co->lambda : ALONE;
     for (size_t x = 0; x < vocab; x++) logits[x] = lambda * field->log_p[x];
     if (use & USE_NET) for (size_t x = 0; x < vocab; x++) logits[x] += co->kappa * field->z[x];
     if (use & USE_H) for (size_t x = 0; x < vocab; x++) logits[x] += co->alpha * field->h[x];
@@ -2957,7 +2944,6 @@ static void model_count(Model *model, const Bytes *corpus) {
     const Text text = text_make(&model->tokenizer, &model->ids, &model->start, corpus->data, corpus->length, o->lines);
     words_make(&model->words, &model->tokenizer);
     metaweights_make(&model->meta, text, model->tokenizer.vocab, o->order);
-    metaweights_topics(&model->meta);
     transformer_make(&model->net, o->shape, model->tokenizer.vocab);
     if (o->load) return;
     if (!strcmp(o->init, "ghost")) seed(&model->net, &model->meta);
@@ -3038,13 +3024,13 @@ static const char HELP[] =
     "      --lines            every line of the corpus is a document\n"
     "      --shape LIST       default layers=2,embd=48,content=2,rrpram=2,context=64,mlp=4\n"
     "      --init NAME        ghost or random: seed the transformer from the counts or not\n"
-    "      --lambda X         the field's coefficients, 0 to 100: the chain (default 0.82,\n"
+    "      --lambda X         the field's coefficients, 0 to 100: the chain (default 0.72,\n"
     "                         after training 0.65)\n"
-    "      --kappa X          the transformer (default 0.19, after training 0.35)\n"
+    "      --kappa X          the transformer (default 0.27, after training 0.35)\n"
     "      --alpha X          Hebbian resonance (default 0.05)\n"
     "      --beta X           prophecy (default 1)\n"
-    "      --gamma X          destiny (default 0.4)\n"
-    "      --trauma X         trauma (default 6)\n"
+    "      --gamma X          destiny (default 0.25)\n"
+    "      --trauma X         trauma (default 1.5)\n"
     "      --memory N         tokens the field remembers, 1 to 1000000 (default 4096)\n"
     "      --eval FILE        held-out figures: bits a byte, nats a token\n"
     "      --holdout F        build on the first 1 - F of the corpus, evaluate on the rest\n"
@@ -3458,7 +3444,6 @@ static void model_info(const Model *model, const Bytes *corpus) {
              "chain        order %zu: %zu contexts, %zu counts\n"
              "trace        %zu pairs that keep company\n"
              "prophecy     %zu promises\n"
-             "destiny      %d coordinates a token\n"
              "parameters   %zu\n"
              "  wte        %zu: %zu x %zu\n"
              "  wpe        %zu: %zu x %zu\n"
@@ -3471,7 +3456,7 @@ static void model_info(const Model *model, const Bytes *corpus) {
              "memory       %zu bytes of parameters, %zu of keys and values, %zu tokens in the field\n",
              corpus->length, crc32_of(corpus->data, corpus->length), model->utf8 ? "UTF-8" : "not UTF-8",
              model->meta.text.n_docs, model->ids.n, net->vocab, model->tokenizer.base, model->tokenizer.merges,
-             meta->chain.order, meta->chain.n_nodes, meta->chain.n_entries, meta->trace.n, meta->promise.n, DESTINY, net->n_params,
+             meta->chain.order, meta->chain.n_nodes, meta->chain.n_entries, meta->trace.n, meta->promise.n, net->n_params,
              net->vocab * embd, net->vocab, embd, s.context * embd, s.context, embd, s.layers * a_layer, s.layers, a_layer,
              3 * embd * net->content_dim, s.content, net->head_dim, s.rrpram * embd * s.context + embd * net->rrpram_dim, s.rrpram, net->head_dim,
              embd * embd, 2 * s.mlp * embd * embd, embd * net->vocab, embd, net->vocab,

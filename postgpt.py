@@ -583,7 +583,6 @@ def factor(table, r, rounds):
 
 ROOM_FOR_TRACE = 16         # tokens: the reach of the Hebbian trace
 ROOM_FOR_PROMISE = 12       # tokens: a promise not kept by then was none
-DESTINY = 16                # coordinates of destiny's embeddings
 WHOLE = 720720              # the least common multiple of 1 .. 16: WHOLE / distance is a whole number
 
 
@@ -591,20 +590,21 @@ class Metaweights:
     """What is counted in a text of token ids, a language model already.
 
     chain    the probability of the next token after the last order - 1
-    company  the Hebbian trace: (a, then x) at distances 2 .. 16, weight 1 / distance; trace: the same as positive PMI
+    trace    the Hebbian trace: (a, then x) at distances 2 .. 16, weight 1 / distance, as positive PMI
     promise  prophecy: how much likelier x is within 12 tokens after an a than anywhere, as a logarithm
-    topic    destiny: unit embeddings, the trace factored and centred, [16][vocab]; filled by topics()
+    share    destiny: how much of the text each token is, [vocab]
 
     Positional affinity, the pairs at each distance alone, is counted where it is read, in chapter IV.
     """
 
     def __init__(self, ids, vocab, order=3, starts=None):
-        self.text, self.vocab, self.topic = Text(ids, starts), vocab, None
+        self.text, self.vocab = Text(ids, starts), vocab
         self.chain = Chain(self.text, vocab, order)
         weight = [0, 0] + [WHOLE // d for d in range(2, ROOM_FOR_TRACE + 1)]
-        self.company = count_pairs(self.text, vocab, weight, ROOM_FOR_TRACE, WHOLE / 3.0 + 1.0)       # more than one meeting three apart
-        self.trace = pmi(self.company)
+        self.trace = pmi(count_pairs(self.text, vocab, weight, ROOM_FOR_TRACE, WHOLE / 3.0 + 1.0))    # more than one meeting three apart
         self.promise = self.promises()
+        often = Counter(ids)
+        self.share = [(often[x] + 0.5) / (len(ids) + 0.5 * vocab) for x in range(vocab)]
 
     def promises(self):
         """How much likelier each x is within 12 tokens after an a than within any 12 tokens, where it is, as a Table."""
@@ -623,21 +623,6 @@ class Metaweights:
             row = [(x, log((k + chance[x]) / ((often[a] + 1.0) * chance[x]))) for x, k in sorted(met[a].items()) if k >= 2]
             rows.append([(x, value) for x, value in row if value > 0.0])
         return Table(rows)
-
-    def topics(self):
-        """Fills topic: the trace factored into one unit vector a token. What all tokens have in common tells nothing: the mean is
-        taken off."""
-        r, count = min(DESTINY, self.vocab), self.company.row_sum
-        u, s, _ = factor(self.trace, r, 1)
-        root = list(map(sqrt, s))
-        u = [list(map(mul, row, root)) for row in u]
-        mean = matvec([0.0] * r, [n / (self.company.sum or 1.0) for n in count], u)
-        rows = []
-        for row, n in zip(u, count):
-            row = [x - m for x, m in zip(row, mean)]
-            length = sqrt(dot(row, row))
-            rows.append([x / length if length > 0.0 and n > 0.0 else 0.0 for x in row] + [0.0] * (DESTINY - r))
-        self.topic = list(map(list, zip(*rows)))
 
 
 # ---------------------------------------------------------------------------------------------
@@ -1083,15 +1068,17 @@ def seed(net, meta):
 # V  THE DARIO FIELD: p(x | context) = softmax((B + alpha H + beta F + gamma A + T) / tau)
 
 ECHO = 0.85                 # resonance fades by this with each token back
-DRIFT = 0.98                # destiny keeps this much of its direction at each token
+DRIFT = 0.99                # destiny keeps this much of what it heard at each token
+PRIOR = 200.0               # tokens of the corpus that destiny has heard before the talk begins
 CALM = 0.9                  # trauma keeps this much of its level at each token
-REST = 0.5                  # trauma up to this level is silent
-DOUBT = 256.0               # a match of 4 tokens (4^4 = 256) is believed half
-FADE = 64.0                 # tokens: a moment this long ago counts 1 / sqrt(2)
+REST = 0.3                  # trauma up to this level is silent
+DEPTH = 4                   # tokens of context that recall looks at
+DOUBT = (66.0, 16.0, 16.0, 16.0)    # what recall adds to a context's count for each token that followed it, by the context's length
 
 # where tests/tune.py ends
-COEFFICIENTS = {"lambda": 0.82, "kappa": 0.19, "alpha": 0.05, "beta": 1.0, "gamma": 0.4, "trauma": 6.0}
+COEFFICIENTS = {"lambda": 0.72, "kappa": 0.27, "alpha": 0.05, "beta": 1.0, "gamma": 0.25, "trauma": 1.5}
 TRAINED = {"lambda": 0.65, "kappa": 0.35}                  # a transformer that was trained is believed more
+ALONE = 0.88                # lambda where no transformer speaks
 
 # Which terms speak in a mode: B the chain and Z the transformer (together the B of the title), H, F, A, T
 META, TRANSFORMER, FULL = "BHF", "Z", "BZHFAT"
@@ -1119,7 +1106,7 @@ class Field:
         self.match = []                     # how many tokens up to that place match the newest ones
         self.newest = {}                    # the last place of each token
         self.level = 0.0                    # trauma: 0 where all comes as expected, 1 where nothing does
-        self.destiny = [0.0] * DESTINY
+        self.destiny = [0.0] * self.meta.vocab
         if self.spelling:
             self.spelling.clear()
         if self.window:
@@ -1147,9 +1134,10 @@ class Field:
             longer = match[at - 1] + 1 if at > start and ids[at - 1] == ids[n - 1] else 1
             match[at] = min(longer, at - start + 1)       # it ends where memory ends
             at = before[at]
-        if self.meta.topic:
-            gone, old = (self.gone, ids[n - self.memory]) if n >= self.memory else (0.0, id)     # what is forgotten leaves the mean
-            self.destiny = [DRIFT * k + topic[id] - gone * topic[old] for k, topic in zip(self.destiny, self.meta.topic)]
+        self.destiny = [DRIFT * k for k in self.destiny]
+        self.destiny[id] += 1.0
+        if n >= self.memory:
+            self.destiny[ids[n - self.memory]] -= self.gone                # what is forgotten leaves the sum
         if self.window:
             self.window.push(id)
 
@@ -1181,30 +1169,39 @@ class Field:
             for x, value in meta.promise.rows[ids[-back]]:
                 if x not in since:
                     f[x] += age * value
-        # A: destiny: the cosine with the direction of the talk, times how settled that direction is
-        self.a = nothing
-        if meta.topic:
-            self.a = matvec(nothing, [(1.0 - DRIFT) * k for k in self.destiny], meta.topic)
-        # T: trauma: earlier moments like this one, and what followed them; log(1 + odds) mixes recall with the chain
-        recall, at = {}, self.before[n - 1] if n else -1
+        # A: destiny: how much more of the talk, lately, each token is than of the corpus, up to a constant
+        self.a = [log(1.0 + k / (PRIOR * q)) if k > 0.0 else 0.0 for k, q in zip(self.destiny, meta.share)]
+        # T: trauma: recall, a chain of the talk itself: what followed the newest 1, 2, .. tokens, each context mixed with the shorter ones
+        # (Witten and Bell 1991), and all with the chain of the corpus
+        followed, at = [{} for _ in range(DEPTH)], self.before[n - 1] if n else -1
         while at >= start:
-            m = float(self.match[at])
-            m4 = m * m * (m * m)
             x = ids[at + 1]
-            recall[x] = recall.get(x, 0.0) + m4 / (m4 + DOUBT) / sqrt(1.0 + (n - at - 1) / FADE)
+            for counts in followed[:self.match[at]]:
+                counts[x] = counts.get(x, 0) + 1
             at = self.before[at]
-        odds = self.co["trauma"] * (self.level - REST) if self.level > REST else 0.0
+        recall, free = {}, 1.0
+        for counts, doubt in zip(followed, DOUBT):
+            if counts:
+                own = doubt * len(counts)
+                every = own + sum(counts.values())
+                free *= own / every
+                for x in recall:
+                    recall[x] *= own / every
+                for x, k in counts.items():
+                    recall[x] = recall.get(x, 0.0) + k / every
+        odds = self.co["trauma"] * (self.level - REST) / free if self.level > REST else 0.0
         self.t = [(x, log(1.0 + odds * value / p[x])) for x, value in recall.items()]
 
     def logits(self, use):
         """The terms named in `use`, weighed and added. The chain alone, and META, leave it its full weight; FULL, and FULL
-        without one of its terms, weigh it with lambda.  -> [vocab]"""
+        without one of its terms, weigh it with lambda, without the transformer with ALONE.  -> [vocab]"""
         co = self.co
         if use == TRANSFORMER:
             return self.z
         logits = self.log_p
         if use not in ("B", META):
-            logits = [co["lambda"] * x for x in logits]
+            weight = co["lambda"] if "Z" in use else ALONE
+            logits = [weight * x for x in logits]
         for name, weight, term in (("Z", "kappa", "z"), ("H", "alpha", "h"), ("F", "beta", "f"), ("A", "gamma", "a")):
             if name in use:
                 w = co[weight]
@@ -1778,7 +1775,6 @@ class PostGPT:
     def net(self):
         """The transformer, seeded when it is first wanted."""
         if not self.network:
-            self.meta.topics()
             net = Transformer(self.shape, self.tokenizer.vocab)
             if self.init == "ghost":
                 seed(net, self.meta)
@@ -1810,7 +1806,6 @@ class PostGPT:
         trained = b'"trained":"yes"' in data[:1024]
         checkpoint_take(net, self.about(trained), data)
         self.trained = trained
-        self.meta.topics()
         self.network = net
 
     def field(self, use, words=()):
@@ -1912,13 +1907,13 @@ a short demonstration from eight places of the corpus.
       --lines            every line of the corpus is a document
       --shape LIST       default layers=2,embd=48,content=2,rrpram=2,context=64,mlp=4
       --init NAME        ghost or random: seed the transformer from the counts or not
-      --lambda X         the field's coefficients, 0 to 100: the chain (default 0.82,
+      --lambda X         the field's coefficients, 0 to 100: the chain (default 0.72,
                          after training 0.65)
-      --kappa X          the transformer (default 0.19, after training 0.35)
+      --kappa X          the transformer (default 0.27, after training 0.35)
       --alpha X          Hebbian resonance (default 0.05)
       --beta X           prophecy (default 1)
-      --gamma X          destiny (default 0.4)
-      --trauma X         trauma (default 6)
+      --gamma X          destiny (default 0.25)
+      --trauma X         trauma (default 1.5)
       --memory N         tokens the field remembers, 1 to 1000000 (default 4096)
       --eval FILE        held-out figures: bits a byte, nats a token
       --holdout F        build on the first 1 - F of the corpus, evaluate on the rest
@@ -2202,7 +2197,6 @@ vocabulary   %d: %d bytes and %d merges
 chain        order %d: %d contexts, %d counts
 trace        %d pairs that keep company
 prophecy     %d promises
-destiny      %d coordinates a token
 parameters   %d
   wte        %d: %d x %d
   wpe        %d: %d x %d
@@ -2216,7 +2210,7 @@ memory       %d bytes of parameters, %d of keys and values, %d tokens in the fie
 files        %s
 """ % (options["corpus"], len(corpus), zlib.crc32(corpus), "UTF-8" if model.utf8 else "not UTF-8",
        len(meta.text.starts) - 1, len(meta.text.ids), vocab, model.tokenizer.base, len(model.tokenizer.pairs),
-       meta.chain.order, len(meta.chain.backoff), meta.chain.counts, len(meta.trace), len(meta.promise), DESTINY, n,
+       meta.chain.order, len(meta.chain.backoff), meta.chain.counts, len(meta.trace), len(meta.promise), n,
        vocab * embd, vocab, embd, context * embd, context, embd, shape.layers * a_layer, shape.layers, a_layer,
        3 * embd * shape.content_dim, shape.content, shape.head_dim,
        shape.rrpram * embd * context + embd * shape.rrpram_dim, shape.rrpram, shape.head_dim, embd * embd, 2 * shape.mlp * embd * embd,
