@@ -1602,12 +1602,12 @@ static void seed(Transformer *net, const Metaweights *meta) {
 typedef struct { double lambda, kappa, alpha, beta, gamma, trauma; size_t memory; } Coefficients;
 
 /* Where tests/tune.py ends. A transformer that was trained is believed more. */
-#define LAMBDA 0.72
-#define KAPPA 0.27
-#define ALPHA 0.05
+#define LAMBDA 0.7
+#define KAPPA 0.3
+#define ALPHA 0.08
 #define BETA 1.0
-#define GAMMA 0.25
-#define TRAUMA 1.5
+#define GAMMA 0.3
+#define TRAUMA 1.6
 #define TRAINED_LAMBDA 0.65
 #define TRAINED_KAPPA 0.35
 #define ALONE 0.88               /* lambda where no transformer speaks */
@@ -2500,7 +2500,7 @@ static void chuck_watch(Chuck *chuck, double loss) {
     if (chuck->n < 2 * WATCH) return;
     const double rise = (total(chuck->losses + WATCH, WATCH) - total(chuck->losses, WATCH)) / WATCH;
     if (rise > 0.02) chuck->factor = chuck->factor - 0.05 > 0.5 ? chuck->factor - 0.05 : 0.5;
-    else if (rise < 0.0) chuck->factor = chuck->factor + 0.05 < 1.5 ? chuck->factor + 0.05 : 1.5;
+    else if (rise < -0.02) chuck->factor = chuck->factor + 0.05 < 1.5 ? chuck->factor + 0.05 : 1.5;
 }
 
 /* A step's gradient norm: sets limit, returns what the gradient is to be multiplied by. */
@@ -2550,10 +2550,20 @@ static double chuck_step(Chuck *chuck, Team *team, double *w, const double *grad
     return norm;
 }
 
-/* The turn-th window that training sees: with `lines` the start of the documents in order, else a place drawn from all places. */
-static Span window_draw(const Text *text, size_t context, Rng *rng, size_t turn) {
+/* order[n] becomes 0 .. n - 1 in an order drawn from rng (Fisher and Yates 1938). */
+static void shuffle(size_t *order, size_t n, Rng *rng) {
+    for (size_t i = 0; i < n; i++) order[i] = i;
+    for (size_t i = n; i-- > 1;) {
+        const size_t j = rng_next(rng) % (i + 1), moved = order[i];
+        order[i] = order[j];
+        order[j] = moved;
+    }
+}
+
+/* The turn-th window that training sees: with `lines` the start of the documents, in their shuffled order, else a place drawn from all places. */
+static Span window_draw(const Text *text, size_t context, Rng *rng, size_t turn, const size_t *order) {
     if (text->lines) {
-        const size_t doc = turn % text->n_docs, n = text->start[doc + 1] - text->start[doc] - 1;
+        const size_t doc = order[turn % text->n_docs], n = text->start[doc + 1] - text->start[doc] - 1;
         return (Span){text->ids + text->start[doc], n < context ? n : context};
     }
     const size_t n = text->n - 1 < context ? text->n - 1 : context;
@@ -2607,19 +2617,20 @@ static int train(Transformer *net, const Text *text, const Text *held_out, const
     Chuck chuck;
     Rng rng = {how->seed};
     Span *window = alloc(batch, sizeof *window);
-    size_t n_losses = 0, most = 0;
+    size_t n_losses = 0, most = 0, *order = text->lines ? alloc(text->n_docs, sizeof *order) : NULL;
+    if (order) shuffle(order, text->n_docs, &rng);
     for (size_t doc = 0; doc < text->n_docs; doc++) if (text->start[doc + 1] - text->start[doc] - 1 > most) most = text->start[doc + 1] - text->start[doc] - 1;
     for (size_t doc = 0; held_out && doc < held_out->n_docs; doc++)
         if (held_out->start[doc + 1] - held_out->start[doc] - 1 > most) most = held_out->start[doc + 1] - held_out->start[doc] - 1;
     if (most > context) most = context;
     double *kept = alloc(net->n_params, 8), losses[BEST], best = 0.0;
-    int any = 0, fine = 1;
+    int any = 0, enough = 0, fine = 1;          /* enough: the kept state has been judged */
     team_make(&team, net->n_params * most > 1000000 ? MOST_THREADS : 1);                     /* small windows are done sooner than parts are taken */
     pass_make(&pass, net, &team, most);
     chuck_make(&chuck, net->n_params);
     for (size_t step = 0;; step++) {
         double loss = 0.0, n = 0.0;
-        for (size_t i = 0; i < batch; i++) window[i] = window_draw(text, context, &rng, step * batch + i);
+        for (size_t i = 0; i < batch; i++) window[i] = window_draw(text, context, &rng, step * batch + i, order);
         if (step < steps) loss = batch_gradient(&pass, window, batch);
         else {
             for (size_t i = 0; i < batch; i++) { loss += window_loss(&pass, window[i]); n += (double)window[i].n; }
@@ -2634,10 +2645,11 @@ static int train(Transformer *net, const Text *text, const Text *held_out, const
         const int look = held_out && step * LOOKS % steps < LOOKS;
         const double judged = look ? held_out_loss(&pass, held_out) : total(losses, n_losses) / (double)n_losses;
         if (stopped) break;
-        if ((look || !held_out) && (!any || judged < best)) {
+        if ((look || !held_out) && (!enough || judged < best)) {
             best = judged;
             memcpy(kept, net->params, bytes);
             any = 1;
+            enough = look || n_losses == BEST;
         }
         if (look) report(how, begin, step, "held-out after %zu steps: loss %.17g best %.17g", step, judged, best);
         if (step == steps) {
@@ -2658,7 +2670,7 @@ static int train(Transformer *net, const Text *text, const Text *held_out, const
     if (any) memcpy(net->params, kept, bytes);
     team_end(&team);
     pass_free(&pass);
-    free(chuck.mean); free(chuck.square); free(window); free(kept);
+    free(chuck.mean); free(chuck.square); free(window); free(kept); free(order);
     return fine;
 }
 
@@ -3024,13 +3036,13 @@ static const char HELP[] =
     "      --lines            every line of the corpus is a document\n"
     "      --shape LIST       default layers=2,embd=48,content=2,rrpram=2,context=64,mlp=4\n"
     "      --init NAME        ghost or random: seed the transformer from the counts or not\n"
-    "      --lambda X         the field's coefficients, 0 to 100: the chain (default 0.72,\n"
+    "      --lambda X         the field's coefficients, 0 to 100: the chain (default 0.7,\n"
     "                         after training 0.65)\n"
-    "      --kappa X          the transformer (default 0.27, after training 0.35)\n"
-    "      --alpha X          Hebbian resonance (default 0.05)\n"
+    "      --kappa X          the transformer (default 0.3, after training 0.35)\n"
+    "      --alpha X          Hebbian resonance (default 0.08)\n"
     "      --beta X           prophecy (default 1)\n"
-    "      --gamma X          destiny (default 0.25)\n"
-    "      --trauma X         trauma (default 1.5)\n"
+    "      --gamma X          destiny (default 0.3)\n"
+    "      --trauma X         trauma (default 1.6)\n"
     "      --memory N         tokens the field remembers, 1 to 1000000 (default 4096)\n"
     "      --eval FILE        held-out figures: bits a byte, nats a token\n"
     "      --holdout F        build on the first 1 - F of the corpus, evaluate on the rest\n"

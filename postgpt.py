@@ -1076,7 +1076,7 @@ DEPTH = 4                   # tokens of context that recall looks at
 DOUBT = (66.0, 16.0, 16.0, 16.0)    # what recall adds to a context's count for each token that followed it, by the context's length
 
 # where tests/tune.py ends
-COEFFICIENTS = {"lambda": 0.72, "kappa": 0.27, "alpha": 0.05, "beta": 1.0, "gamma": 0.25, "trauma": 1.5}
+COEFFICIENTS = {"lambda": 0.7, "kappa": 0.3, "alpha": 0.08, "beta": 1.0, "gamma": 0.3, "trauma": 1.6}
 TRAINED = {"lambda": 0.65, "kappa": 0.35}                  # a transformer that was trained is believed more
 ALONE = 0.88                # lambda where no transformer speaks
 
@@ -1490,7 +1490,7 @@ class Chuck:
     """AdamW (Kingma and Ba 2015; Loshchilov and Hutter 2019) that watches itself.
 
     factor   of its rate: 0.05 less where the mean loss of the newest 8 steps has risen by more than 0.02 nats over the 8 before
-             (not under 0.5), 0.05 more where it has fallen (not over 1.5); and each step it drifts back to 1 by 0.1 %
+             (not under 0.5), 0.05 more where it has fallen by as much (not over 1.5); and each step it drifts back to 1 by 0.1 %
     limit    of the gradient's norm: twice its moving average (0.99 a step, from the first norm on), or 1 if that is more
     """
 
@@ -1506,7 +1506,7 @@ class Chuck:
             rise = (total(self.losses[WATCH:]) - total(self.losses[:WATCH])) / WATCH
             if rise > 0.02:
                 self.factor = max(self.factor - 0.05, 0.5)
-            elif rise < 0.0:
+            elif rise < -0.02:
                 self.factor = min(self.factor + 0.05, 1.5)
 
     def clip(self, norm):
@@ -1539,11 +1539,20 @@ class Chuck:
         return norm
 
 
-def window_draw(text, context, rng, turn):
-    """The ids of the turn-th window that training sees: with `lines` the start of the documents in order, else a place drawn from
-    all places.  -> [n + 1], n <= context"""
+def shuffled(n, rng):
+    """0 .. n - 1 in an order drawn from rng (Fisher and Yates 1938)."""
+    order = list(range(n))
+    for i in range(n - 1, 0, -1):
+        j = rng.next() % (i + 1)
+        order[i], order[j] = order[j], order[i]
+    return order
+
+
+def window_draw(text, context, rng, turn, order):
+    """The ids of the turn-th window that training sees: with `lines` the start of the documents, in their shuffled order, else a place
+    drawn from all places.  -> [n + 1], n <= context"""
     if text.lines:
-        at = turn % (len(text.starts) - 1)
+        at = order[turn % len(order)]
         start, end = text.starts[at], text.starts[at + 1]
         return text.ids[start:min(end, start + context + 1)]
     n = min(context, len(text.ids) - 1)
@@ -1578,13 +1587,15 @@ def train(net, text, steps, rate=0.003, batch=4, seed=42, held_out=None, report=
 
     text, held_out: Text. Each step takes `batch` windows; the rate falls linearly to zero over the steps, as microgpt's does.
     The best state is the one with the lowest held-out loss where there is a held-out text (looked at LOOKS times), else the lowest
-    mean loss of the newest BEST steps: a state is judged before it is changed, and the last one by one more batch.
+    mean loss of the newest BEST steps: a state is judged before it is changed, and the last one by one more batch. Before there are so
+    many losses, the newest state is kept.
     report(line, step) hears of every step and every look. Raises Failure where the loss or the gradient's norm is not a finite number.
     """
     rng, chuck, losses, now = Rng(seed), Chuck(net), [], copied(net)
-    best, report = None, report or (lambda line, step: None)
+    order = shuffled(len(text.starts) - 1, rng) if text.lines else []
+    best, lowest, report = None, 0.0, report or (lambda line, step: None)
     for step in range(steps + 1):
-        windows = [window_draw(text, now.shape.context, rng, step * batch + i) for i in range(batch)]
+        windows = [window_draw(text, now.shape.context, rng, step * batch + i, order) for i in range(batch)]
         if step < steps:
             loss, grad = batch_gradient(now, windows)
         else:
@@ -1596,12 +1607,14 @@ def train(net, text, steps, rate=0.003, batch=4, seed=42, held_out=None, report=
         look = held_out and step * LOOKS % steps < LOOKS
         judged = held_out_loss(now, held_out) if look else total(losses) / len(losses)
         if (look or not held_out) and (best is None or judged < best):
-            best = judged
+            lowest = judged
+            if look or len(losses) == BEST:
+                best = judged
             vars(net).update(vars(copied(now)))           # all at once: no interrupt finds half of it
         if look:
-            report("held-out after %d steps: loss %.17g best %.17g" % (step, judged, best), step)
+            report("held-out after %d steps: loss %.17g best %.17g" % (step, judged, lowest), step)
         if step == steps:
-            report("after %d steps: loss %.17g best %.17g" % (step, loss, best), step)
+            report("after %d steps: loss %.17g best %.17g" % (step, loss, lowest), step)
             break
         chuck.watch(loss)
         falling = rate * ((steps - step) / steps)
@@ -1609,7 +1622,7 @@ def train(net, text, steps, rate=0.003, batch=4, seed=42, held_out=None, report=
         if not norm < 1e300:
             raise Failure("the gradient of step %d is not a number; the best state so far is kept (a lower --lr may help)" % (step + 1))
         report("step %d loss %.17g rate %.17g factor %.17g norm %.17g clip %.17g best %.17g" %
-               (step + 1, loss, falling * chuck.factor, chuck.factor, norm, chuck.limit, best), step + 1)
+               (step + 1, loss, falling * chuck.factor, chuck.factor, norm, chuck.limit, lowest), step + 1)
 
 
 def matrix_names(shape):
@@ -1907,13 +1920,13 @@ a short demonstration from eight places of the corpus.
       --lines            every line of the corpus is a document
       --shape LIST       default layers=2,embd=48,content=2,rrpram=2,context=64,mlp=4
       --init NAME        ghost or random: seed the transformer from the counts or not
-      --lambda X         the field's coefficients, 0 to 100: the chain (default 0.72,
+      --lambda X         the field's coefficients, 0 to 100: the chain (default 0.7,
                          after training 0.65)
-      --kappa X          the transformer (default 0.27, after training 0.35)
-      --alpha X          Hebbian resonance (default 0.05)
+      --kappa X          the transformer (default 0.3, after training 0.35)
+      --alpha X          Hebbian resonance (default 0.08)
       --beta X           prophecy (default 1)
-      --gamma X          destiny (default 0.25)
-      --trauma X         trauma (default 1.5)
+      --gamma X          destiny (default 0.3)
+      --trauma X         trauma (default 1.6)
       --memory N         tokens the field remembers, 1 to 1000000 (default 4096)
       --eval FILE        held-out figures: bits a byte, nats a token
       --holdout F        build on the first 1 - F of the corpus, evaluate on the rest
