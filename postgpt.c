@@ -1220,7 +1220,8 @@ static void conjugate(double *x, const Squares *a, double *b, size_t rounds, dou
     const double enough = NEAR * square;
     for (size_t k = 0; k < rounds && square > enough; k++) {
         squares_times(image, a, way);
-        const double step = square / dot(way, image, n), last = square;
+        const double along = dot(way, image, n), step = square / along, last = square;
+        if (!(along > 0.0)) break;                                  /* A is 0 in this direction */
         for (size_t i = 0; i < n; i++) {
             x[i] += step * way[i];
             b[i] -= step * image[i];
@@ -1569,8 +1570,8 @@ static void seed(Transformer *net, const Metaweights *meta) {
         for (size_t a = 0; a < vocab; a++) share[a] = apart[1].row_sum[a] / apart[1].sum;
         outer(spread, share, code, code, vocab, n_code);
         /* content heads: they look where the token before is alike, in all layers but the first, where nobody knows yet who stood before */
-        if (s.content && s.layers > 1) {
-            for (size_t k = 0; k < n_code; k++) likeness += spread[k * n_code + k];
+        for (size_t k = 0; k < n_code; k++) likeness += spread[k * n_code + k];
+        if (s.content && s.layers > 1 && likeness > 0.0) {
             likeness = RELEVANCE * (double)n_code / likeness;
             const size_t n = read_windows(expected, told, &f, text, s.context, code, n_code, likeness / sqrt((double)d));
             for (size_t i = 0; i < r * r; i++) expected[i] /= (double)n;

@@ -813,7 +813,10 @@ def conjugate(times, b, rounds):
         if not square > enough:
             break
         image = times(way)
-        step = square / dot(way, image)
+        along = dot(way, image)
+        if not along > 0.0:                               # A is 0 in this direction
+            break
+        step = square / along
         x = [a + step * k for a, k in zip(x, way)]
         rest = [a - step * k for a, k in zip(rest, image)]
         last, square = square, dot(rest, rest)
@@ -903,7 +906,7 @@ SIZE = 0.2                  # of the residual stream: RMSNorm undoes it, but the
 def solve(c, b):
     """A shrunk covariance's inverse times each of the vectors b.  [r][r], [n][r] -> [n][r]"""
     sphere = SHRINK * total([row[i] for i, row in enumerate(c)]) / len(c)
-    return [conjugate(lambda v: matvec([sphere * k for k in v], v, c), list(row), SOLVE) for row in b]
+    return [conjugate(lambda v: [sphere * k + s for k, s in zip(v, matvec([0.0] * len(v), v, c))], list(row), SOLVE) for row in b]
 
 
 class Follow:
@@ -1050,8 +1053,9 @@ def seed(net, meta):
     # content heads: they look where the token before is alike, in all layers but the first, where nobody knows yet who stood before
     share = [n / apart[1].sum for n in apart[1].row_sum]
     spread = outer(weighed(share, code), code)
-    if shape.content and shape.layers > 1:
-        relevance = RELEVANCE * len(first) / total([spread[k][k] for k in range(len(first))])
+    likeness = total([row[k] for k, row in enumerate(spread)])
+    if shape.content and shape.layers > 1 and likeness > 0.0:
+        relevance = RELEVANCE * len(first) / likeness
         xx, told, n = read_windows(follow, text, shape.context, code, relevance / sqrt(d))
         u, s, v = follow.step([[value / n for value in row] for row in xx], told, n, min(shape.content_dim, r))
         for layer in net.layers[1:]:
