@@ -708,6 +708,17 @@ static void chain_probs(const Chain *chain, double *p, const uint32_t *ids, size
     }
 }
 
+/* The root of how much of its say the longest context that was met leaves to shorter ones: 0 to 1. */
+static double chain_doubt(const Chain *chain, const uint32_t *ids, size_t n) {
+    uint32_t node = 0;
+    for (size_t k = 1; k < chain->order && k <= n; k++) {
+        const uint32_t longer = map_get(&chain->child, pair_key(node, ids[n - k]));
+        if (longer == NONE) break;
+        node = longer;
+    }
+    return sqrt(chain->backoff[node]);
+}
+
 /* The probability of one token: the same sums as in chain_probs, for it alone. */
 static double chain_prob(const Chain *chain, const uint32_t *ids, size_t n, uint32_t id) {
     double p = chain->unigram[id];
@@ -1603,15 +1614,15 @@ static void seed(Transformer *net, const Metaweights *meta) {
 typedef struct { double lambda, kappa, alpha, beta, gamma, trauma; size_t memory; } Coefficients;
 
 /* Where tests/tune.py ends. A transformer that was trained is believed more. */
-#define LAMBDA 0.7
-#define KAPPA 0.3
+#define LAMBDA 0.6
+#define KAPPA 0.4
 #define ALPHA 0.08
 #define BETA 1.0
 #define GAMMA 0.3
 #define TRAUMA 1.6
-#define TRAINED_LAMBDA 0.65
-#define TRAINED_KAPPA 0.35
-#define ALONE 0.88               /* lambda where no transformer speaks */
+#define TRAINED_LAMBDA 0.5
+#define TRAINED_KAPPA 0.5
+#define ALONE 0.8                /* lambda where no transformer speaks */
 
 #define ECHO 0.85                /* resonance fades by this with each token back */
 #define DRIFT 0.99               /* destiny keeps this much of what it heard at each token */
@@ -1631,6 +1642,7 @@ typedef struct {
     size_t size;
     uint32_t *newest;            /* [vocab]: 1 + the last place of each token */
     double level;                /* trauma: 0 where all comes as expected, 1 where nothing does */
+    double doubt;                /* the chain's, in what it says of the next token */
     double *destiny, gone;       /* [vocab]: how often each token came, faded; gone: DRIFT to the power of the memory */
     uint32_t *followed;          /* [DEPTH][vocab]: how often each token followed the newest 1, 2, .. tokens */
     Spelling spelling;           /* the word under way */
@@ -1714,6 +1726,7 @@ static void field_terms(Field *field) {
     const uint32_t *ids = field->text.ids;
     /* B: what the counts say, what the transformer computes */
     chain_probs(&meta->chain, field->p, ids, n);
+    field->doubt = chain_doubt(&meta->chain, ids, n);
     for (size_t x = 0; x < vocab; x++) field->log_p[x] = log(field->p[x]);
     if (field->window) {
         if (field->window->n) field->z = window_logits(field->window);
@@ -1764,8 +1777,8 @@ static void field_terms(Field *field) {
         if (field->t[x] > 0.0) field->t[x] = log(1.0 + odds * field->t[x] / field->p[x]);
 }
 
-/* Which terms speak. The chain alone, and META, leave it its full weight; FULL, and FULL without one of its terms, weigh it with lambda,
- * without the transformer with ALONE. */
+/* Which terms speak. The chain alone, and META, leave it its full weight; else it is weighed with lambda, without the transformer
+ * with ALONE, where it doubts, the more so the more it doubts; and so is the transformer with kappa. */
 enum { USE_CHAIN = 1, USE_NET = 2, USE_H = 4, USE_F = 8, USE_A = 16, USE_T = 32, META = USE_CHAIN | USE_H | USE_F, FULL = 63 };
 
 static void field_logits(const Field *field, double *logits, int use) {
@@ -1775,9 +1788,10 @@ static void field_logits(const Field *field, double *logits, int use) {
         memcpy(logits, field->z, vocab * sizeof *logits);
         return;
     }
-    const double lambda = use == META || use == USE_CHAIN ? 1.0 : use & USE_NET ? co->lambda : ALONE;
+    const double lambda = use == META || use == USE_CHAIN ? 1.0 : 1.0 - field->doubt * (1.0 - (use & USE_NET ? co->lambda : ALONE));
+    const double kappa = co->kappa * field->doubt;
     for (size_t x = 0; x < vocab; x++) logits[x] = lambda * field->log_p[x];
-    if (use & USE_NET) for (size_t x = 0; x < vocab; x++) logits[x] += co->kappa * field->z[x];
+    if (use & USE_NET) for (size_t x = 0; x < vocab; x++) logits[x] += kappa * field->z[x];
     if (use & USE_H) for (size_t x = 0; x < vocab; x++) logits[x] += co->alpha * field->h[x];
     if (use & USE_F) for (size_t x = 0; x < vocab; x++) logits[x] += co->beta * field->f[x];
     if (use & USE_A) for (size_t x = 0; x < vocab; x++) logits[x] += co->gamma * field->a[x];
@@ -3037,9 +3051,9 @@ static const char HELP[] =
     "      --lines            every line of the corpus is a document\n"
     "      --shape LIST       default layers=2,embd=48,content=2,rrpram=2,context=64,mlp=4\n"
     "      --init NAME        ghost or random: seed the transformer from the counts or not\n"
-    "      --lambda X         the field's coefficients, 0 to 100: the chain (default 0.7,\n"
-    "                         after training 0.65)\n"
-    "      --kappa X          the transformer (default 0.3, after training 0.35)\n"
+    "      --lambda X         the field's coefficients, 0 to 100: the chain (default 0.6,\n"
+    "                         after training 0.5)\n"
+    "      --kappa X          the transformer (default 0.4, after training 0.5)\n"
     "      --alpha X          Hebbian resonance (default 0.08)\n"
     "      --beta X           prophecy (default 1)\n"
     "      --gamma X          destiny (default 0.3)\n"

@@ -440,6 +440,16 @@ class Chain:
                 p[token] += q
         return p
 
+    def doubt(self, ids):
+        """The root of how much of its say the longest context that was met leaves to shorter ones: 0 to 1."""
+        node = 0
+        for back in range(1, min(self.order, len(ids) + 1)):
+            longer = self.child.get(node * self.vocab + ids[-back])
+            if longer is None:
+                break
+            node = longer
+        return sqrt(self.backoff[node])
+
     def token_prob(self, ids, token):
         """The probability of one token: the same sums as in probs, for it alone."""
         p, node = self.unigram[token], 0
@@ -1080,9 +1090,9 @@ DEPTH = 4                   # tokens of context that recall looks at
 DOUBT = (66.0, 16.0, 16.0, 16.0)    # what recall adds to a context's count for each token that followed it, by the context's length
 
 # where tests/tune.py ends
-COEFFICIENTS = {"lambda": 0.7, "kappa": 0.3, "alpha": 0.08, "beta": 1.0, "gamma": 0.3, "trauma": 1.6}
-TRAINED = {"lambda": 0.65, "kappa": 0.35}                  # a transformer that was trained is believed more
-ALONE = 0.88                # lambda where no transformer speaks
+COEFFICIENTS = {"lambda": 0.6, "kappa": 0.4, "alpha": 0.08, "beta": 1.0, "gamma": 0.3, "trauma": 1.6}
+TRAINED = {"lambda": 0.5, "kappa": 0.5}                  # a transformer that was trained is believed more
+ALONE = 0.8                 # lambda where no transformer speaks
 
 # Which terms speak in a mode: B the chain and Z the transformer (together the B of the title), H, F, A, T
 META, TRANSFORMER, FULL = "BHF", "Z", "BZHFAT"
@@ -1153,7 +1163,7 @@ class Field:
         heard, nothing = n - start, [0.0] * meta.vocab
         # B: what the counts say, what the transformer computes
         p = meta.chain.probs(ids)
-        self.log_p = list(map(log, p))
+        self.log_p, self.doubt = list(map(log, p)), meta.chain.doubt(ids)
         if self.window:                                   # before the first token there is nothing to transform
             self.z = self.window.logits() if self.window.ids else self.log_p
         # H: Hebbian resonance with the last tokens but the newest, fading with distance
@@ -1197,18 +1207,18 @@ class Field:
         self.t = [(x, log(1.0 + odds * value / p[x])) for x, value in recall.items()]
 
     def logits(self, use):
-        """The terms named in `use`, weighed and added. The chain alone, and META, leave it its full weight; FULL, and FULL
-        without one of its terms, weigh it with lambda, without the transformer with ALONE.  -> [vocab]"""
+        """The terms named in `use`, weighed and added. The chain alone, and META, leave it its full weight; else it is weighed with
+        lambda, without the transformer with ALONE, where it doubts, the more so the more it doubts; and so is the transformer
+        with kappa.  -> [vocab]"""
         co = self.co
         if use == TRANSFORMER:
             return self.z
         logits = self.log_p
         if use not in ("B", META):
-            weight = co["lambda"] if "Z" in use else ALONE
+            weight = 1.0 - self.doubt * (1.0 - (co["lambda"] if "Z" in use else ALONE))
             logits = [weight * x for x in logits]
-        for name, weight, term in (("Z", "kappa", "z"), ("H", "alpha", "h"), ("F", "beta", "f"), ("A", "gamma", "a")):
+        for name, w, term in (("Z", co["kappa"] * self.doubt, "z"), ("H", co["alpha"], "h"), ("F", co["beta"], "f"), ("A", co["gamma"], "a")):
             if name in use:
-                w = co[weight]
                 logits = [x + w * y for x, y in zip(logits, getattr(self, term))]
         if "T" in use:
             logits = logits[:]
@@ -1924,9 +1934,9 @@ a short demonstration from eight places of the corpus.
       --lines            every line of the corpus is a document
       --shape LIST       default layers=2,embd=48,content=2,rrpram=2,context=64,mlp=4
       --init NAME        ghost or random: seed the transformer from the counts or not
-      --lambda X         the field's coefficients, 0 to 100: the chain (default 0.7,
-                         after training 0.65)
-      --kappa X          the transformer (default 0.3, after training 0.35)
+      --lambda X         the field's coefficients, 0 to 100: the chain (default 0.6,
+                         after training 0.5)
+      --kappa X          the transformer (default 0.4, after training 0.5)
       --alpha X          Hebbian resonance (default 0.08)
       --beta X           prophecy (default 1)
       --gamma X          destiny (default 0.3)
