@@ -21,12 +21,14 @@ unigram               2.5000 bits/byte    6.0000 nats/token
 bigram                1.5000 bits/byte    5.0000 nats/token
 chain                 1.4500 bits/byte    4.5000 nats/token
 transformer           2.0000 bits/byte    5.5000 nats/token
+transformer -heads    2.0400 bits/byte    5.6100 nats/token
 meta                  1.4200 bits/byte    4.2000 nats/token
 full                  1.4000 bits/byte    4.0000 nats/token
 full -H               1.4100 bits/byte    4.0400 nats/token
 full -F               1.4100 bits/byte    4.0100 nats/token
 full -A               1.4000 bits/byte    4.0000 nats/token
 full -T               1.4000 bits/byte    3.9996 nats/token
+full -heads           1.4070 bits/byte    4.0200 nats/token
 full -transformer     1.3900 bits/byte    3.9000 nats/token
 """
 FIGURES = thesis.parse(OUTPUT)
