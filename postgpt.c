@@ -10,6 +10,7 @@
  */
 #define _POSIX_C_SOURCE 200809L
 #include <errno.h>
+#include <inttypes.h>
 #include <math.h>
 #include <pthread.h>
 #include <sched.h>
@@ -18,7 +19,6 @@
 #if __STDC_VERSION__ >= 201112L && !defined __STDC_NO_ATOMICS__
 #include <stdatomic.h>
 #endif
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -444,6 +444,12 @@ static size_t text_document(const Text *text, size_t at) {      /* the document 
     return low;
 }
 
+/* Has a text characters of Han or kana, which begin so in UTF-8? They stand without spaces: a run of them is no word. */
+static int has_han(const unsigned char *bytes, size_t n) {
+    for (size_t i = 0; i < n; i++) if (bytes[i] >= 0xE3 && bytes[i] <= 0xE9) return 1;
+    return 0;
+}
+
 /* The words of a text: its pieces that are not white, without their space, sorted; and for each kind of byte the tokens that go on with a word
  * of that kind, sorted by their bytes. */
 typedef struct { const unsigned char *bytes; size_t length, n; } Word;     /* n of a text's word: how often it was met; of a token: its id */
@@ -451,6 +457,7 @@ typedef struct {
     Word *words; size_t n;
     unsigned char *bytes;
     double trust;                /* the share of the text's words that were met more than once */
+    int han;                     /* there are characters of Han or kana among them */
     Word *inside[SPACE]; size_t n_inside[SPACE];
     const Tokenizer *tok;
 } Words;
@@ -483,6 +490,7 @@ static void words_make(Words *words, const Tokenizer *tok) {
         all += words->words[i].n;
         once += words->words[i].n == 1;
     }
+    for (size_t i = 0; i < distinct && !words->han; i++) words->han = has_han(words->words[i].bytes, words->words[i].length);
     words->trust = all ? 1.0 - (double)once / (double)all : 0.0;
     for (size_t kind = 0; kind < SPACE; kind++) {
         words->inside[kind] = alloc(tok->vocab, sizeof(Word));
@@ -535,7 +543,17 @@ typedef struct {
     unsigned char *word;         /* without its space; between words it is empty */
     size_t length, size;
     int known;                   /* what words_find says of it */
+    int free;                    /* it is none: a text without spaces */
 } Spelling;
+
+#define LONGEST_WORD 48               /* bytes: a longer run of letters is no word but a text without spaces, and is not spelled */
+
+/* Would a byte go on with the word under way? After a character of Han or kana none does that begins another. */
+static int spelling_goes_on(const Spelling *sp, unsigned char byte) {
+    if (!sp->length || kind_of[byte] != kind_of[sp->word[0]]) return 0;
+    const size_t tail = sp->length < 3 ? sp->length : 3;
+    return (byte >= 0x80 && byte < 0xC0) || !has_han(sp->word + sp->length - tail, tail);
+}
 
 static void spelling_write(Spelling *sp, uint32_t id) {
     const Tokenizer *tok = sp->words->tok;
@@ -543,24 +561,26 @@ static void spelling_write(Spelling *sp, uint32_t id) {
     const size_t n = tok->start[id + 1] - tok->start[id];
     if (sp->length + n > sp->size) sp->word = resize(sp->word, sp->size = 2 * (sp->length + n), 1);
     for (size_t i = 0; i < n; i++) {
-        if (kind_of[bytes[i]] >= SPACE || (sp->length && kind_of[bytes[i]] != kind_of[sp->word[0]])) sp->length = 0;
+        if (!spelling_goes_on(sp, bytes[i])) sp->length = 0;
         if (kind_of[bytes[i]] < SPACE) sp->word[sp->length++] = bytes[i];
     }
     sp->known = sp->length ? words_find(sp->words, sp->word, sp->length) : WHOLE_WORD;
+    const size_t tail = sp->length < 3 ? sp->length : 3;
+    sp->free = sp->length > LONGEST_WORD || (tail && has_han(sp->word + sp->length - tail, tail));
 }
 
-/* May these bytes, a token's, come next? Its one piece must go on like a word, or begin like one after a whole one. A word that was
- * unknown already, in the prompt, may go on as it likes. */
+/* May these bytes, a token's, come next? Its one piece must go on like a word, or begin like one after a whole one. A word that the
+ * corpus does not have, in the prompt, is whole. */
 static int spelling_allows(Spelling *sp, const unsigned char *bytes, size_t n) {
     const size_t space = kind_of[bytes[0]] >= SPACE, core = n - space;
-    if (!space && sp->length && kind_of[bytes[0]] == kind_of[sp->word[0]]) {
-        if (sp->known == UNKNOWN) return 1;
+    if (spelling_goes_on(sp, bytes[0])) {
+        if (sp->free || (sp->words->han && has_han(bytes, n))) return 1;
         if (sp->length + n > sp->size) sp->word = resize(sp->word, sp->size = 2 * (sp->length + n), 1);
         memcpy(sp->word + sp->length, bytes, n);
         return words_find(sp->words, sp->word, sp->length + n) != UNKNOWN;
     }
-    if (sp->known == BEGUN) return 0;
-    return !core || kind_of[bytes[space]] >= SPACE || words_find(sp->words, bytes + space, core) != UNKNOWN;
+    if (sp->known == BEGUN && !sp->free) return 0;
+    return !core || kind_of[bytes[space]] >= SPACE || (sp->words->han && has_han(bytes + space, core)) || words_find(sp->words, bytes + space, core) != UNKNOWN;
 }
 
 #define STUB 4.0                 /* nats, times trust: what a token loses that would end the word under way unfinished */
@@ -570,9 +590,9 @@ static int spelling_allows(Spelling *sp, const unsigned char *bytes, size_t n) {
  * words of a text are new (Good 1953: as often as one was met once), the next may be new too, and costs little. */
 static void spelling_promise(const Spelling *sp, double *f) {
     const Words *words = sp->words;
-    const double end = sp->known == BEGUN ? -(STUB * words->trust) : 0.0, on = -(BREAK * words->trust);
+    const double end = sp->known == BEGUN && !sp->free ? -(STUB * words->trust) : 0.0, on = -(BREAK * words->trust);
     for (size_t x = 0; x < words->tok->vocab; x++) f[x] = end;
-    if (!sp->length || sp->known == UNKNOWN) return;
+    if (!sp->length || sp->known == UNKNOWN || sp->free) return;
     const Word *inside = words->inside[kind_of[sp->word[0]]];
     const size_t n = words->n_inside[kind_of[sp->word[0]]];
     size_t at = words_from(words, sp->word, sp->length);
@@ -598,6 +618,7 @@ typedef struct {
     double *prob;                /* [n_entries]: (count - discount) / total */
     double *backoff;             /* [n_nodes]: the mass that the discounts freed; 1 where nothing was counted */
     double *unigram;             /* [vocab]: node 0 with the uniform distribution mixed in */
+    double cut[4];               /* the discounts of the longest contexts, by count */
 } Chain;
 
 /* What is taken off a count of 0, of 1, of 2, and of 3 or more; n[k] is how many counts are k (equation 26). */
@@ -678,6 +699,7 @@ static void chain_make(Chain *chain, const Text *text, size_t vocab, size_t orde
     for (size_t i = 0; i < n_entries; i++)
         if (entries[i].count && entries[i].count < 5) tally[depth[entries[i].node]][entries[i].count]++;
     for (size_t k = 0; k < order; k++) discounts_of(tally[k], d[k]);
+    memcpy(chain->cut, d[order - 1], sizeof chain->cut);
     for (size_t node = 0; node < n_nodes; node++) {
         size_t total = 0, many[4] = {0};
         const double *cut = d[depth[node]];
@@ -740,6 +762,144 @@ static double chain_prob(const Chain *chain, const uint32_t *ids, size_t n, uint
 static void chain_free(Chain *chain) {
     map_free(&chain->child);
     free(chain->first); free(chain->token); free(chain->prob); free(chain->backoff); free(chain->unigram);
+}
+
+#define LONG 16                  /* bytes: in a script without spaces so many count as a word; a character of Han or kana is one */
+#define SENTENCE 5               /* words: a sentence that has as many is not short */
+
+/* What there is to know of a token: is it white, does it begin and end so, its bytes, its Han and kana (E3 to E9 in UTF-8), does it end
+ * a sentence, a line, has it brackets or quotes. */
+typedef struct { unsigned char white, begins, ends, closes, breaks, brackets; uint32_t length, han; } Trait;
+
+/* Reads a text token by token, as whoever speaks must: in words and sentences. */
+typedef struct {
+    const Tokenizer *tok;
+    Trait *traits;               /* [vocab] */
+    uint32_t words;              /* how many have begun; what follows white space begins one */
+    uint32_t spoken;             /* the same since the sentence began, at most SENTENCE */
+    uint32_t nested;             /* how many brackets are open, and 8 more within quotes; a line's end closes all */
+    size_t length;
+    int apart, ended;            /* what comes begins a word, a sentence */
+} Reader;
+
+static int is_one_of(unsigned char byte, const char *set) { return byte && strchr(set, byte); }
+
+static void reader_clear(Reader *reader) {
+    reader->words = reader->spoken = reader->nested = 0;
+    reader->length = 0;
+    reader->apart = reader->ended = 1;
+}
+
+static void reader_make(Reader *reader, const Tokenizer *tok) {
+    *reader = (Reader){.tok = tok, .traits = alloc(tok->vocab, sizeof(Trait))};
+    for (size_t id = 0; id < tok->vocab; id++) {
+        const unsigned char *text = tok->text + tok->start[id];
+        size_t n = tok->start[id + 1] - tok->start[id];
+        Trait trait = {.white = 1, .begins = kind_of[text[0]] >= SPACE, .ends = kind_of[text[n - 1]] >= SPACE, .length = (uint32_t)n};
+        for (size_t i = 0; i < n; i++) {
+            trait.white = trait.white && kind_of[text[i]] >= SPACE;
+            trait.han += text[i] >= 0xE3 && text[i] <= 0xE9;
+            trait.breaks = trait.breaks || text[i] == '\n';
+            trait.brackets = trait.brackets || is_one_of(text[i], "([{)]}\"\n");
+        }
+        while (n && is_one_of(text[n - 1], ")]}'\"")) n--;
+        trait.closes = n && (is_one_of(text[n - 1], ".!?") || (n > 2 && !memcmp(text + n - 3, "\xE3\x80\x82", 3)));
+        reader->traits[id] = trait;
+    }
+    reader_clear(reader);
+}
+
+static void reader_read(Reader *reader, uint32_t id) {
+    const Trait trait = reader->traits[id];
+    reader->length += trait.length;
+    if (!trait.white) {
+        if (trait.han || trait.begins || reader->apart || reader->length > LONG) {
+            const uint32_t begun = trait.han ? trait.han : 1, spoken = (reader->ended ? 0 : reader->spoken) + begun;
+            reader->words += begun;
+            reader->length = trait.length;
+            reader->spoken = spoken < SENTENCE ? spoken : SENTENCE;
+        }
+        reader->ended = trait.closes;
+    }
+    reader->apart = trait.ends;
+    reader->ended |= trait.breaks;
+    if (!trait.brackets) return;
+    const unsigned char *text = reader->tok->text + reader->tok->start[id];
+    for (size_t i = 0; i < trait.length; i++) {
+        const uint32_t open = reader->nested % 8;
+        if (text[i] == '\n') reader->nested = 0;
+        else if (text[i] == '"') reader->nested ^= 8;
+        else if (is_one_of(text[i], "([{")) reader->nested += open < 7;
+        else if (is_one_of(text[i], ")]}")) reader->nested -= open > 0;
+    }
+}
+
+#define SHARED 2                 /* words that a good junction shares with where it goes */
+#define FORKS 1000               /* of a frequent pair so many places, the newest, are asked whether they fork */
+#define FAR 20                   /* words: as far as places_until_fork looks */
+
+/* Where a text has what it has: the index a speaker goes by. A place is a position in ids: what it follows, what it is followed by. */
+typedef struct {
+    const uint32_t *ids; size_t n;
+    Map newest;                  /* (a, b) -> the newest place that an a and a b stand before; none is the text's end */
+    uint32_t *older;             /* [n]: the place before it of the same pair, 0: none */
+    uint32_t *words;             /* [n + 1], as the next three: what a Reader knows at each place */
+    unsigned char *spoken, *nested, *ended;
+    unsigned char *far;          /* [n]: 1 + what places_until_fork found, 0: nobody has asked */
+} Places;
+
+static void places_make(Places *places, const Text *text, const Tokenizer *tok) {
+    const size_t n = text->n;
+    Reader reader;
+    *places = (Places){.ids = text->ids, .n = n, .older = alloc(n, sizeof(uint32_t)), .words = alloc(n + 1, sizeof(uint32_t)),
+                       .spoken = alloc(n + 1, 1), .nested = alloc(n + 1, 1), .ended = alloc(n + 1, 1), .far = alloc(n, 1)};
+    reader_make(&reader, tok);
+    map_make(&places->newest, n / 2);
+    places->ended[0] = 1;
+    for (size_t i = 0; i < n; i++) {
+        reader_read(&reader, text->ids[i]);
+        places->words[i + 1] = reader.words;
+        places->spoken[i + 1] = (unsigned char)reader.spoken;
+        places->nested[i + 1] = (unsigned char)reader.nested;
+        places->ended[i + 1] = (unsigned char)reader.ended;
+        if (!i || i + 1 == n) continue;
+        uint32_t *newest = map_at(&places->newest, pair_key(text->ids[i - 1], text->ids[i]));
+        places->older[i + 1] = *newest == NONE ? 0 : *newest;
+        *newest = (uint32_t)i + 1;
+    }
+    free(reader.traits);
+}
+
+/* The newest place that a pair stands before, 0: none. */
+static uint32_t places_after(const Places *places, uint32_t a, uint32_t b) {
+    const uint32_t newest = map_get(&places->newest, pair_key(a, b));
+    return newest == NONE ? 0 : newest;
+}
+
+/* Is this a place to leave the text? Where a sentence ends; and where another place shares SHARED words with it, stands within as many
+ * brackets, and goes on otherwise. */
+static int places_fork(const Places *places, size_t at) {
+    const uint32_t *ids = places->ids, *words = places->words;
+    if (places->ended[at]) return 1;
+    uint32_t other = at > 1 ? places_after(places, ids[at - 2], ids[at - 1]) : 0;
+    for (size_t seen = 0; other && seen < FORKS; other = places->older[other], seen++) {
+        if (ids[other] == ids[at] || places->nested[other] != places->nested[at]) continue;
+        size_t n = 2;
+        while (words[at] - words[at - n] < SHARED && n < other && n < at && ids[at - n - 1] == ids[other - n - 1]) n++;
+        if (words[at] - words[at - n] >= SHARED) return 1;
+    }
+    return 0;
+}
+
+/* How many words one must say from a place on to come to one where the text forks; FAR at most. */
+static uint32_t places_until_fork(Places *places, size_t place) {
+    if (!places->far[place]) {
+        size_t at = place + 1;
+        while (at < places->n && places->words[at] - places->words[place] < FAR && !places_fork(places, at)) at++;
+        const uint32_t far = places->words[at] - places->words[place];
+        places->far[place] = (unsigned char)(1 + (far < 254 ? far : 254));
+    }
+    return places->far[place] - 1u;
 }
 
 /* A sparse table over pairs of tokens: row a's entries are first[a] .. first[a + 1], columns ascending. */
@@ -1632,9 +1792,13 @@ typedef struct { double lambda, kappa, alpha, beta, gamma, trauma; size_t memory
 #define DEPTH 4                  /* tokens of context that recall looks at */
 static const double DOUBT[DEPTH] = {66.0, 16.0, 16.0, 16.0};     /* what recall adds to a context's count for each token that followed it, by its length */
 
+typedef struct Voice Voice;      /* chapter VI */
+static void voice_clear(Voice *voice), voice_write(Voice *voice, uint32_t id), voice_speak(Voice *voice, double *p);
+
 typedef struct {
     const Metaweights *meta;
     const Coefficients *co;
+    Voice *voice;                /* NULL where nobody speaks */
     Window *window;              /* NULL where only the counted part speaks */
     Ids text;                    /* all tokens since the document's start */
     uint32_t *before;            /* [text.size]: 1 + the last earlier place of the same token, 0: none */
@@ -1657,7 +1821,7 @@ static void field_make(Field *field, const Metaweights *meta, const Words *words
     field->meta = meta;
     field->co = co;
     field->window = window;
-    field->spelling = (Spelling){words, NULL, 0, 0, WHOLE_WORD};
+    field->spelling = (Spelling){words, NULL, 0, 0, WHOLE_WORD, 0};
     field->newest = alloc(vocab, sizeof *field->newest);
     field->since = alloc(vocab, sizeof *field->since);
     field->destiny = alloc(vocab, sizeof *field->destiny);
@@ -1680,6 +1844,8 @@ static void field_reset(Field *field) {                        /* a new document
     field->spelling.length = 0;
     field->spelling.known = WHOLE_WORD;
     zero(field->destiny, field->meta->vocab);
+    field->spelling.free = 0;
+    if (field->voice) voice_clear(field->voice);
     if (field->window) field->window->n = 0;
 }
 
@@ -1699,6 +1865,7 @@ static void field_push(Field *field, uint32_t id, double expected) {
     field->level = CALM * field->level + (1.0 - CALM) * (1.0 - expected);
     ids_add(&field->text, id);
     spelling_write(&field->spelling, id);
+    if (field->voice) voice_write(field->voice, id);
     if (field->size < field->text.size) {
         field->size = field->text.size;
         field->before = resize(field->before, field->size, sizeof *field->before);
@@ -1727,6 +1894,7 @@ static void field_terms(Field *field) {
     /* B: what the counts say, what the transformer computes */
     chain_probs(&meta->chain, field->p, ids, n);
     field->doubt = chain_doubt(&meta->chain, ids, n);
+    if (field->voice) voice_speak(field->voice, field->p);
     for (size_t x = 0; x < vocab; x++) field->log_p[x] = log(field->p[x]);
     if (field->window) {
         if (field->window->n) field->z = window_logits(field->window);
@@ -1801,7 +1969,7 @@ static void field_logits(const Field *field, double *logits, int use) {
 /* ---------------------------------------------------------------------------------------------
  * VI  SAMPLING
  */
-typedef struct { double temperature, repetition; size_t top_k; uint64_t seed; } Sampling;
+typedef struct { double temperature, top_p, repetition, discount; size_t top_k, verbatim; uint64_t seed; } Sampling;
 
 #define RECENT 12                /* tokens: what the repetition penalty looks back on */
 
@@ -1857,7 +2025,8 @@ static void draw_make(Draw *draw, size_t vocab) {
 
 static void draw_free(Draw *draw) { free(draw->logits); free(draw->odds); free(draw->best); free(draw->kept); }
 
-/* Draws a token: repetition penalty, temperature, top-k, softmax, one uniform draw. draw->logits are used up; `expected` becomes
+/* Draws a token: repetition penalty, temperature, top-k, softmax, top-p (the most probable that together have so much: Holtzman and others
+ * 2020), one uniform draw. draw->logits are used up; `expected` becomes
  * how much was expected of the token drawn. Where no word may go on, the most probable that is valid comes. */
 static uint32_t sample(Draw *draw, const Tokenizer *tok, const Ids *text, const Sampling *how, Speller *speller, Rng *rng, double *expected) {
     const size_t vocab = tok->vocab, blocks = (vocab + BLOCK - 1) / BLOCK;
@@ -1889,6 +2058,14 @@ static uint32_t sample(Draw *draw, const Tokenizer *tok, const Ids *text, const 
     const double top = odds[0];
     double sum = 0.0, walked = 0.0;
     for (size_t i = 0; i < n; i++) sum += odds[i] = exp((odds[i] - top) / how->temperature);
+    for (size_t i = 0; how->top_p < 1.0 && i < n; i++) {
+        walked += odds[i];
+        if (walked >= how->top_p * sum) {
+            sum = walked;
+            n = i + 1;
+        }
+    }
+    walked = 0.0;
     const double stop = rng_uniform(rng);
     for (size_t i = 0; i < n; i++) {
         *expected = odds[i] / sum;
@@ -1896,6 +2073,161 @@ static uint32_t sample(Draw *draw, const Tokenizer *tok, const Ids *text, const 
         if (stop < walked) return draw->kept[i];
     }
     return draw->kept[n - 1];
+}
+
+#define REPETITION 0.0           /* the defaults of --repetition, --discount, --verbatim */
+#define DISCOUNT 0.35
+#define VERBATIM 7
+#define GRACE 60                 /* tokens that a text may go on to the end of its sentence */
+#define SPEAKS 8                 /* the order of the chain that speaks */
+#define LONELY 3.0               /* nats that a token loses for each word that is missing to SHARED */
+#define GLAD 0.7                 /* nats that a run loses for each word that it is longer than half of --verbatim */
+#define STUCK 3.0                /* nats that a token loses from which no fork can be reached in time */
+#define ABRUPT 4.0               /* nats that it costs to end a sentence at once; less with each word */
+#define ODD 8.0                  /* nats that a number costs where the corpus has none, what follows a number as it does nowhere, and what goes
+                                  * on with a whole word so */
+#define WALL 1e4                 /* nats that it costs to go on verbatim */
+
+/* The chain that speaks, and where it leaves the corpus. */
+typedef struct { uint32_t place, match; } Spot;
+struct Voice {
+    Places *places;
+    Reader reader;
+    double cut[4];
+    size_t verbatim, vocab;
+    Spot *spots, *others; size_t n, size;      /* the places that the last two tokens and more stand before, the newest first; how many tokens match */
+    uint32_t last;               /* NONE before the first token */
+    uint32_t *run;               /* [vocab]: how many words of the corpus in a row have been said when the token is said; 0: it begins none */
+    uint32_t *shared;            /* [vocab]: 1 + the words that the best place has in common with what was said, within the same brackets; 0: none */
+    uint32_t *reach;             /* [vocab]: the least run from which the text can be left */
+    uint32_t *count;             /* [vocab] */
+    unsigned char *level;        /* [vocab]: a place has it as far into a sentence as it stands here */
+};
+
+static void voice_clear(Voice *voice) {
+    voice->n = 0;
+    voice->last = NONE;
+    reader_clear(&voice->reader);
+}
+
+/* discount: the share of the chain's discounts that it takes off. */
+static void voice_make(Voice *voice, Places *places, const Chain *chain, const Tokenizer *tok, double discount, size_t verbatim) {
+    memset(voice, 0, sizeof *voice);
+    voice->places = places;
+    voice->verbatim = verbatim;
+    voice->vocab = tok->vocab;
+    for (size_t k = 0; k < 4; k++) voice->cut[k] = (discount > 0.001 ? discount : 0.001) * chain->cut[k];     /* nothing is to have probability 0 */
+    uint32_t **counts[4] = {&voice->run, &voice->shared, &voice->reach, &voice->count};
+    for (size_t i = 0; i < 4; i++) *counts[i] = alloc(tok->vocab, sizeof(uint32_t));
+    voice->level = alloc(tok->vocab, 1);
+    reader_make(&voice->reader, tok);
+    voice_clear(voice);
+}
+
+static void voice_free(Voice *voice) {
+    free(voice->reader.traits); free(voice->spots); free(voice->others);
+    free(voice->run); free(voice->shared); free(voice->reach); free(voice->count); free(voice->level);
+}
+
+/* The next token. */
+static void voice_write(Voice *voice, uint32_t id) {
+    const Places *places = voice->places;
+    size_t made = 0, at = 0;
+    for (uint32_t place = voice->last == NONE ? 0 : places_after(places, voice->last, id); place; place = places->older[place]) {
+        while (at < voice->n && voice->spots[at].place >= place) at++;
+        if (made == voice->size) {
+            voice->size = 2 * voice->size + 256;
+            voice->spots = resize(voice->spots, voice->size, sizeof *voice->spots);
+            voice->others = resize(voice->others, voice->size, sizeof *voice->others);
+        }
+        const int goes_on = at < voice->n && voice->spots[at].place + 1 == place;
+        voice->others[made++] = (Spot){place, goes_on ? voice->spots[at].match + 1 : 2};
+    }
+    Spot *spots = voice->spots;
+    voice->spots = voice->others;
+    voice->others = spots;
+    voice->n = made;
+    voice->last = id;
+    reader_read(&voice->reader, id);
+}
+
+/* p[vocab]: what the chain says when it listens becomes what it says when it speaks. Kneser-Ney's recursion goes on over contexts of 2, 3 ..
+ * tokens, with little taken off their counts. */
+static void voice_speak(Voice *voice, double *p) {
+    const Places *places = voice->places;
+    const uint32_t *words = places->words;
+    const double *cut = voice->cut;
+    const size_t vocab = voice->vocab;
+    memset(voice->run, 0, vocab * sizeof *voice->run);
+    memset(voice->shared, 0, vocab * sizeof *voice->shared);
+    memset(voice->reach, 0, vocab * sizeof *voice->reach);
+    memset(voice->level, 0, vocab);
+    for (size_t i = 0; i < voice->n; i++) {
+        const size_t place = voice->spots[i].place, n = voice->spots[i].match;
+        const uint32_t id = places->ids[place], common = words[place] - words[place - n], run = words[place + 1] - words[place - n];
+        if (words[place + 1] > words[place] && run > voice->run[id]) voice->run[id] = run;
+        if (places->nested[place] != voice->reader.nested) continue;
+        if (common + 1 > voice->shared[id]) voice->shared[id] = common + 1;
+        voice->level[id] |= places->spoken[place] == voice->reader.spoken;
+        if (common >= SHARED && voice->verbatim) {
+            const uint32_t reach = common + places_until_fork(voice->places, place);
+            if (!voice->reach[id] || reach < voice->reach[id]) voice->reach[id] = reach;
+        }
+    }
+    for (size_t order = 2; order < SPEAKS; order++) {
+        size_t total = 0, many[4] = {0};
+        memset(voice->count, 0, vocab * sizeof *voice->count);
+        for (size_t i = 0; i < voice->n; i++) {
+            const size_t place = voice->spots[i].place;
+            if (voice->spots[i].match < order || places->nested[place] != voice->reader.nested) continue;
+            voice->count[places->ids[place]]++;
+            total++;
+        }
+        if (!total) break;
+        for (size_t x = 0; x < vocab; x++) if (voice->count[x]) many[voice->count[x] < 3 ? voice->count[x] : 3]++;
+        const double keep = (cut[1] * (double)many[1] + cut[2] * (double)many[2] + cut[3] * (double)many[3]) / (double)total;
+        for (size_t x = 0; x < vocab; x++) {
+            const uint32_t n = voice->count[x];
+            p[x] *= keep;
+            if (n) p[x] += ((double)n - cut[n < 3 ? n : 3]) / (double)total;
+        }
+    }
+}
+
+/* Is what was said a whole sentence, or line, with this token to come? */
+static int voice_rests(const Voice *voice, uint32_t id) {
+    const Trait *trait = &voice->reader.traits[id];
+    const unsigned char *text = voice->reader.tok->text + voice->reader.tok->start[id];
+    return trait->breaks || (voice->reader.ended && (trait->han || (text[0] == ' ' && !(trait->length > 1 && text[1] >= 'a' && text[1] <= 'z'))));
+}
+
+/* What each token gains or loses where the text leaves the corpus or goes on with it. Without the chain only the limit of verbatim holds;
+ * without the spelling any word may go on. */
+static void voice_rules(const Voice *voice, double *logits, int chain, const Spelling *spelling) {
+    const Reader *reader = &voice->reader;
+    const Tokenizer *tok = reader->tok;
+    const uint32_t limit = (uint32_t)voice->verbatim, wanted = reader->ended ? 0 : reader->spoken < SHARED ? reader->spoken : SHARED;
+    const uint32_t wanting = reader->ended ? 0 : SENTENCE - reader->spoken;
+    const int whole = spelling && spelling->length && spelling->known != BEGUN ? kind_of[spelling->word[0]] : -1;
+    const int number = voice->last != NONE && kind_of[tok->text[tok->start[voice->last + 1] - 1]] == DIGIT;
+    for (uint32_t x = 0; x < voice->vocab; x++) {
+        const uint32_t run = voice->run[x], shared = voice->shared[x] ? voice->shared[x] - 1 : 0;
+        double gain = 0.0;
+        if (limit && run > limit) gain -= WALL;
+        else if (limit && chain && run > limit / 2) gain -= GLAD * (double)(run - limit / 2);
+        if (chain) {
+            int digit = 0;
+            if (voice->shared[x]) gain += LONELY * (double)(shared < wanted ? shared : wanted);
+            if (voice->reach[x] > limit) gain -= STUCK;
+            if (number && shared) gain += ODD;
+            for (size_t i = tok->start[x]; !number && !shared && i < tok->start[x + 1]; i++) digit |= kind_of[tok->text[i]] == DIGIT;
+            if (digit) gain -= ODD;
+            if (kind_of[tok->text[tok->start[x]]] == whole && !voice->shared[x]) gain -= ODD;
+            if ((reader->traits[x].closes || reader->traits[x].breaks) && (wanting || reader->nested) && !voice->level[x])
+                gain -= ABRUPT * (double)(wanting ? wanting : SENTENCE) / (double)SENTENCE;
+        }
+        logits[x] += gain;
+    }
 }
 
 /* ---------------------------------------------------------------------------------------------
@@ -2854,8 +3186,8 @@ enum { N_ROWS = sizeof ROWS / sizeof *ROWS };
  */
 typedef struct {
     const char *mode, *prompt, *corpus, *alphabet, *init, *eval, *encode, *save, *load;
-    int lines, no_cache, quiet, info, help, version;
-    size_t tokens, merges, order, train, batch;
+    int lines, no_cache, quiet, info, help, version, exact, random_seed;
+    size_t samples, tokens, merges, order, train, batch;
     double holdout, rate;
     Shape shape;
     Coefficients field;
@@ -2864,8 +3196,8 @@ typedef struct {
 
 #define CHOOSE -1.0              /* a coefficient that nobody has given */
 
-static const Options OPTIONS = {"both", NULL, NULL, "bytes", "ghost", NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 100, 1024, 3, 0, 4, 0.0, 0.003,
-                                {2, 48, 2, 2, 64, 4}, {CHOOSE, CHOOSE, ALPHA, BETA, GAMMA, TRAUMA, 4096}, {0.75, 0.5, 15, 42}};
+static const Options OPTIONS = {"both", NULL, NULL, "bytes", "ghost", NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 1, 100, 1024, 3, 0, 4, 0.0, 0.003,
+                                {2, 48, 2, 2, 64, 4}, {CHOOSE, CHOOSE, ALPHA, BETA, GAMMA, TRAUMA, 4096}, {0.75, 1.0, REPETITION, CHOOSE, 15, VERBATIM, 42}};
 
 typedef struct { unsigned char *data; size_t length; } Bytes;
 
@@ -2877,6 +3209,7 @@ typedef struct {
     Metaweights meta;
     Transformer net;
     Words words;
+    Places places;               /* made when somebody is to speak */
     int trained;                 /* the transformer's weights come from training */
     int utf8;                    /* the corpus is valid UTF-8, so what is generated is, too */
 } Model;
@@ -2910,8 +3243,9 @@ static Text text_make(Tokenizer *tok, Ids *ids, size_t **start, const unsigned c
     return (Text){ids->ids, ids->n, *start, n_docs, lines};
 }
 
-/* Generates, handing each token's bytes to `write`; bytes of a character under way are held back until it is whole. */
-static void generate(Model *model, const unsigned char *prompt, size_t length, int mode, void (*write)(const unsigned char *, size_t)) {
+/* Generates, handing each token's bytes to `write`; bytes of a character under way are held back until it is whole. After the tokens asked
+ * for the text goes on to the end of its sentence, with `lines` of its line, at most GRACE tokens more, unless `exact`. */
+static void generate(Model *model, const unsigned char *prompt, size_t length, int mode, uint64_t seed_number, void (*write)(const unsigned char *, size_t)) {
     const Options *o = model->options;
     Tokenizer *tok = &model->tokenizer;
     const size_t vocab = model->meta.vocab, context = o->shape.context, step = context - context / 2;
@@ -2930,24 +3264,31 @@ static void generate(Model *model, const unsigned char *prompt, size_t length, i
     Words words = words_with(&model->words, prompt, length);
     const Coefficients co = model_coefficients(model);
     field_make(&field, &model->meta, &words, &co, NULL);
+    Voice voice;
+    const double discount = o->sampling.discount >= 0.0 ? o->sampling.discount : o->lines ? 1.0 : DISCOUNT;     /* documents are to be invented */
+    if (!model->places.ids) places_make(&model->places, &model->meta.text, tok);
+    voice_make(&voice, &model->places, &model->meta.chain, tok, discount, o->sampling.verbatim);
+    field.voice = &voice;
     for (size_t i = ids.n > o->field.memory + context ? ids.n - o->field.memory - context : 0; i < ids.n; i++) field_push(&field, ids.ids[i], field_expected(&field, ids.ids[i]));
     field.window = net ? &window : NULL;
     for (size_t i = ids.n > context ? (ids.n - context + step - 1) / step * step : 0; net && i < ids.n; i++) window_push(&window, ids.ids[i]);
 
-    Rng rng = {o->sampling.seed};
+    Rng rng = {seed_number};
     Draw draw;
     draw_make(&draw, vocab);
     Speller speller = {o->lines ? NULL : &field.spelling, model->utf8, 0};      /* a line may be a new name */
     unsigned char *held = NULL;
     size_t n_held = 0;
     speller_write(&speller, prompt, length);
-    for (size_t i = 0; i < o->tokens; i++) {
+    for (size_t i = 0; i < o->tokens + (o->exact ? 0 : GRACE); i++) {
         double expected;
         field_terms(&field);
         field_logits(&field, draw.logits, mode);
+        voice_rules(&voice, draw.logits, mode & USE_CHAIN, speller.spelling);
         const uint32_t id = sample(&draw, tok, &field.text, &o->sampling, &speller, &rng, &expected);
         const unsigned char *bytes = tok->text + tok->start[id];
         const size_t n = tok->start[id + 1] - tok->start[id];
+        if (i >= o->tokens && (o->lines ? voice.reader.traits[id].breaks : voice_rests(&voice, id))) break;
         speller_write(&speller, bytes, n);
         held = resize(held, n_held + n, 1);
         memcpy(held + n_held, bytes, n);
@@ -2961,6 +3302,7 @@ static void generate(Model *model, const unsigned char *prompt, size_t length, i
     }
     if (net) window_free(&window);
     field_free(&field);
+    voice_free(&voice);
     draw_free(&draw);
     free(ids.ids); free(words.words); free(held);
 }
@@ -3039,11 +3381,21 @@ static const char HELP[] =
     "a short demonstration from eight places of the corpus.\n"
     "\n"
     "  -m, --mode NAME        both, meta, full or transformer (default both)\n"
-    "  -n, --tokens N         tokens to generate, 1 to 1000000 (default 100)\n"
+    "  -n, --tokens N         tokens to generate, 1 to 1000000 (default 100); the text then\n"
+    "                         goes on to the end of its sentence, at most 60 more\n"
+    "      --exact            stop after exactly N tokens\n"
     "  -t, --temperature X    0 to 10, 0 is greedy (default 0.75)\n"
     "  -k, --top-k N          0 to the vocabulary's size, 0 is all (default 15)\n"
-    "  -r, --repetition X     penalty on the last 12 tokens, 0 to 10 (default 0.5)\n"
-    "  -s, --seed N           0 to 2^64 - 1 (default 42)\n"
+    "  -p, --top-p X          0 to 1: of these, the most probable with so much together\n"
+    "                         (default 1)\n"
+    "  -r, --repetition X     penalty on the last 12 tokens, 0 to 10 (default 0)\n"
+    "  -s, --seed N           0 to 2^64 - 1 (default 42), or random: drawn, and named\n"
+    "      --discount X       share of the chain's discounts while it speaks, 0 to 1\n"
+    "                         (default 0.35, with --lines 1)\n"
+    "      --verbatim N       words in a row from the corpus at most, 0 to 1000 (default 7;\n"
+    "                         0: no limit)\n"
+    "      --samples N        N continuations, 1 to 1000000, seeds S, S + 1, ..., apart by\n"
+    "                         a line holding only ---- (default 1)\n"
     "  -c, --corpus FILE      default postgpt.txt beside the program\n"
     "      --merges N         byte pairs to learn, 0 to 65280 (default 1024)\n"
     "      --alphabet NAME    bytes or corpus: number all bytes, or those that occur\n"
@@ -3094,7 +3446,7 @@ static const char *takes(const Option *option, char *room, size_t size) {
     case WORD: return option->words;
     case TEXT: return "a file";
     case SHAPE: return "layers, embd, content, rrpram, context or mlp as name=number, apart by commas";
-    case SEED: return "a whole number from 0 to 18446744073709551615";
+    case SEED: return "random, or a whole number from 0 to 18446744073709551615";
     default:
         snprintf(room, size, "a %snumber from %.10g to %.10g", option->takes == COUNT ? "whole " : "", option->low, option->high);
         return room;
@@ -3172,8 +3524,13 @@ static void parse(Options *o, int argc, char **argv) {
         {"tokens", 'n', NULL, COUNT, 1, 1000000, &o->tokens},
         {"temperature", 't', NULL, NUMBER, 0, 10, &o->sampling.temperature},
         {"top-k", 'k', NULL, COUNT, 0, 65536, &o->sampling.top_k},
+        {"top-p", 'p', NULL, NUMBER, 0, 1, &o->sampling.top_p},
         {"repetition", 'r', NULL, NUMBER, 0, 10, &o->sampling.repetition},
         {"seed", 's', NULL, SEED, 0, 0, &o->sampling.seed},
+        {"discount", 0, NULL, NUMBER, 0, 1, &o->sampling.discount},
+        {"verbatim", 0, NULL, COUNT, 0, 1000, &o->sampling.verbatim},
+        {"samples", 0, NULL, COUNT, 1, 1000000, &o->samples},
+        {"exact", 0, NULL, FLAG, 0, 0, &o->exact},
         {"corpus", 'c', NULL, TEXT, 0, 0, &o->corpus},
         {"merges", 0, NULL, COUNT, 0, 65280, &o->merges},
         {"alphabet", 0, "bytes or corpus", WORD, 0, 0, &o->alphabet},
@@ -3242,7 +3599,10 @@ static void parse(Options *o, int argc, char **argv) {
             *(size_t *)option->to = (size_t)n;
             break;
         }
-        case SEED: *(uint64_t *)option->to = parse_count(option, value, UINT64_MAX); break;
+        case SEED:
+            o->random_seed = !strcmp(value, "random");
+            if (!o->random_seed) *(uint64_t *)option->to = parse_count(option, value, UINT64_MAX);
+            break;
         case NUMBER: *(double *)option->to = parse_number(option, value); break;
         case SHAPE: parse_shape(option, value); break;
         case WORD:
@@ -3558,16 +3918,19 @@ static void model_train(Model *model, const Bytes *corpus, const unsigned char *
 static void continue_prompt(Model *model, const unsigned char *prompt, size_t length) {
     static const struct { const char *name; int use; } modes[3] = {{"meta", META}, {"full", FULL}, {"transformer", USE_NET}};
     const char *mode = model->options->mode;
-    for (size_t i = 0; i < 3; i++) {
-        if (strcmp(mode, modes[i].name) && (strcmp(mode, "both") || i == 2)) continue;
-        if (!strcmp(mode, "both")) {
-            put_text("--- ");
-            put_text(modes[i].name);
-            put_text(" ---\n");
+    for (size_t sample = 0; sample < model->options->samples; sample++) {
+        if (sample) put_text("----\n");
+        for (size_t i = 0; i < 3; i++) {
+            if (strcmp(mode, modes[i].name) && (strcmp(mode, "both") || i == 2)) continue;
+            if (!strcmp(mode, "both")) {
+                put_text("--- ");
+                put_text(modes[i].name);
+                put_text(" ---\n");
+            }
+            put(prompt, length);
+            generate(model, prompt, length, modes[i].use, model->options->sampling.seed + sample, put);
+            put_text("\n");
         }
-        put(prompt, length);
-        generate(model, prompt, length, modes[i].use, put);
-        put_text("\n");
     }
 }
 
@@ -3615,6 +3978,12 @@ int main(int argc, char **argv) {
     if (o.help) { put_text(HELP); return 0; }
     if (o.version) { put_text(VERSION); return 0; }
     if (!o.corpus) o.corpus = beside(argv[0], "postgpt.txt");
+    if (o.random_seed) {
+        FILE *source = fopen("/dev/urandom", "rb");
+        if (!source || !fread(&o.sampling.seed, sizeof o.sampling.seed, 1, source)) fail("cannot read /dev/urandom: --seed random needs it");
+        fclose(source);
+        fprintf(stderr, "postgpt: seed %" PRIu64 "\n", o.sampling.seed);
+    }
 
     Bytes corpus = read_file(o.corpus, "the corpus"), prompt = {NULL, 0};
     const size_t length = corpus.length, held_out = (size_t)((double)length * o.holdout);

@@ -267,6 +267,8 @@ class Text:
 STUB = 4.0                  # nats, times trust: what a token loses that would end the word under way unfinished
 BREAK = 1.3                 # and what one loses that goes on with it as no word does
 UNKNOWN, BEGUN, WHOLE_WORD = range(3)
+LONGEST_WORD = 48           # bytes: a longer run of letters is no word but a text without spaces, and is not spelled
+HAN = re.compile(b"[\xe3-\xe9]")        # so the characters of Han and kana begin in UTF-8: they stand without spaces, a run of them is no word
 
 
 def words_of(data):
@@ -285,11 +287,13 @@ class Words:
     tokens  the bytes of each token
     more    words to be known besides
     trust   the share of the text's words that were met more than once
+    han     are there characters of Han or kana among them?
     """
 
     def __init__(self, counts, tokens, more=()):
         self.sorted, self.tokens, self.known_ends = sorted({*counts, *more}), tokens, {}
         self.trust = 1.0 - len([n for n in counts.values() if n == 1]) / sum(counts.values()) if counts else 0.0
+        self.han = HAN.search(b" ".join(counts)) is not None
         self.spelled = {}                                 # bytes -> the tokens that spell them
         self.inside = [[] for _ in range(SPACE)]          # kind -> the tokens that go on with a word of that kind
         for id, text in enumerate(tokens):
@@ -326,34 +330,38 @@ class Spelling:
 
     def clear(self):
         """A new document."""
-        self.word, self.known = b"", WHOLE_WORD
+        self.word, self.known, self.free = b"", WHOLE_WORD, False
 
     def write(self, id):
         """The next token."""
-        for piece in PIECE.findall(self.words.tokens[id]):
-            if KIND[piece[-1]] >= SPACE:
+        for byte in self.words.tokens[id]:
+            if not self.goes_on(byte):
                 self.word = b""
-            else:
-                goes_on = self.word and KIND[piece[0]] == KIND[self.word[0]]
-                self.word = self.word + piece if goes_on else piece.lstrip(b" ")
+            if KIND[byte] < SPACE:
+                self.word += bytes([byte])
         self.known = self.words.find(self.word) if self.word else WHOLE_WORD
+        self.free = len(self.word) > LONGEST_WORD or HAN.search(self.word[-3:]) is not None
+
+    def goes_on(self, byte):
+        """Would a byte go on with the word under way? After a character of Han or kana none does that begins another."""
+        return bool(self.word) and KIND[byte] == KIND[self.word[0]] and (0x80 <= byte < 0xC0 or not HAN.search(self.word[-3:]))
 
     def allows(self, data):
         """May these bytes, a token's, come next? Its one piece must go on like a word, or begin like one after a whole one. A word
-        that was unknown already, in the prompt, may go on as it likes."""
-        if self.word and KIND[data[0]] == KIND[self.word[0]]:
-            return self.known == UNKNOWN or self.words.find(self.word + data) != UNKNOWN
-        if self.known == BEGUN:
+        that the corpus does not have, in the prompt, is whole."""
+        if self.goes_on(data[0]):
+            return self.free or self.words.han and HAN.search(data) is not None or self.words.find(self.word + data) != UNKNOWN
+        if self.known == BEGUN and not self.free:
             return False
         core = data[KIND[data[0]] >= SPACE:]
-        return not core or KIND[core[0]] >= SPACE or self.words.find(core) != UNKNOWN
+        return not core or KIND[core[0]] >= SPACE or self.words.han and HAN.search(core) is not None or self.words.find(core) != UNKNOWN
 
     def promise(self):
         """What each token would cost the word under way, in nats, 0 or negative. The costs are multiplied by trust: where many words of
         a text are new (Good 1953: as often as one was met once), the next may be new too, and costs little.  -> [vocab]"""
-        end, on = -(STUB * self.words.trust) if self.known == BEGUN else 0.0, -(BREAK * self.words.trust)
+        end, on = -(STUB * self.words.trust) if self.known == BEGUN and not self.free else 0.0, -(BREAK * self.words.trust)
         f = [end] * len(self.words.tokens)
-        if self.word and self.known != UNKNOWN:
+        if self.word and self.known != UNKNOWN and not self.free:
             for id in self.words.inside[KIND[self.word[0]]]:
                 f[id] = on
             for id in self.words.endings(self.word):
@@ -377,6 +385,7 @@ class Chain:
                 if n < 5:
                     tally[deep][n] += 1
         cuts = [self.discounts(n) for n in tally]
+        self.cut = cuts[-1]                               # those of the longest contexts
         self.prob, self.backoff, self.counts = [], [], sum(map(len, count))
         for counts, deep in zip(count, depth):
             cut, total, many = cuts[deep], sum(counts.values()), [0, 0, 0, 0]
@@ -460,6 +469,108 @@ class Chain:
             p *= self.backoff[node]
             p += self.prob[node].get(token, 0.0)
         return p
+
+
+LONG = 16                   # bytes: in a script without spaces so many count as a word; a character of Han or kana is one
+SENTENCE = 5                # words: a sentence that has as many is not short
+BRACKETS = {**dict.fromkeys(b"([{", 1), **dict.fromkeys(b")]}", -1), 34: 34, 10: 10}
+
+
+class Reader:
+    """Reads a text token by token, as whoever speaks must: in words and sentences.
+
+    words   how many have begun; what follows white space begins one
+    spoken  the same since the sentence began, at most SENTENCE
+    nested  how many brackets are open, and 8 more within quotes; a line's end closes all
+
+    >>> reader = Reader([b"Words", b" (in", b" one", b")", b"."])
+    >>> for id in (0, 1, 2): reader.read(id)
+    >>> reader.words, reader.spoken, reader.nested, reader.ended
+    (3, 3, 1, False)
+    """
+
+    def __init__(self, tokens):
+        self.traits = [self.look(text) for text in tokens]
+        self.clear()
+
+    @staticmethod
+    def look(text):
+        """What there is to know of a token: white; begins white; ends white; its bytes; its Han and kana (E3 to E9 in UTF-8); ends a
+        sentence; ends a line; its brackets and quotes."""
+        core = text.rstrip(b")]}\"'")
+        return (all([KIND[byte] >= SPACE for byte in text]), KIND[text[0]] >= SPACE, KIND[text[-1]] >= SPACE, len(text),
+                len([byte for byte in text if 0xE3 <= byte <= 0xE9]), core.endswith((b".", b"!", b"?", b"\xe3\x80\x82")), b"\n" in text,
+                [BRACKETS[byte] for byte in text if byte in BRACKETS])
+
+    def clear(self):
+        """A new document."""
+        self.words = self.spoken = self.nested = self.length = 0
+        self.apart = self.ended = True                    # what comes begins a word, a sentence
+
+    def read(self, id):
+        """The next token."""
+        white, begins, ends, length, han, closes, breaks, brackets = self.traits[id]
+        self.length += length
+        if not white:
+            if han or begins or self.apart or self.length > LONG:
+                self.words, self.length = self.words + (han or 1), length
+                self.spoken = min((0 if self.ended else self.spoken) + (han or 1), SENTENCE)
+            self.ended = closes
+        self.apart, self.ended = ends, self.ended or breaks
+        for kind in brackets:
+            if kind == 10:
+                self.nested = 0
+            elif kind == 34:
+                self.nested ^= 8
+            elif 0 <= self.nested % 8 + kind < 8:
+                self.nested += kind
+
+
+SHARED = 2                  # words that a good junction shares with where it goes
+FORKS = 1000                # of a frequent pair so many places, the newest, are asked whether they fork
+FAR = 20                    # words: as far as until_fork looks
+
+
+class Places:
+    """Where a text has what it has: the index a speaker goes by. A place is a position in ids: what it follows, what it is followed by.
+
+    after  (a, b) -> the places that an a and a b stand before, the oldest first; none is the text's end
+    words, spoken, nested, ended  [n + 1]: what a Reader knows at each place
+    """
+
+    def __init__(self, ids, tokens):
+        self.ids, self.after, self.far = ids, {}, {}
+        for place, pair in enumerate(zip(ids, ids[1:-1]), 2):
+            self.after.setdefault(pair, []).append(place)
+        reader, known = Reader(tokens), [(0, 0, 0, True)]
+        for id in ids:
+            reader.read(id)
+            known.append((reader.words, reader.spoken, reader.nested, reader.ended))
+        self.words, self.spoken, self.nested, self.ended = zip(*known)
+
+    def forks(self, at):
+        """Is this a place to leave the text? Where a sentence ends; and where another place shares SHARED words with it, stands within as
+        many brackets, and goes on otherwise."""
+        if self.ended[at]:
+            return True
+        ids, words = self.ids, self.words
+        for other in self.after.get((ids[at - 2], ids[at - 1]), ())[-FORKS:] if at > 1 else ():
+            if ids[other] != ids[at] and self.nested[other] == self.nested[at]:
+                n = 2
+                while words[at] - words[at - n] < SHARED and n < other and n < at and ids[at - n - 1] == ids[other - n - 1]:
+                    n += 1
+                if words[at] - words[at - n] >= SHARED:
+                    return True
+        return False
+
+    def until_fork(self, place):
+        """How many words one must say from a place on to come to one where the text forks; FAR at most."""
+        if place not in self.far:
+            at = place + 1
+            while at < len(self.ids) and self.words[at] - self.words[place] < FAR and not self.forks(at):
+                at += 1
+            self.far[place] = self.words[at] - self.words[place]
+        return self.far[place]
 
 
 class Table:
@@ -1105,8 +1216,8 @@ class Field:
     The transformer sees its window; the field remembers the last `memory` tokens of the document. words: what it knows of spelling.
     """
 
-    def __init__(self, meta, coefficients, memory, window=None, words=None):
-        self.meta, self.co, self.memory, self.window = meta, coefficients, memory, window
+    def __init__(self, meta, coefficients, memory, window=None, words=None, voice=None):
+        self.meta, self.co, self.memory, self.window, self.voice = meta, coefficients, memory, window, voice
         self.spelling = Spelling(words) if words else None
         self.gone = 1.0                     # DRIFT to the power of the memory
         for _ in range(memory):
@@ -1121,10 +1232,9 @@ class Field:
         self.newest = {}                    # the last place of each token
         self.level = 0.0                    # trauma: 0 where all comes as expected, 1 where nothing does
         self.destiny = [0.0] * self.meta.vocab
-        if self.spelling:
-            self.spelling.clear()
-        if self.window:
-            self.window.clear()
+        for listener in self.spelling, self.window, self.voice:
+            if listener:
+                listener.clear()
 
     def expected(self, id):
         """How much the chain expects a token."""
@@ -1138,6 +1248,8 @@ class Field:
         ids.append(id)
         if self.spelling:
             self.spelling.write(id)
+        if self.voice:
+            self.voice.write(id)
         # matches grow by one where the token before agreed too; the newest place is updated first, as it reads the older
         before.append(self.newest.get(id, -1))
         self.newest[id] = n
@@ -1163,6 +1275,8 @@ class Field:
         heard, nothing = n - start, [0.0] * meta.vocab
         # B: what the counts say, what the transformer computes
         p = meta.chain.probs(ids)
+        if self.voice:
+            p = self.voice.speak(p)
         self.log_p, self.doubt = list(map(log, p)), meta.chain.doubt(ids)
         if self.window:                                   # before the first token there is nothing to transform
             self.z = self.window.logits() if self.window.ids else self.log_p
@@ -1272,8 +1386,117 @@ class Speller:
         return self.valid(data) and (self.spelling is None or self.spelling.allows(data))
 
 
-def sample(logits, tokens, recent, temperature, top_k, repetition, speller, rng):
-    """Draws a token: repetition penalty on the recent ids, temperature, top-k, softmax, one uniform draw.
+REPETITION, DISCOUNT, VERBATIM = 0.0, 0.35, 7             # the defaults of --repetition, --discount, --verbatim
+GRACE = 60                  # tokens that a text may go on to the end of its sentence
+SPEAKS = 8                  # the order of the chain that speaks
+LONELY = 3.0                # nats that a token loses for each word that is missing to SHARED
+GLAD = 0.7                  # nats that a run loses for each word that it is longer than half of --verbatim
+STUCK = 3.0                 # nats that a token loses from which no fork can be reached in time
+ABRUPT = 4.0                # nats that it costs to end a sentence at once; less with each word
+ODD = 8.0                   # nats that a number costs where the corpus has none, what follows a number as it does nowhere, and what goes
+                            # on with a whole word so
+WALL = 1e4                  # nats that it costs to go on verbatim
+
+
+class Voice:
+    """The chain that speaks, and where it leaves the corpus.
+
+    spots   the places that the last two tokens and more stand before: place -> how many tokens match
+    run     token -> how many words of the corpus in a row have been said when it is said
+    shared  token -> the words that the best place has in common with what was said, within the same brackets
+    """
+
+    def __init__(self, places, tokens, cut, discount, verbatim):
+        self.places, self.reader, self.verbatim = places, Reader(tokens), verbatim
+        self.cut = [max(discount, 0.001) * d for d in cut]            # nothing is to have probability 0
+        self.digits = [id for id, text in enumerate(tokens) if DIGIT in [KIND[byte] for byte in text]]
+        self.tokens, self.ends = tokens, [id for id, traits in enumerate(self.reader.traits) if traits[5] or traits[6]]
+        self.clear()
+
+    def clear(self):
+        """A new document."""
+        self.spots, self.last = {}, None
+        self.reader.clear()
+
+    def write(self, id):
+        """The next token."""
+        match = self.spots.get
+        self.spots = {place: match(place - 1, 1) + 1 for place in self.places.after.get((self.last, id), ())}
+        self.last = id
+        self.reader.read(id)
+
+    def speak(self, p):
+        """What the chain says when it speaks, p being what it says when it listens: Kneser-Ney's recursion goes on over contexts of 2, 3 .. tokens,
+        with little taken off their counts.  [vocab] -> [vocab]"""
+        places, ids, words = self.places, self.places.ids, self.places.words
+        self.run, self.shared, self.level, self.reach, fit = {}, {}, set(), {}, []
+        for place, n in self.spots.items():
+            id, common, run = ids[place], words[place] - words[place - n], words[place + 1] - words[place - n]
+            if run > self.run.get(id, 0) and words[place + 1] > words[place]:
+                self.run[id] = run
+            if places.nested[place] == self.reader.nested:
+                fit.append((n, id))
+                self.shared[id] = max(common, self.shared.get(id, 0))
+                if places.spoken[place] == self.reader.spoken:
+                    self.level.add(id)
+                if common >= SHARED and self.verbatim:
+                    reach = common + places.until_fork(place)
+                    self.reach[id] = min(reach, self.reach.get(id, reach))
+        cut = self.cut
+        for order in range(2, SPEAKS):
+            fit = [(n, id) for n, id in fit if n >= order]
+            if not fit:
+                break
+            counts, many = Counter([id for _, id in fit]), [0, 0, 0, 0]
+            for n in counts.values():
+                many[min(n, 3)] += 1
+            keep = (cut[1] * many[1] + cut[2] * many[2] + cut[3] * many[3]) / len(fit)
+            p = [x * keep for x in p]
+            for id, n in counts.items():
+                p[id] += (n - cut[min(n, 3)]) / len(fit)
+        return p
+
+    def rests(self, id):
+        """Is what was said a whole sentence, or line, with this token to come?"""
+        text = self.tokens[id]
+        return b"\n" in text or self.reader.ended and (self.reader.traits[id][4] or text[:1] == b" " and not text[1:2].islower())
+
+    def rules(self, chain=True, spelling=None):
+        """What each token gains or loses where the text leaves the corpus or goes on with it: token -> nats. Without the chain only the
+        limit of verbatim holds; without the spelling any word may go on."""
+        gain, limit, reader = dict.fromkeys(self.run, 0.0), self.verbatim, self.reader
+        for id, run in self.run.items() if limit else ():
+            if run > limit:
+                gain[id] -= WALL
+            elif chain and run > limit // 2:
+                gain[id] -= GLAD * (run - limit // 2)
+        if not chain:
+            return gain
+        wanted = 0 if reader.ended else min(SHARED, reader.spoken)
+        number = self.last is not None and KIND[self.tokens[self.last][-1]] == DIGIT
+        for id, shared in self.shared.items():
+            gain[id] = gain.get(id, 0.0) + LONELY * min(shared, wanted)
+            if self.reach.get(id, 0) > limit:
+                gain[id] -= STUCK
+            if number and shared:
+                gain[id] += ODD
+        for id in () if number else self.digits:
+            if not self.shared.get(id):
+                gain[id] = gain.get(id, 0.0) - ODD
+        whole = spelling and spelling.word and spelling.known != BEGUN
+        for id in spelling.words.inside[KIND[spelling.word[0]]] if whole else ():
+            if id not in self.shared:
+                gain[id] = gain.get(id, 0.0) - ODD
+        short = 0 if reader.ended else SENTENCE - reader.spoken
+        for id in self.ends if short or reader.nested else ():
+            if id not in self.level:
+                gain[id] = gain.get(id, 0.0) - ABRUPT * (short or SENTENCE) / SENTENCE
+        return gain
+
+
+def sample(logits, tokens, recent, temperature, top_k, repetition, speller, rng, top_p=1.0):
+    """Draws a token: repetition penalty on the recent ids, temperature, top-k, softmax, top-p (the most probable that together have
+    so much: Holtzman and others 2020), one uniform draw.
 
     logits [vocab]; tokens: the bytes of each. Where no word may go on, the most probable that is valid comes. Returns the id and how much was
     expected of it.
@@ -1296,7 +1519,13 @@ def sample(logits, tokens, recent, temperature, top_k, repetition, speller, rng)
     if len(kept) == 1:
         return kept[0], 1.0
     odds = [exp((logits[id] - logits[kept[0]]) / temperature) for id in kept]
-    sum, walked, draw = total(odds), 0.0, rng.uniform()
+    sum, walked = total(odds), 0.0
+    for n, x in enumerate(odds if top_p < 1.0 else (), 1):
+        walked += x
+        if walked >= top_p * sum:
+            kept, odds, sum = kept[:n], odds[:n], walked
+            break
+    walked, draw = 0.0, rng.uniform()
     for id, x in zip(kept, odds):
         walked += x / sum
         if draw < walked:
@@ -1791,7 +2020,7 @@ class PostGPT:
         ids, starts = encode_text(self.tokenizer, corpus, lines)
         self.words = words_of(corpus)
         self.meta = Metaweights(ids, self.tokenizer.vocab, order, starts)
-        self.init, self.seed, self.network = init, seed, None
+        self.init, self.seed, self.network, self.places = init, seed, None, None
 
     @property
     def coefficients(self):
@@ -1835,21 +2064,30 @@ class PostGPT:
         self.trained = trained
         self.network = net
 
-    def field(self, use, words=()):
+    def field(self, use, words=(), voice=None):
         """A field for a mode's terms. words: those it knows beside the corpus'."""
         return Field(self.meta, self.coefficients, self.memory, Window(self.net) if "Z" in use else None,
-                     Words(self.words, self.tokenizer.text, words))
+                     Words(self.words, self.tokenizer.text, words), voice)
 
-    def generate(self, prompt=b"", tokens=100, mode="full", seed=42, temperature=0.75, top_k=15, repetition=0.5):
+    def voice(self, discount=None, verbatim=VERBATIM):
+        """The chain that speaks. discount: with `lines`, where documents are to be invented, it is 1 by default."""
+        if not self.places:
+            self.places = Places(self.meta.text.ids, self.tokenizer.text)
+        return Voice(self.places, self.tokenizer.text, self.meta.chain.cut, (1.0 if self.lines else DISCOUNT) if discount is None else discount, verbatim)
+
+    def generate(self, prompt=b"", tokens=100, mode="full", seed=42, temperature=0.75, top_k=15, repetition=REPETITION, top_p=1.0,
+                 discount=None, verbatim=VERBATIM, exact=False):
         """Yields what follows the prompt (bytes), token by token; bytes of a character under way are held back until it is whole.
 
-        mode: meta, full or transformer. Raises Failure where the prompt has a byte that the alphabet lacks.
+        mode: meta, full or transformer. After `tokens` the text goes on to the end of its sentence, with `lines` of its line, at most GRACE
+        tokens more; with `exact` it does not. discount, verbatim: see Voice. Raises Failure where the prompt has a byte that the alphabet lacks.
         """
         use, context, tok = MODES[mode], self.shape.context, self.tokenizer
         ids = tok.encode(b"\n") if self.lines else tok.encode(b"\n\n") if not prompt and 10 in tok.id_of_byte else []
         ids += tok.encode(prompt.rpartition(b"\n")[2] if self.lines else prompt)     # with `lines`, context does not reach behind the last line
         # the words of the prompt may be used too, but for the last, which may be cut short
-        field = self.field(use, words_of(b"".join(PIECE.findall(prompt)[:-1])))
+        voice = self.voice(discount, verbatim)
+        field = self.field(use, words_of(b"".join(PIECE.findall(prompt)[:-1])), voice)
         window, field.window = field.window, None
         for id in ids[max(len(ids) - self.memory - context, 0):]:
             field.push(id, field.expected(id))
@@ -1860,9 +2098,14 @@ class PostGPT:
                 window.push(id)
         rng, held, speller = Rng(seed), b"", Speller(None if self.lines else field.spelling, self.utf8)      # a line may be a new name
         speller.write(prompt)
-        for _ in range(tokens):
+        for n in range(tokens if exact else tokens + GRACE):
             field.terms()
-            id, chance = sample(field.logits(use), tok.text, field.ids[:-RECENT - 1:-1], temperature, top_k, repetition, speller, rng)
+            logits = field.logits(use)[:]
+            for id, nats in voice.rules("B" in use, speller.spelling).items():
+                logits[id] += nats
+            id, chance = sample(logits, tok.text, field.ids[:-RECENT - 1:-1], temperature, top_k, repetition, speller, rng, top_p)
+            if n >= tokens and (b"\n" in tok.text[id] if self.lines else voice.rests(id)):
+                break
             speller.write(tok.text[id])
             held += tok.text[id]
             if not speller.state:
@@ -1922,11 +2165,21 @@ PROMPT is a text to continue; "-" reads it from standard input; without one,
 a short demonstration from eight places of the corpus.
 
   -m, --mode NAME        both, meta, full or transformer (default both)
-  -n, --tokens N         tokens to generate, 1 to 1000000 (default 100)
+  -n, --tokens N         tokens to generate, 1 to 1000000 (default 100); the text then
+                         goes on to the end of its sentence, at most 60 more
+      --exact            stop after exactly N tokens
   -t, --temperature X    0 to 10, 0 is greedy (default 0.75)
   -k, --top-k N          0 to the vocabulary's size, 0 is all (default 15)
-  -r, --repetition X     penalty on the last 12 tokens, 0 to 10 (default 0.5)
-  -s, --seed N           0 to 2^64 - 1 (default 42)
+  -p, --top-p X          0 to 1: of these, the most probable with so much together
+                         (default 1)
+  -r, --repetition X     penalty on the last 12 tokens, 0 to 10 (default 0)
+  -s, --seed N           0 to 2^64 - 1 (default 42), or random: drawn, and named
+      --discount X       share of the chain's discounts while it speaks, 0 to 1
+                         (default 0.35, with --lines 1)
+      --verbatim N       words in a row from the corpus at most, 0 to 1000 (default 7;
+                         0: no limit)
+      --samples N        N continuations, 1 to 1000000, seeds S, S + 1, ..., apart by
+                         a line holding only ---- (default 1)
   -c, --corpus FILE      default postgpt.txt beside the program
       --merges N         byte pairs to learn, 0 to 65280 (default 1024)
       --alphabet NAME    bytes or corpus: number all bytes, or those that occur
@@ -1982,6 +2235,8 @@ class Option:
             return "a file"
         if self.takes == "shape":
             return "layers, embd, content, rrpram, context or mlp as name=number, apart by commas"
+        if self.takes == "seed":
+            return "random, or a whole number from %s to %s" % (self.low, self.high)
         return "a %snumber from %s to %s" % ("" if self.takes == "number" else "whole ", self.low, self.high)
 
     def refuse(self, value):
@@ -2000,7 +2255,9 @@ class Option:
             return value
         if self.takes == "shape":
             return self.parse_shape(value)
-        whole = self.takes == "count"
+        if self.takes == "seed" and value == "random":
+            return value
+        whole = self.takes in ("count", "seed")
         if not re.fullmatch("[0-9]+" if whole else r"([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?", value):
             self.refuse(value)
         number = whole_number(value) if whole else float(value)
@@ -2027,8 +2284,13 @@ OPTIONS = [
     Option("tokens", "n", "count", 100, 1, 1000000),
     Option("temperature", "t", "number", 0.75, 0, 10),
     Option("top-k", "k", "count", 15, 0, 65536),
-    Option("repetition", "r", "number", 0.5, 0, 10),
-    Option("seed", "s", "count", 42, 0, 18446744073709551615),
+    Option("top-p", "p", "number", 1.0, 0, 1),
+    Option("repetition", "r", "number", REPETITION, 0, 10),
+    Option("seed", "s", "seed", 42, 0, 18446744073709551615),
+    Option("discount", "", "number", None, 0, 1),
+    Option("verbatim", "", "count", VERBATIM, 0, 1000),
+    Option("samples", "", "count", 1, 1, 1000000),
+    Option("exact", "", "flag", False),
     Option("corpus", "c", "text"),
     Option("merges", "", "count", 1024, 0, 65280),
     Option("alphabet", "", "word", "bytes", words="bytes or corpus"),
@@ -2292,13 +2554,17 @@ def train_model(model, rest, options):
 def continue_prompt(model, prompt, options):
     """The prompt and what follows it, in one mode, or in both under a heading each."""
     both = options["mode"] == "both"
-    for mode in ("meta", "full") if both else (options["mode"],):
-        if both:
-            put(b"--- %s ---\n" % mode.encode())
-        put(prompt)
-        for data in model.generate(prompt, options["tokens"], mode, options["seed"], options["temperature"], options["top-k"], options["repetition"]):
-            put(data)
-        put(b"\n")
+    for i in range(options["samples"]):
+        if i:
+            put(b"----\n")
+        for mode in ("meta", "full") if both else (options["mode"],):
+            if both:
+                put(b"--- %s ---\n" % mode.encode())
+            put(prompt)
+            for data in model.generate(prompt, options["tokens"], mode, (options["seed"] + i) % 2 ** 64, options["temperature"], options["top-k"],
+                                       options["repetition"], options["top-p"], options["discount"], options["verbatim"], options["exact"]):
+                put(data)
+            put(b"\n")
 
 
 def demonstrate(model, corpus, options):
@@ -2325,6 +2591,9 @@ def run(args):
         return put(VERSION.encode() + b"\n")
     if not options["corpus"]:
         options["corpus"] = os.path.join(os.path.dirname(os.path.realpath(__file__)), "postgpt.txt")
+    if options["seed"] == "random":
+        options["seed"], = struct.unpack("<Q", os.urandom(8))
+        put_error("seed %d" % options["seed"])
     path, order = options["corpus"], options["order"]
     everything = read_file(path, "the corpus")
     if len(everything) < 2:
