@@ -77,6 +77,12 @@ static double dot(const double *x, const double *y, size_t n) {
     return s;
 }
 
+static double total(const double *x, size_t n) {
+    double s = 0.0;
+    for (size_t i = 0; i < n; i++) s += x[i];
+    return s;
+}
+
 static void softmax(double *x, size_t n) {
     double top = x[0], sum = 0.0;
     for (size_t i = 1; i < n; i++) if (x[i] > top) top = x[i];
@@ -1358,21 +1364,22 @@ static Rooms rooms_of(size_t embd, size_t vocab, size_t head_dim) {
     return rooms;
 }
 
-/* A symmetric and positive definite matrix of n * n: a spare multiple of the identity, less mean mean^T / sum, plus `share` times a dense
- * one, plus the sum over `many` rows near[many][n] of w near near^T. */
+/* A symmetric and positive definite matrix of n * n: a spare multiple of the identity, and either a dense one, or the sum over `many` rows
+ * near[many][n] of w near near^T, less mean mean^T / sum. */
 typedef struct {
     size_t n, many;
-    double spare, sum, share;
-    const double *dense, *mean, *w, *near;       /* mean and near: NULL where there is none */
-    double *across, *along, *image;              /* near transposed, [n][many]; [many]; [n] */
+    double spare, sum;
+    const double *dense, *mean, *w, *near;       /* dense: NULL where it is the other */
+    double *across, *along;                      /* near transposed, [n][many]; [many] */
 } Squares;
 
 static void squares_times(double *y, const Squares *s, const double *v) {
-    const double along = s->mean ? dot(s->mean, v, s->n) / s->sum : 0.0;
-    zero(s->image, s->n);
-    matvec(s->image, v, s->dense, s->n, s->n, s->n);
-    for (size_t i = 0; i < s->n; i++) y[i] = s->spare * v[i] - (s->mean ? along * s->mean[i] : 0.0) + s->share * s->image[i];
-    if (!s->near) return;
+    const double along = s->dense ? 0.0 : dot(s->mean, v, s->n) / s->sum;
+    for (size_t i = 0; i < s->n; i++) y[i] = s->dense ? s->spare * v[i] : s->spare * v[i] - along * s->mean[i];
+    if (s->dense) {
+        matvec(y, v, s->dense, s->n, s->n, s->n);
+        return;
+    }
     zero(s->along, s->many);
     matvec(s->along, v, s->across, s->n, s->many, s->many);
     for (size_t b = 0; b < s->many; b++) s->along[b] = s->w[b] * s->along[b];
@@ -1382,7 +1389,7 @@ static void squares_times(double *y, const Squares *s, const double *v) {
 #define NEAR 3e-4                /* of the square of what is asked for */
 
 /* x[n] for which A x comes close to b: conjugate gradients from 0 (Hestenes and Stiefel 1952). Each round costs one product, and as many
- * rounds as coordinates would be exact; what is NEAR is near enough. work[3 n]; b is used up. */
+ * rounds as coordinates would be exact; what is NEAR is near enough. work[2 n]; b is used up. */
 static void conjugate(double *x, const Squares *a, double *b, size_t rounds, double *work) {
     const size_t n = a->n;
     double *way = work, *image = work + n, square = dot(b, b, n);
@@ -1415,32 +1422,32 @@ static void outer(double *c, const double *weight, const double *x, const double
         }
 }
 
-/* Columns of x[vocab][r] turned so that over all tokens, each as often as it was counted, they are alike in size and not correlated: then
- * a few rounds of conjugate gradients go far. share[vocab] */
-static void even(double *x, const double *share, size_t vocab, size_t r) {
-    for (size_t a = 0; a < vocab; a++) for (size_t k = 0; k < r; k++) x[a * r + k] *= sqrt(share[a]);
+/* Columns of x[vocab][r] turned so that the sum over a of n[a] x[a] x[a]^T becomes the total of n times the identity: where all weigh
+ * alike, least squares need no products, and elsewhere a few rounds of conjugate gradients go far. */
+static void even(double *x, const double *n, size_t vocab, size_t r) {
+    const double whole = total(n, vocab);
+    for (size_t a = 0; a < vocab; a++) for (size_t k = 0; k < r; k++) x[a * r + k] *= sqrt(n[a] / whole);
     orthonormalize(x, vocab, r);
     for (size_t a = 0; a < vocab; a++) {
-        const double root = share[a] > 0.0 ? 1.0 / sqrt(share[a]) : 0.0;
+        const double root = n[a] > 0.0 ? 1.0 / sqrt(n[a] / whole) : 0.0;
         for (size_t k = 0; k < r; k++) x[a * r + k] *= root;
     }
 }
 
 /* Weighted least squares, a row at a time: x[a] = the vector for which x[a] . h[b] + (any constant) comes closest to
  * target(a, b) over all b, where a pair weighs weight(a, b) + left[a] right[b], and where the target is 0 for the pairs that are
- * not in the tables. RIDGE pulls a row that was counted little toward 0. x, h: [vocab][r] */
+ * not in the tables. h is even for the weights `right`. RIDGE pulls a row that was counted little toward 0. x, h: [vocab][r] */
 static void regress(double *x, const double *h, size_t r, const Table *weight, const double *target, const double *left, const double *right, size_t rounds) {
     const size_t vocab = weight->rows;
-    double *common = alloc(r * r, 8), *common_mean = alloc(r, 8), common_sum = 0.0, *mean = alloc(r, 8), *side = alloc(r, 8), *work = alloc(3 * r, 8);
+    const double whole = total(right, vocab);
+    double *whole_mean = alloc(r, 8), *mean = alloc(r, 8), *side = alloc(r, 8), *work = alloc(2 * r, 8);
     double *near = alloc(vocab * r, 8), *across = alloc(vocab * r, 8), *push = alloc(vocab, 8);
-    for (size_t b = 0; b < vocab; b++) common_sum += right[b];
-    outer(common, right, h, h, vocab, r);
-    matvec(common_mean, right, h, vocab, r, r);
+    matvec(whole_mean, right, h, vocab, r, r);
     zero(x, vocab * r);
     for (size_t row = 0; row < vocab; row++) {
         const size_t begin = weight->first[row], many = weight->first[row + 1] - begin;
         const double *w = weight->value + begin;
-        double sum = left[row] * common_sum, hit = 0.0;
+        double sum = left[row] * whole, hit = 0.0;
         if (!many) continue;
         for (size_t e = 0; e < many; e++) {
             const size_t b = weight->column[begin + e];
@@ -1449,15 +1456,15 @@ static void regress(double *x, const double *h, size_t r, const Table *weight, c
             hit += push[e];
             for (size_t i = 0; i < r; i++) across[i * many + e] = near[e * r + i] = h[b * r + i];
         }
-        for (size_t i = 0; i < r; i++) mean[i] = left[row] * common_mean[i];
+        for (size_t i = 0; i < r; i++) mean[i] = left[row] * whole_mean[i];
         matvec(mean, w, near, many, r, r);
         zero(side, r);
         matvec(side, push, near, many, r, r);
         for (size_t i = 0; i < r; i++) side[i] -= hit * mean[i] / sum;
-        const Squares squares = {r, many, RIDGE, sum, left[row], common, mean, w, near, across, push, work + 2 * r};
+        const Squares squares = {r, many, RIDGE + left[row] * whole, sum, NULL, mean, w, near, across, push};
         conjugate(x + row * r, &squares, side, rounds, work);
     }
-    free(common); free(common_mean); free(mean); free(side); free(work); free(near); free(across); free(push);
+    free(whole_mean); free(mean); free(side); free(work); free(near); free(across); free(push);
 }
 
 /* Who follows whom: x[vocab][r] and h[vocab][r] such that unigram(b) exp(x[a] . h[b]), normalised, comes close to the
@@ -1480,26 +1487,20 @@ static void seed_follow(double *x, double *h, size_t r, const Table *pairs, cons
             const size_t b = pairs->column[i];
             weight.value[i] = pairs->row_sum[a] * bigram->prob[e];
             target.value[i] = log(1.0 + bigram->prob[e] / (keep * bigram->unigram[b]));
-            scaled.value[i] = target.value[i] * sqrt(pairs->row_sum[a] * pairs->column_sum[b]);
+            scaled.value[i] = target.value[i] * sqrt(pairs->row_sum[a] * bigram->unigram[b]);
         }
     }
     subspace(h, &scaled, r, 1);
-    double *share = alloc(vocab, sizeof *share), *often = alloc(vocab, sizeof *often);
-    for (size_t a = 0; a < vocab; a++) {
-        share[a] = pairs->row_sum[a] / pairs->sum;
-        often[a] = pairs->column_sum[a] / pairs->sum;
-        for (size_t k = 0; k < r; k++) h[a * r + k] *= often[a] > 0.0 ? 1.0 / sqrt(often[a]) : 0.0;
-    }
+    for (size_t b = 0; b < vocab; b++) for (size_t k = 0; k < r; k++) h[b * r + k] *= 1.0 / sqrt(bigram->unigram[b]);
     Table weight_back, target_back;
     table_transpose(&weight_back, &weight);
     table_transpose(&target_back, &target);
-    even(h, often, vocab, r);
-    regress(x, h, r, &weight, target.value, left, bigram->unigram, 4);         /* a sketch */
-    even(x, share, vocab, r);
-    regress(h, x, r, &weight_back, target_back.value, bigram->unigram, left, 8);
-    even(h, often, vocab, r);
-    regress(x, h, r, &weight, target.value, left, bigram->unigram, 12);
-    free(weight.value); free(target.value); free(scaled.value); free(left); free(share); free(often);
+    regress(x, h, r, &weight, target.value, left, bigram->unigram, 3);         /* a sketch */
+    even(x, left, vocab, r);
+    regress(h, x, r, &weight_back, target_back.value, bigram->unigram, left, 4);
+    even(h, bigram->unigram, vocab, r);
+    regress(x, h, r, &weight, target.value, left, bigram->unigram, 5);
+    free(weight.value); free(target.value); free(scaled.value); free(left);
     table_free(&weight_back); table_free(&target_back);
 }
 
@@ -1552,12 +1553,12 @@ static void follow_free(Follow *f) {
 
 /* The covariance c[r][r], shrunk, inverted, times each row of x[r][r]. */
 static void solve(const double *c, double *x, size_t r) {
-    double *work = alloc(5 * r, sizeof *work), sphere = 0.0;
+    double *work = alloc(3 * r, sizeof *work), sphere = 0.0;
     for (size_t i = 0; i < r; i++) sphere += c[i * r + i];
-    const Squares squares = {.n = r, .spare = SHRINK * sphere / (double)r, .share = 1.0, .dense = c, .image = work + 2 * r};
+    const Squares squares = {.n = r, .spare = SHRINK * sphere / (double)r, .dense = c};
     for (size_t k = 0; k < r; k++) {
-        memcpy(work + 3 * r, x + k * r, r * sizeof *x);
-        conjugate(x + k * r, &squares, work + 3 * r, SOLVE, work);
+        memcpy(work + 2 * r, x + k * r, r * sizeof *x);
+        conjugate(x + k * r, &squares, work + 2 * r, SOLVE, work);
     }
     free(work);
 }
@@ -1582,7 +1583,7 @@ static void follow_step(double *u, double *s, double *v, const Follow *f, const 
 #define CHORUS 0.7               /* how loud the content heads are */
 #define SHARPNESS 20.0           /* of a head that reads places: at the default shape softmax then puts more than 90 % on one */
 #define RELEVANCE 1.5            /* of a head that reads likeness, in standard deviations: it leans, and training may turn it */
-#define LESSONS 6144             /* places of the corpus that content heads are seeded from */
+#define LESSONS 4096             /* places of the corpus that content heads are seeded from */
 
 /* What a content head would bring together: on windows of the corpus, at each place, the mean of x where the code of the token before
  * is alike to the newest one's. met[r][r], missed[r][r]: the sum of that mean times itself; times (h - the h expected).
@@ -1662,11 +1663,11 @@ static void seed(Transformer *net, const Metaweights *meta) {
         const double square = dot(x + t * r, x + t * r, r);
         if (square > longest) longest = square;
     }
-    const double total = 1.02 * longest + 0.01, constant = sqrt(total / 4.0), length = total + total / 4.0;
+    const double whole = 1.02 * longest + 0.01, constant = sqrt(whole / 4.0), length = whole + whole / 4.0;
     for (size_t t = 0; t < vocab; t++) {
         double *row = net->wte + t * embd;
         for (size_t k = 0; k < r; k++) row[k] = SIZE * x[t * r + k];
-        row[rooms.fill] = SIZE * sqrt(total - dot(x + t * r, x + t * r, r));
+        row[rooms.fill] = SIZE * sqrt(whole - dot(x + t * r, x + t * r, r));
         row[rooms.constant] = SIZE * constant;
     }
     const double swing = rooms.waves ? sqrt(length / (5.0 * (double)rooms.waves)) : 0.0;
@@ -2832,12 +2833,6 @@ static void chuck_make(Chuck *chuck, size_t n_params) {
 static void remember(double *numbers, size_t *n, size_t size, double newest) {
     if (*n == size) memmove(numbers, numbers + 1, --*n * sizeof *numbers);
     numbers[(*n)++] = newest;
-}
-
-static double total(const double *x, size_t n) {
-    double s = 0.0;
-    for (size_t i = 0; i < n; i++) s += x[i];
-    return s;
 }
 
 /* A step's loss: sets factor. */

@@ -947,7 +947,7 @@ def conjugate(times, b, rounds):
 
 
 RIDGE = 0.1                 # of regress: added to each square, so that a row counted little stays near 0
-ROUNDS = (4, 8, 12)         # of conjugate gradients: a sketch of x, then h, then x
+ROUNDS = (3, 4, 5)          # of conjugate gradients: a sketch of x, then h, then x
 
 
 def outer(x, y):
@@ -961,35 +961,37 @@ def weighed(weight, x):
 
 
 def even(x, n):
-    """Columns of x turned so that over all tokens, each as often as it was counted, they are alike in size and not correlated: then a few
-    rounds of conjugate gradients go far."""
-    root = list(map(sqrt, n))
+    """Columns of x turned so that the sum over a of n[a] x[a] x[a]^T becomes the total of n times the identity: where all weigh
+    alike, least squares need no products, and elsewhere a few rounds of conjugate gradients go far."""
+    whole = total(n)
+    root = [sqrt(a / whole) for a in n]
     return weighed([1.0 / a if a > 0.0 else 0.0 for a in root], orthonormalize(weighed(root, x)))
 
 
 def regress(h, weight, target, left, right, rounds):
     """Weighted least squares, a row at a time: x[a] = the vector for which x[a] . h[b] + (any constant) comes closest to
     target(a, b) over all b, where a pair weighs weight(a, b) + left[a] right[b], and where the target is 0 for the pairs that
-    are not in the tables. RIDGE pulls a row that was counted little toward 0.  [vocab][r], Tables, [vocab]s -> [vocab][r]
+    are not in the tables. h is even for the weights `right`. RIDGE pulls a row that was counted little toward 0.
+    [vocab][r], Tables, [vocab]s -> [vocab][r]
     """
-    r, x = len(h[0]), []
-    common, common_mean, common_sum = outer(weighed(right, h), h), matvec([0.0] * r, right, h), total(right)
+    r, x, whole, whole_mean = len(h[0]), [], total(right), matvec([0.0] * len(h[0]), right, h)
     for l, row, aims in zip(left, weight.rows, target.rows):
         if not row:
             x.append([0.0] * r)
             continue
         w, near = [value for _, value in row], [h[b] for b, _ in row]
         push = [(value + l * right[b]) * aim for (b, value), (_, aim) in zip(row, aims)]
-        across, sum, hit = list(zip(*near)), l * common_sum, 0.0
+        across, sum, hit = list(zip(*near)), l * whole, 0.0
+        spare = RIDGE + sum
         for value, p in zip(w, push):
             sum += value
             hit += p
-        mean = matvec([l * m for m in common_mean], w, near)
+        mean = matvec([l * m for m in whole_mean], w, near)
 
         def squares(v):
             """The sum over all b of their weight times (h[b] less the mean) (h[b] less the mean)^T v, and the ridge."""
             along = dot(mean, v) / sum
-            y = [RIDGE * a - along * m + l * c for a, m, c in zip(v, mean, matvec([0.0] * r, v, common))]
+            y = [spare * a - along * m for a, m in zip(v, mean)]
             return matvec(y, map(mul, w, matvec([0.0] * len(w), v, across)), near)
 
         x.append(conjugate(squares, [y - hit * m / sum for y, m in zip(matvec([0.0] * r, push, near), mean)], rounds))
@@ -1010,12 +1012,11 @@ def seed_follow(pairs, bigram, r):
         left.append(n * keep)
         weight.append([(b, n * prob[b]) for b, _ in row])
         target.append([(b, log(1.0 + prob[b] / (keep * bigram.unigram[b]))) for b, _ in row])
-        scaled.append([(b, t * sqrt(n * pairs.column_sum[b])) for b, t in target[-1]])
+        scaled.append([(b, t * sqrt(n * bigram.unigram[b])) for b, t in target[-1]])
     weight, target = Table(weight), Table(target)
-    share, often = ([n / pairs.sum for n in side] for side in (pairs.row_sum, pairs.column_sum))
-    h = even(weighed([1.0 / sqrt(n) if n > 0.0 else 0.0 for n in often], subspace(Table(scaled), r, 1)), often)
-    x = even(regress(h, weight, target, left, bigram.unigram, ROUNDS[0]), share)
-    h = even(regress(x, weight.transposed(), target.transposed(), bigram.unigram, left, ROUNDS[1]), often)
+    h = weighed([1.0 / sqrt(p) for p in bigram.unigram], subspace(Table(scaled), r, 1))
+    x = even(regress(h, weight, target, left, bigram.unigram, ROUNDS[0]), left)
+    h = even(regress(x, weight.transposed(), target.transposed(), bigram.unigram, left, ROUNDS[1]), bigram.unigram)
     return regress(h, weight, target, left, bigram.unigram, ROUNDS[2]), h
 
 
@@ -1027,7 +1028,7 @@ SIZE = 0.2                  # of the residual stream: RMSNorm undoes it, but the
 def solve(c, b):
     """A shrunk covariance's inverse times each of the vectors b.  [r][r], [n][r] -> [n][r]"""
     sphere = SHRINK * total([row[i] for i, row in enumerate(c)]) / len(c)
-    return [conjugate(lambda v: [sphere * k + s for k, s in zip(v, matvec([0.0] * len(v), v, c))], list(row), SOLVE) for row in b]
+    return [conjugate(lambda v: matvec([sphere * k for k in v], v, c), list(row), SOLVE) for row in b]
 
 
 class Follow:
@@ -1088,7 +1089,7 @@ CHORUS = 0.7                # how loud the content heads are
 SHARPNESS = 20.0            # of a head that reads places: at the default shape softmax then puts more than 90 % on one
 RELEVANCE = 1.5             # of a head that reads likeness, in standard deviations: it leans, and training may turn it
 REACH = 4                   # tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this
-LESSONS = 6144              # places of the corpus that content heads are seeded from
+LESSONS = 4096              # places of the corpus that content heads are seeded from
 
 
 def seed(net, meta):
