@@ -1495,20 +1495,20 @@ static void seed_follow(double *x, double *h, size_t r, const Table *pairs, cons
     Table weight_back, target_back;
     table_transpose(&weight_back, &weight);
     table_transpose(&target_back, &target);
-    regress(x, h, r, &weight, target.value, left, bigram->unigram, 3);         /* a sketch */
+    regress(x, h, r, &weight, target.value, left, bigram->unigram, 2);         /* a sketch */
     even(x, left, vocab, r);
     regress(h, x, r, &weight_back, target_back.value, bigram->unigram, left, 4);
     even(h, bigram->unigram, vocab, r);
-    regress(x, h, r, &weight, target.value, left, bigram->unigram, 5);
+    regress(x, h, r, &weight, target.value, left, bigram->unigram, 4);
     free(weight.value); free(target.value); free(scaled.value); free(left);
     table_free(&weight_back); table_free(&target_back);
 }
 
 #define SHRINK 0.4               /* of a covariance toward a sphere: its own mean square, times this, is added */
-#define SOLVE 12                 /* rounds of conjugate gradients for a shrunk covariance */
+#define SOLVE 6                  /* rounds of conjugate gradients for a shrunk covariance */
 #define SIZE 0.2                 /* of the residual stream: RMSNorm undoes it, but the smaller it is, the sooner training can turn it */
 
-#define REACH 4                  /* tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this */
+#define REACH 3                  /* tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this */
 
 /* What the heads are seeded from; every mean is over pairs that were counted. */
 typedef struct {
@@ -1580,7 +1580,7 @@ static void follow_step(double *u, double *s, double *v, const Follow *f, const 
     table_free(&dense);
 }
 
-#define CHORUS 0.7               /* how loud the content heads are */
+#define CHORUS 0.6               /* how loud the content heads are */
 #define SHARPNESS 20.0           /* of a head that reads places: at the default shape softmax then puts more than 90 % on one */
 #define RELEVANCE 1.5            /* of a head that reads likeness, in standard deviations: it leans, and training may turn it */
 #define LESSONS 4096             /* places of the corpus that content heads are seeded from */

@@ -947,7 +947,7 @@ def conjugate(times, b, rounds):
 
 
 RIDGE = 0.1                 # of regress: added to each square, so that a row counted little stays near 0
-ROUNDS = (3, 4, 5)          # of conjugate gradients: a sketch of x, then h, then x
+ROUNDS = (2, 4, 4)          # of conjugate gradients: a sketch of x, then h, then x
 
 
 def outer(x, y):
@@ -1021,7 +1021,7 @@ def seed_follow(pairs, bigram, r):
 
 
 SHRINK = 0.4                # of a covariance toward a sphere: its own mean square, times this, is added
-SOLVE = 12                  # rounds of conjugate gradients for a shrunk covariance
+SOLVE = 6                   # rounds of conjugate gradients for a shrunk covariance
 SIZE = 0.2                  # of the residual stream: RMSNorm undoes it, but the smaller it is, the sooner training can turn it
 
 
@@ -1085,10 +1085,10 @@ def read_windows(follow, text, context, code, relevance):
     return outer(met, met), outer(met, missed), len(met)
 
 
-CHORUS = 0.7                # how loud the content heads are
+CHORUS = 0.6                # how loud the content heads are
 SHARPNESS = 20.0            # of a head that reads places: at the default shape softmax then puts more than 90 % on one
 RELEVANCE = 1.5             # of a head that reads likeness, in standard deviations: it leans, and training may turn it
-REACH = 4                   # tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this
+REACH = 3                   # tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this
 LESSONS = 4096              # places of the corpus that content heads are seeded from
 
 
