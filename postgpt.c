@@ -1325,8 +1325,8 @@ static const double *window_logits(Window *w) {
  *
  * What stands where? The residual stream is divided into rooms, in this order (coordinates at width 48):
  *
- *     follow   30   x: who follows the token
- *     before   12   empty at first; there the first head writes who stood before the token
+ *     follow   33   x: who follows the token
+ *     before    9   empty at first; there the first head writes who stood before the token
  *     place     4   where it stands: a sine and a cosine for each of two wavelengths
  *     constant  1   the same for every token
  *     fill      1   completes every embedding to one length, so that RMSNorm multiplies all by the same `scale`
@@ -1357,7 +1357,7 @@ typedef struct { size_t follow, before, waves, place, constant, fill; } Rooms;  
 /* head_dim: of a head that looks back, 0: there is none. */
 static Rooms rooms_of(size_t embd, size_t vocab, size_t head_dim) {
     Rooms rooms = {.waves = embd >= 12 && head_dim ? 4 : 0, .constant = embd - 2, .fill = embd - 1};
-    if (rooms.waves) rooms.before = head_dim < embd / 8 ? head_dim : embd / 8;
+    if (rooms.waves) rooms.before = head_dim < embd / 5 ? head_dim : embd / 5;
     rooms.follow = embd - 2 - rooms.waves - rooms.before;
     if (rooms.follow > vocab - 1) rooms.follow = vocab - 1;         /* a small vocabulary needs no approximation */
     rooms.place = rooms.follow + rooms.before;

@@ -885,8 +885,8 @@ class Window:
 #
 # What stands where? The residual stream is divided into rooms, in this order (coordinates at width 48):
 #
-#     follow   30   x: who follows the token
-#     before   12   empty at first; there the first head writes who stood before the token
+#     follow   33   x: who follows the token
+#     before    9   empty at first; there the first head writes who stood before the token
 #     place     4   where it stands: a sine and a cosine for each of two wavelengths
 #     constant  1   the same for every token
 #     fill      1   completes every embedding to one length, so that RMSNorm multiplies all by the same `scale`
@@ -917,7 +917,7 @@ def rooms_of(embd, vocab, head_dim):
     filling coordinate are the last two."""
     waves = 4 if embd >= 12 and head_dim else 0
     left = embd - 2 - waves
-    before = min(head_dim, embd // 8) if waves else 0
+    before = min(head_dim, embd // 5) if waves else 0
     follow = min(left - before, vocab - 1)                # a small vocabulary needs no approximation
     return follow, before, waves
 
@@ -1332,9 +1332,9 @@ class Field:
         if use not in ("B", META):
             weight = 1.0 - self.doubt * (1.0 - (co["lambda"] if "Z" in use else ALONE))
             logits = [weight * x for x in logits]
-        for name, w, term in (("Z", co["kappa"] * self.doubt, "z"), ("H", co["alpha"], "h"), ("F", co["beta"], "f"), ("A", co["gamma"], "a")):
-            if name in use:
-                logits = [x + w * y for x, y in zip(logits, getattr(self, term))]
+        weights = {"Z": co["kappa"] * self.doubt, "H": co["alpha"], "F": co["beta"], "A": co["gamma"]}
+        used = [name for name in weights if name in use]
+        logits = matvec(logits, [weights[name] for name in used], [getattr(self, name.lower()) for name in used])
         if "T" in use:
             logits = logits[:]
             for x, value in self.t:
