@@ -25,7 +25,10 @@ thesis: postgpt
 curve: postgpt
 	@$(PYTHON) tests/curve.py $(TEXT)
 
+voice: postgpt
+	@$(PYTHON) tests/voice.py $(TEXTS)
+
 clean:
 	rm -rf postgpt curve.svg *.merges *.tmp tests/__pycache__ __pycache__
 
-.PHONY: test bench check thesis curve clean
+.PHONY: test voice bench check thesis curve clean

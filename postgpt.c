@@ -29,7 +29,41 @@
 /* ---------------------------------------------------------------------------------------------
  * Failing, and memory. One exit for what cannot be done; every allocation is checked.
  */
+static double seconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* One line on the terminal, in place, about what takes longer than a second. Nothing is said before progress_next is set. */
+static double progress_next;
+static int progress_shown;
+
+static void progress_show(const char *format, va_list args) {
+    progress_shown = *format != 0;
+    fputs("\r\x1b[K", stderr);
+    vfprintf(stderr, format, args);
+    fflush(stderr);
+}
+
+/* What is being done, at most ten times a second. */
+static void progress(const char *format, ...) {
+    va_list args;
+    if (progress_next <= 0.0 || seconds() < progress_next) return;
+    progress_next = seconds() + 0.1;
+    va_start(args, format);
+    progress_show(format, args);
+    va_end(args);
+}
+
+/* The line is taken away: something else is to be written. */
+static void progress_clear(void) {
+    if (progress_shown) fputs("\r\x1b[K", stderr);
+    progress_shown = 0;
+}
+
 static void complain(const char *format, va_list args) {
+    progress_clear();
     fputs("postgpt: ", stderr);
     vfprintf(stderr, format, args);
     fputc('\n', stderr);
@@ -53,6 +87,24 @@ static void *resize(void *old, size_t count, size_t size) {
     void *p = size && count > SIZE_MAX / size ? NULL : realloc(old, count ? count * size : 1);
     if (!p) fail("out of memory");
     return p;
+}
+
+/* Bytes that grow. */
+typedef struct { unsigned char *data; size_t length, size; } Bytes;
+
+static void bytes_add(Bytes *to, const void *data, size_t n) {
+    if (!to->data || to->length + n > to->size) to->data = resize(to->data, to->size = 2 * (to->length + n) + 64, 1);
+    memcpy(to->data + to->length, data, n);
+    to->length += n;
+}
+
+static void bytes_put(Bytes *to, const char *format, ...) {       /* up to 250 bytes at a time */
+    char text[256];
+    va_list args;
+    va_start(args, format);
+    const int n = vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    bytes_add(to, text, n < 0 ? 0 : (size_t)n < sizeof text ? (size_t)n : sizeof text - 1);
 }
 
 /* ---------------------------------------------------------------------------------------------
@@ -82,6 +134,8 @@ static double total(const double *x, size_t n) {
     for (size_t i = 0; i < n; i++) s += x[i];
     return s;
 }
+
+static void zero(double *x, size_t n) { memset(x, 0, n * sizeof *x); }
 
 static void softmax(double *x, size_t n) {
     double top = x[0], sum = 0.0;
@@ -318,6 +372,7 @@ static void tokenizer_learn(Tokenizer *tok, const unsigned char *data, size_t le
         const uint64_t now = pair_priority(&L.pairs[index]);
         if (L.pairs[index].count < 2) continue;
         if (now != top) { heap_push(&heap, now); continue; }      /* it has lost occurrences since: later */
+        progress("learning merges: %zu of %zu", tok->merges, merges);
         const size_t known = L.n_pairs;
         const uint32_t id = (uint32_t)(tok->base + tok->merges);
         tokenizer_add(tok, L.pairs[index].left, L.pairs[index].right);
@@ -652,6 +707,7 @@ static void chain_make(Chain *chain, const Text *text, size_t vocab, size_t orde
     for (size_t doc = 0; doc < text->n_docs; doc++) {
         const size_t begin = text->start[doc], end = text->start[doc + 1];
         for (size_t i = begin + (size_t)text->lines; i < end; i++) {
+            if (!((i - begin) & 4095)) progress("counting: %zu contexts", n_nodes);
             uint32_t path[8];
             size_t deep = 0;
             path[0] = 0;
@@ -774,8 +830,8 @@ static void chain_free(Chain *chain) {
 #define SENTENCE 5               /* words: a sentence that has as many is not short */
 
 /* What there is to know of a token: is it white, does it begin and end so, its bytes, its Han and kana (E3 to E9 in UTF-8), does it end
- * a sentence, a line, has it brackets or quotes. */
-typedef struct { unsigned char white, begins, ends, closes, breaks, brackets; uint32_t length, han; } Trait;
+ * a sentence, a line, has it brackets or quotes, a digit. */
+typedef struct { unsigned char white, begins, ends, closes, breaks, brackets, digit; uint32_t length, han; } Trait;
 
 /* Reads a text token by token, as whoever speaks must: in words and sentences. */
 typedef struct {
@@ -805,6 +861,7 @@ static void reader_make(Reader *reader, const Tokenizer *tok) {
         for (size_t i = 0; i < n; i++) {
             trait.white = trait.white && kind_of[text[i]] >= SPACE;
             trait.han += text[i] >= 0xE3 && text[i] <= 0xE9;
+            trait.digit = trait.digit || kind_of[text[i]] == DIGIT;
             trait.breaks = trait.breaks || text[i] == '\n';
             trait.brackets = trait.brackets || is_one_of(text[i], "([{)]}\"\n");
         }
@@ -936,6 +993,7 @@ static void table_count(Table *table, const Text *text, size_t vocab, const doub
     for (size_t t = 0; t < vocab; t++) from[t + 1] += from[t];
     for (size_t i = 0; i < text->n; i++) place[from[text->ids[i]]++] = i;     /* from[a] is now where a + 1 begins */
     for (size_t a = 0; a < vocab; a++) {
+        if (how == ONCE) progress("counting: promises, %zu of %zu", a, vocab); else progress("counting: pairs, %zu of %zu", a, vocab);
         for (size_t p = a ? from[a - 1] : 0; p < from[a]; p++) {
             const size_t at = place[p], end = text->start[text_document(text, at) + 1];
             for (size_t d = nearest; d <= window && at + d < end; d++) {
@@ -1172,6 +1230,140 @@ static void metaweights_make(Metaweights *meta, Text text, size_t vocab, size_t 
     for (size_t x = 0; x < vocab; x++) count[x] = (count[x] + 0.5) / ((double)text.n + 0.5 * (double)vocab);
 }
 
+#define COMMON 400               /* a word more frequent than one in so many, */
+#define EVEN 2.5                 /* whose gaps' mean square is less than so many times the square of their mean (2: chance), carries no meaning */
+enum { BRANCHES = 5, TWIGS = 3 };          /* of a tree: how many are nearest to a word, and to each of them */
+
+/* Whole words and the company they keep, counted as the trace of tokens is. Two words are near where the same words stand before and
+ * after them: the cosine of what they keep, 0 to 1. */
+typedef struct {
+    Word *words;                 /* in order; n: the number of the name */
+    size_t n_words, n;
+    Word *name;                  /* [n]: sorted */
+    Table after, before;         /* who stands after a word, as positive PMI, and who before it */
+    double *square, *near;       /* [n] each: of what a word keeps; how near all are to one */
+    size_t *met;
+    unsigned char *common, *shown;
+} Company;
+
+/* The words of letters in data, in order; small and capital letters are alike. */
+static Word *letters_of(const unsigned char *data, size_t length, size_t *n) {
+    unsigned char *small = alloc(length, 1);
+    Word *words = alloc(length, sizeof *words);
+    *n = 0;
+    for (size_t i = 0; i < length; i++) small[i] = data[i] >= 'A' && data[i] <= 'Z' ? (unsigned char)(data[i] + 32) : data[i];
+    for (size_t at = 0, end; at < length; at = end) {
+        end = piece_end(small, at, length);
+        if (kind_of[small[end - 1]] == LETTER) words[(*n)++] = (Word){small + at + (small[at] == ' '), end - at - (small[at] == ' '), 0};
+    }
+    return words;
+}
+
+/* The number of a word, or n. */
+static size_t company_number(const Company *c, const Word *word) {
+    const Word *found = c->n ? bsearch(word, c->name, c->n, sizeof *word, by_bytes) : NULL;
+    return found ? (size_t)(found - c->name) : c->n;
+}
+
+static void company_make(Company *c, const unsigned char *data, size_t length) {
+    memset(c, 0, sizeof *c);
+    c->words = letters_of(data, length, &c->n_words);
+    c->name = alloc(c->n_words, sizeof *c->name);
+    memcpy(c->name, c->words, c->n_words * sizeof *c->name);
+    qsort(c->name, c->n_words, sizeof *c->name, by_bytes);
+    for (size_t i = 0; i < c->n_words; i++) if (!i || by_bytes(&c->name[c->n - 1], &c->name[i])) c->name[c->n++] = c->name[i];
+    const size_t n = c->n, start[2] = {0, c->n_words};
+    uint32_t *ids = alloc(c->n_words, sizeof *ids);
+    double weight[ROOM_FOR_TRACE + 1], *gaps = alloc(n, sizeof *gaps);
+    size_t *first = alloc(n, sizeof *first), *last = alloc(n, sizeof *last);
+    c->square = alloc(n, sizeof *c->square);
+    c->near = alloc(n, sizeof *c->near);
+    c->met = alloc(n, sizeof *c->met);
+    c->common = alloc(n, 1);
+    c->shown = alloc(n, 1);
+    for (size_t at = 0; at < c->n_words; at++) {
+        const size_t a = company_number(c, &c->words[at]);
+        const double gap = c->met[a] ? (double)(at - last[a]) : 0.0;
+        ids[at] = (uint32_t)a;
+        gaps[a] += gap * gap;
+        last[a] = at;
+        if (!c->met[a]++) first[a] = at;
+    }
+    for (size_t a = 0; a < n; a++) {                           /* the text is a ring */
+        const double gap = (double)(first[a] + c->n_words - last[a]), all = (double)c->n_words;
+        gaps[a] += gap * gap;
+        c->common[a] = c->met[a] > 8 && c->met[a] * COMMON > c->n_words && gaps[a] * (double)c->met[a] < EVEN * all * all;
+    }
+    for (size_t d = 1; d <= ROOM_FOR_TRACE; d++) weight[d] = WHOLE / (double)d;
+    Table counted;
+    table_count(&counted, &(Text){ids, c->n_words, start, 1, 0}, n, weight, ROOM_FOR_TRACE, EVERY, 1.0);
+    table_pmi(&c->after, &counted);
+    table_transpose(&c->before, &c->after);
+    for (size_t side = 0; side < 2; side++) {
+        const Table *table = side ? &c->before : &c->after;
+        for (size_t a = 0; a < n; a++)
+            for (size_t i = table->first[a]; i < table->first[a + 1]; i++) c->square[a] += table->value[i] * table->value[i];
+    }
+    table_free(&counted);
+    free(ids); free(gaps); free(first); free(last);
+}
+
+/* Up to `most` words that carry meaning and are not shown yet, the nearest first. Returns how many. */
+static size_t company_nearest(Company *c, size_t a, size_t *found, double *similar, size_t most) {
+    size_t n = 0;
+    zero(c->near, c->n);
+    for (size_t side = 0; side < 2; side++) {
+        const Table *table = side ? &c->before : &c->after, *back = side ? &c->after : &c->before;
+        for (size_t i = table->first[a]; i < table->first[a + 1]; i++)
+            for (size_t k = table->column[i], j = back->first[k]; j < back->first[k + 1]; j++)
+                c->near[back->column[j]] += table->value[i] * back->value[j];
+    }
+    for (size_t x = 0; x < c->n; x++)
+        c->near[x] = c->near[x] > 0.0 && c->met[x] > 2 && !c->common[x] && !c->shown[x] ? c->near[x] / sqrt(c->square[a] * c->square[x]) : 0.0;
+    for (; n < most; n++) {
+        size_t best = 0;
+        for (size_t x = 1; x < c->n; x++) if (c->near[x] > c->near[best]) best = x;
+        if (!(c->near[best] > 0.0)) break;
+        found[n] = best;
+        similar[n] = c->near[best];
+        c->near[best] = 0.0;
+        c->shown[best] = 1;
+    }
+    return n;
+}
+
+/* Writes a tree for each of the words that carries meaning (if none does, for each): who is nearest to it, two levels deep. */
+static void company_tree(Company *c, const unsigned char *prompt, size_t length, void (*write)(const unsigned char *, size_t)) {
+    size_t n_words, telling = 0, at[BRANCHES], twig[TWIGS];
+    double similar[BRANCHES], thin[TWIGS];
+    char text[64];
+    Word *words = letters_of(prompt, length, &n_words);
+    for (size_t i = 0; i < n_words; i++) telling += (words[i].n = company_number(c, &words[i])) == c->n || !c->common[words[i].n];
+    for (size_t i = 0; i < n_words; i++) {
+        int again = telling && words[i].n < c->n && c->common[words[i].n];
+        for (size_t k = 0; k < i; k++) again |= !by_bytes(&words[k], &words[i]);
+        if (again) continue;
+        write(words[i].bytes, words[i].length);
+        write((const unsigned char *)(words[i].n < c->n ? "\n" : "  (not in the corpus)\n"), words[i].n < c->n ? 1 : 22);
+        if (words[i].n == c->n) continue;
+        memset(c->shown, 0, c->n);
+        c->shown[words[i].n] = 1;
+        const size_t branches = company_nearest(c, words[i].n, at, similar, BRANCHES);
+        for (size_t b = 0; b < branches; b++) {
+            const int last = b + 1 == branches;
+            const size_t twigs = (write((const unsigned char *)(last ? "└── " : "├── "), 10), company_nearest(c, at[b], twig, thin, TWIGS));
+            write(c->name[at[b]].bytes, c->name[at[b]].length);
+            write((unsigned char *)text, (size_t)sprintf(text, "  %.2f\n", similar[b]));
+            for (size_t k = 0; k < twigs; k++) {
+                write((unsigned char *)text, (size_t)sprintf(text, "%s%s", last ? "    " : "│   ", k + 1 == twigs ? "└── " : "├── "));
+                write(c->name[twig[k]].bytes, c->name[twig[k]].length);
+                write((unsigned char *)text, (size_t)sprintf(text, "  %.2f\n", thin[k]));
+            }
+        }
+    }
+    free(words);
+}
+
 /* ---------------------------------------------------------------------------------------------
  * III  TRANSFORMER: content heads, RRPRAM heads, one residual stream (Vaswani and others 2017)
  */
@@ -1232,23 +1424,22 @@ typedef struct {
     uint32_t *ids;               /* [context] */
     double *keys;                /* [layers][content_dim][context]: a position is a column, so scores are a matvec */
     double *values;              /* [layers][context][embd]: of the content heads, then of the RRPRAM heads */
-    double *x, *normed, *query, *mixed, *score, *hidden, *logits;
+    double *x, *normed, *query, *mixed, *hidden, *logits;
+    double *seen;                /* [layers][heads][context]: how the newest token's attention is shared among the window's tokens */
 } Window;
 
 static void window_make(Window *w, const Transformer *net) {
     const Shape s = net->shape;
     *w = (Window){net, 0, alloc(s.context, sizeof *w->ids), alloc(s.layers * net->content_dim * s.context, sizeof(double)),
                   alloc(s.layers * s.context * s.embd, sizeof(double)), alloc(s.embd, sizeof(double)), alloc(s.embd, sizeof(double)),
-                  alloc(s.embd, sizeof(double)), alloc(s.embd, sizeof(double)), alloc(s.context, sizeof(double)),
-                  alloc(s.mlp * s.embd, sizeof(double)), alloc(net->vocab, sizeof(double))};
+                  alloc(s.embd, sizeof(double)), alloc(s.embd, sizeof(double)), alloc(s.mlp * s.embd, sizeof(double)),
+                  alloc(net->vocab, sizeof(double)), alloc(s.layers * (s.content + s.rrpram) * s.context, sizeof(double))};
 }
 
 static void window_free(Window *w) {
     free(w->ids); free(w->keys); free(w->values); free(w->x); free(w->normed); free(w->query); free(w->mixed);
-    free(w->score); free(w->hidden); free(w->logits);
+    free(w->seen); free(w->hidden); free(w->logits);
 }
-
-static void zero(double *x, size_t n) { memset(x, 0, n * sizeof *x); }
 
 /* What a layer's attention heads bring to the window's newest token, into w->x. */
 static void attend(Window *w, size_t l) {
@@ -1269,14 +1460,15 @@ static void attend(Window *w, size_t l) {
     matvec(value + content_dim, w->normed, layer->rv, embd, net->rrpram_dim, net->rrpram_dim);
     zero(w->mixed, embd);
     for (size_t h = 0; h < s.content + s.rrpram; h++) {
-        zero(w->score, at + 1);
+        double *score = w->seen + (l * (s.content + s.rrpram) + h) * context;
+        zero(score, at + 1);
         if (h < s.content) {                                             /* what is relevant: q_i . k_j / sqrt(d) */
-            matvec(w->score, w->query + h * head_dim, keys + h * head_dim * context, head_dim, at + 1, context);
-            for (size_t j = 0; j <= at; j++) w->score[j] /= root;
+            matvec(score, w->query + h * head_dim, keys + h * head_dim * context, head_dim, at + 1, context);
+            for (size_t j = 0; j <= at; j++) score[j] /= root;
         } else                                                           /* which places form a pattern: n_i . Wr[:, j] */
-            matvec(w->score, w->normed, layer->r + (h - s.content) * embd * context, embd, at + 1, context);
-        softmax(w->score, at + 1);
-        matvec(w->mixed + h * head_dim, w->score, values + h * head_dim, at + 1, head_dim, embd);
+            matvec(score, w->normed, layer->r + (h - s.content) * embd * context, embd, at + 1, context);
+        softmax(score, at + 1);
+        matvec(w->mixed + h * head_dim, score, values + h * head_dim, at + 1, head_dim, embd);
     }
     matvec(w->x, w->mixed, layer->out, embd, embd, embd);
 }
@@ -1448,6 +1640,7 @@ static void regress(double *x, const double *h, size_t r, const Table *weight, c
         const size_t begin = weight->first[row], many = weight->first[row + 1] - begin;
         const double *w = weight->value + begin;
         double sum = left[row] * whole, hit = 0.0;
+        progress("seeding: %zu of %zu tokens", row, vocab);
         if (!many) continue;
         for (size_t e = 0; e < many; e++) {
             const size_t b = weight->column[begin + e];
@@ -1701,6 +1894,7 @@ static void seed(Transformer *net, const Metaweights *meta) {
         for (size_t n = 0; n < s.rrpram; n++) {
             const size_t distance = l * s.rrpram + n + 2;
             if (distance > reach) continue;
+            progress("seeding: heads that look %zu back", distance);
             Layer *layer = &net->layer[l];
             table_times(told, &apart[distance], h, r);
             for (size_t nearer = 1; nearer < distance; nearer++) {       /* what is expected already: by the newest token, and by the heads before */
@@ -1967,6 +2161,57 @@ static void field_logits(const Field *field, double *logits, int use) {
     if (use & USE_T) for (size_t x = 0; x < vocab; x++) logits[x] += field->t[x];
 }
 
+enum { N_PARTS = 6, N_TERMS };   /* what the field adds to a logit; and what the sampler's rules took */
+
+/* What each term adds to the logit of x: chain, transformer, H, F, A, T. */
+static void field_parts(const Field *field, int use, uint32_t x, double parts[N_PARTS]) {
+    const Coefficients *co = field->co;
+    const double lambda = use == META || use == USE_CHAIN ? 1.0 : co->lambda;
+    parts[0] = use == USE_NET ? 0.0 : lambda * field->log_p[x];
+    parts[1] = use == USE_NET ? field->z[x] : use & USE_NET ? co->kappa * field->z[x] : 0.0;
+    parts[2] = use & USE_H ? co->alpha * field->h[x] : 0.0;
+    parts[3] = use & USE_F ? co->beta * field->f[x] : 0.0;
+    parts[4] = use & USE_A ? co->gamma * field->a[x] : 0.0;
+    parts[5] = use & USE_T ? field->t[x] : 0.0;
+}
+
+typedef struct { uint32_t x, by; size_t back; double nats; } Promise;
+
+/* The open promises, the strongest first: what is promised, by whom the most, how far back that is. Returns how many. */
+static size_t field_promises(const Field *field, Promise *best, size_t most) {
+    const Table *promise = &field->meta->promise;
+    const size_t vocab = field->meta->vocab, n = field->text.n, heard = n - field_from(field);
+    const uint32_t *ids = field->text.ids;
+    Promise *all = alloc(vocab, sizeof *all);
+    double *strongest = alloc(vocab, sizeof *strongest);
+    unsigned char *since = alloc(vocab, 1);
+    size_t found = 0;
+    for (size_t back = 2; back < ROOM_FOR_PROMISE && back <= heard; back++) {
+        const size_t a = ids[n - back];
+        since[ids[n - back + 1]] = 1;
+        for (size_t i = promise->first[a]; i < promise->first[a + 1]; i++) {
+            const uint32_t x = promise->column[i];
+            const double value = promise->value[i] * (sqrt((double)back) / (double)ROOM_FOR_PROMISE);
+            if (since[x]) continue;
+            all[x].nats += value;
+            if (value > strongest[x]) {
+                strongest[x] = value;
+                all[x].by = (uint32_t)a;
+                all[x].back = back;
+            }
+        }
+    }
+    for (; found < most; found++) {
+        size_t x = 0;
+        for (size_t y = 1; y < vocab; y++) if (all[y].nats > all[x].nats) x = y;
+        if (!(all[x].nats > 0.0)) break;
+        best[found] = (Promise){(uint32_t)x, all[x].by, all[x].back, field->co->beta * all[x].nats};
+        all[x].nats = 0.0;
+    }
+    free(all); free(strongest); free(since);
+    return found;
+}
+
 /* ---------------------------------------------------------------------------------------------
  * VI  SAMPLING
  */
@@ -2017,6 +2262,24 @@ static size_t largest(const double *x, size_t from, size_t to) {
 
 #define BLOCK 64                 /* tokens: the best of each block is known, so that the next best of all is found quickly */
 
+static void best_make(const double *x, uint32_t *best, size_t n) {
+    for (size_t at = 0; at < n; at += BLOCK) best[at / BLOCK] = (uint32_t)largest(x, at, at + BLOCK < n ? at + BLOCK : n);
+}
+
+static uint32_t best_of(const double *x, const uint32_t *best, size_t n) {
+    const size_t blocks = (n + BLOCK - 1) / BLOCK;
+    uint32_t id = best[0];
+    for (size_t i = 1; i < blocks; i++) if (x[best[i]] > x[id]) id = best[i];
+    return id;
+}
+
+/* That one is out of it. */
+static void best_drop(double *x, uint32_t *best, size_t n, uint32_t id) {
+    const size_t at = id / BLOCK * BLOCK;
+    x[id] = -INFINITY;
+    best[at / BLOCK] = (uint32_t)largest(x, at, at + BLOCK < n ? at + BLOCK : n);
+}
+
 /* What sampling works with: the logits, the best token of each block, and the tokens that are kept. */
 typedef struct { double *logits, *odds; uint32_t *best, *kept; } Draw;
 
@@ -2026,23 +2289,26 @@ static void draw_make(Draw *draw, size_t vocab) {
 
 static void draw_free(Draw *draw) { free(draw->logits); free(draw->odds); free(draw->best); free(draw->kept); }
 
+/* The repetition penalty on the recent tokens. */
+static void rule(double *logits, const Ids *text, double repetition) {
+    const double cost = log(1.0 + repetition);
+    for (size_t back = 1; back <= RECENT && back <= text->n; back++) logits[text->ids[text->n - back]] -= cost;
+}
+
 /* Draws a token: repetition penalty, temperature, top-k, softmax, top-p (the most probable that together have so much: Holtzman and others
  * 2020), one uniform draw. draw->logits are used up; `expected` becomes
  * how much was expected of the token drawn. Where no word may go on, the most probable that is valid comes. */
 static uint32_t sample(Draw *draw, const Tokenizer *tok, const Ids *text, const Sampling *how, Speller *speller, Rng *rng, double *expected) {
-    const size_t vocab = tok->vocab, blocks = (vocab + BLOCK - 1) / BLOCK;
+    const size_t vocab = tok->vocab;
     const size_t most = how->temperature > 0.0 && how->top_k != 1 ? how->top_k ? how->top_k : vocab : 1;
-    const double cost = log(1.0 + how->repetition);
     double *logits = draw->logits, *odds = draw->odds;
     size_t n = 0;
     uint32_t spare = 0;
     int valid = 0;
-    for (size_t back = 1; back <= RECENT && back <= text->n; back++) logits[text->ids[text->n - back]] -= cost;
-    for (size_t b = 0; b < blocks; b++) draw->best[b] = (uint32_t)largest(logits, b * BLOCK, b * BLOCK + BLOCK < vocab ? b * BLOCK + BLOCK : vocab);
+    rule(logits, text, how->repetition);
+    best_make(logits, draw->best, vocab);
     for (size_t seen = 0; seen < vocab && n < most; seen++) {
-        size_t b = 0;
-        for (size_t i = 1; i < blocks; i++) if (logits[draw->best[i]] > logits[draw->best[b]]) b = i;
-        const uint32_t id = draw->best[b];
+        const uint32_t id = best_of(logits, draw->best, vocab);
         if (!seen) spare = id;
         if (speller_allows(speller, tok->text + tok->start[id], tok->start[id + 1] - tok->start[id])) {
             draw->kept[n] = id;
@@ -2051,8 +2317,7 @@ static uint32_t sample(Draw *draw, const Tokenizer *tok, const Ids *text, const 
             spare = id;
             valid = 1;
         }
-        logits[id] = -INFINITY;
-        draw->best[b] = (uint32_t)largest(logits, b * BLOCK, b * BLOCK + BLOCK < vocab ? b * BLOCK + BLOCK : vocab);
+        best_drop(logits, draw->best, vocab, id);
     }
     *expected = 1.0;
     if (n < 2) return n ? draw->kept[0] : spare;
@@ -2076,46 +2341,57 @@ static uint32_t sample(Draw *draw, const Tokenizer *tok, const Ids *text, const 
     return draw->kept[n - 1];
 }
 
-#define REPETITION 0.0           /* the defaults of --repetition, --discount, --verbatim */
-#define DISCOUNT 0.35
+#define TEMPERATURE 0.6          /* the defaults of the options of these names */
+#define REPETITION 0.0
+#define DISCOUNT 0.2
 #define VERBATIM 7
 #define GRACE 60                 /* tokens that a text may go on to the end of its sentence */
 #define SPEAKS 8                 /* the order of the chain that speaks */
 #define LONELY 3.0               /* nats that a token loses for each word that is missing to SHARED */
+#define ONE_MORE 1.5             /* nats that a token gains by a word more */
 #define GLAD 0.7                 /* nats that a run loses for each word that it is longer than half of --verbatim */
 #define STUCK 3.0                /* nats that a token loses from which no fork can be reached in time */
-#define ABRUPT 4.0               /* nats that it costs to end a sentence at once; less with each word */
+#define ABRUPT 6.0               /* nats that it costs to end a sentence at once; less with each word */
 #define ODD 8.0                  /* nats that a number costs where the corpus has none, what follows a number as it does nowhere, and what goes
                                   * on with a whole word so */
 #define WALL 1e4                 /* nats that it costs to go on verbatim */
+#define AGAIN 3                  /* words: of a run as long that has been said already */
+#define STALE 4.0                /* nats that it costs to go on with */
 
 /* The chain that speaks, and where it leaves the corpus. */
 typedef struct { uint32_t place, match; } Spot;
 struct Voice {
     Places *places;
+    Tokenizer *tok;
     Reader reader;
     double cut[4];
     size_t verbatim, vocab;
     Spot *spots, *others; size_t n, size;      /* the places that the last two tokens and more stand before, the newest first; how many tokens match */
     uint32_t last;               /* NONE before the first token */
+    Spot *start; size_t n_start, size_start;   /* the spots, and the last token, before the piece under way */
+    uint32_t last_start;
+    Ids piece, whole;            /* the piece under way, and as the corpus would have it */
+    unsigned char *bytes; size_t size_bytes;
     uint32_t *run;               /* [vocab]: how many words of the corpus in a row have been said when the token is said; 0: it begins none */
     uint32_t *shared;            /* [vocab]: 1 + the words that the best place has in common with what was said, within the same brackets; 0: none */
     uint32_t *reach;             /* [vocab]: the least run from which the text can be left */
     uint32_t *count;             /* [vocab] */
+    uint32_t *heard; size_t n_heard, size_heard;      /* how many words had begun after each token that was said */
     unsigned char *level;        /* [vocab]: a place has it as far into a sentence as it stands here */
 };
 
 static void voice_clear(Voice *voice) {
-    voice->n = 0;
-    voice->last = NONE;
+    voice->n = voice->n_start = voice->piece.n = voice->n_heard = 0;
+    voice->last = voice->last_start = NONE;
     reader_clear(&voice->reader);
 }
 
 /* discount: the share of the chain's discounts that it takes off. */
-static void voice_make(Voice *voice, Places *places, const Chain *chain, const Tokenizer *tok, double discount, size_t verbatim) {
+static void voice_make(Voice *voice, Places *places, const Chain *chain, Tokenizer *tok, double discount, size_t verbatim) {
     memset(voice, 0, sizeof *voice);
     voice->places = places;
     voice->verbatim = verbatim;
+    voice->tok = tok;
     voice->vocab = tok->vocab;
     for (size_t k = 0; k < 4; k++) voice->cut[k] = (discount > 0.001 ? discount : 0.001) * chain->cut[k];     /* nothing is to have probability 0 */
     uint32_t **counts[4] = {&voice->run, &voice->shared, &voice->reach, &voice->count};
@@ -2127,11 +2403,13 @@ static void voice_make(Voice *voice, Places *places, const Chain *chain, const T
 
 static void voice_free(Voice *voice) {
     free(voice->reader.traits); free(voice->spots); free(voice->others);
+    free(voice->start); free(voice->piece.ids); free(voice->whole.ids); free(voice->bytes);
     free(voice->run); free(voice->shared); free(voice->reach); free(voice->count); free(voice->level);
+    free(voice->heard);
 }
 
-/* The next token. */
-static void voice_write(Voice *voice, uint32_t id) {
+/* From every place to the one after it, where the corpus goes on with this token. */
+static void voice_follow(Voice *voice, uint32_t id) {
     const Places *places = voice->places;
     size_t made = 0, at = 0;
     for (uint32_t place = voice->last == NONE ? 0 : places_after(places, voice->last, id); place; place = places->older[place]) {
@@ -2149,7 +2427,46 @@ static void voice_write(Voice *voice, uint32_t id) {
     voice->others = spots;
     voice->n = made;
     voice->last = id;
+}
+
+/* The piece under way is whole: it is read again as the corpus would have it, should it have been said in other tokens. */
+static void voice_piece(Voice *voice) {
+    const Tokenizer *tok = voice->reader.tok;
+    size_t length = 0;
+    for (size_t i = 0; i < voice->piece.n; i++) {
+        const size_t begin = tok->start[voice->piece.ids[i]], n = tok->start[voice->piece.ids[i] + 1] - begin;
+        if (length + n > voice->size_bytes) voice->bytes = resize(voice->bytes, voice->size_bytes = 2 * (length + n), 1);
+        memcpy(voice->bytes + length, tok->text + begin, n);
+        length += n;
+    }
+    voice->whole.n = 0;
+    tokenizer_encode(voice->tok, &voice->whole, voice->bytes, length);
+    if (voice->whole.n != voice->piece.n || memcmp(voice->whole.ids, voice->piece.ids, voice->piece.n * sizeof(uint32_t))) {
+        if (voice->n_start) memcpy(voice->spots, voice->start, voice->n_start * sizeof *voice->spots);
+        voice->n = voice->n_start;
+        voice->last = voice->last_start;
+        for (size_t i = 0; i < voice->whole.n; i++) voice_follow(voice, voice->whole.ids[i]);
+    }
+    if (voice->n > voice->size_start) voice->start = resize(voice->start, voice->size_start = voice->size, sizeof *voice->start);
+    if (voice->n) memcpy(voice->start, voice->spots, voice->n * sizeof *voice->spots);
+    voice->n_start = voice->n;
+    voice->last_start = voice->last;
+    voice->piece.n = 0;
+}
+
+/* The next token. */
+static void voice_write(Voice *voice, uint32_t id) {
+    const Tokenizer *tok = voice->reader.tok;
+    const Trait *traits = voice->reader.traits;
+    if (voice->piece.n) {
+        const uint32_t last = voice->piece.ids[voice->piece.n - 1];
+        if (traits[last].white ? !traits[id].white : kind_of[tok->text[tok->start[id]]] != kind_of[tok->text[tok->start[last + 1] - 1]]) voice_piece(voice);
+    }
+    ids_add(&voice->piece, id);
+    voice_follow(voice, id);
     reader_read(&voice->reader, id);
+    if (voice->n_heard == voice->size_heard) voice->heard = resize(voice->heard, voice->size_heard = 2 * voice->size_heard + 1024, sizeof *voice->heard);
+    voice->heard[voice->n_heard++] = voice->reader.words;
 }
 
 /* p[vocab]: what the chain says when it listens becomes what it says when it speaks. Kneser-Ney's recursion goes on over contexts of 2, 3 ..
@@ -2202,32 +2519,348 @@ static int voice_rests(const Voice *voice, uint32_t id) {
     return trait->breaks || (voice->reader.ended && (trait->han || (text[0] == ' ' && !(trait->length > 1 && text[1] >= 'a' && text[1] <= 'z'))));
 }
 
+/* Marks in count the tokens that would go on with a run of AGAIN words that this very text has said before. */
+static void voice_stale(const Voice *voice, const Field *field) {
+    const size_t n = voice->n_heard, from = field_from(field);
+    memset(voice->count, 0, voice->vocab * sizeof *voice->count);
+    for (size_t at = n ? field->before[n - 1] : 0; at > from; at = field->before[at - 1]) {
+        const size_t match = field->match[at - 1];
+        if (voice->heard[n - 1] - (match < n ? voice->heard[n - 1 - match] : 0) >= AGAIN) voice->count[field->text.ids[at]] = 1;
+    }
+}
+
 /* What each token gains or loses where the text leaves the corpus or goes on with it. Without the chain only the limit of verbatim holds;
  * without the spelling any word may go on. */
-static void voice_rules(const Voice *voice, double *logits, int chain, const Spelling *spelling) {
+static void voice_rules(const Voice *voice, const Field *field, double *logits, int chain, const Spelling *spelling) {
     const Reader *reader = &voice->reader;
     const Tokenizer *tok = reader->tok;
     const uint32_t limit = (uint32_t)voice->verbatim, wanted = reader->ended ? 0 : reader->spoken < SHARED ? reader->spoken : SHARED;
     const uint32_t wanting = reader->ended ? 0 : SENTENCE - reader->spoken;
     const int whole = spelling && spelling->length && spelling->known != BEGUN ? kind_of[spelling->word[0]] : -1;
     const int number = voice->last != NONE && kind_of[tok->text[tok->start[voice->last + 1] - 1]] == DIGIT;
+    voice_stale(voice, field);
     for (uint32_t x = 0; x < voice->vocab; x++) {
         const uint32_t run = voice->run[x], shared = voice->shared[x] ? voice->shared[x] - 1 : 0;
         double gain = 0.0;
         if (limit && run > limit) gain -= WALL;
         else if (limit && chain && run > limit / 2) gain -= GLAD * (double)(run - limit / 2);
         if (chain) {
-            int digit = 0;
             if (voice->shared[x]) gain += LONELY * (double)(shared < wanted ? shared : wanted);
+            if (shared > wanted && wanted == SHARED) gain += ONE_MORE;
             if (voice->reach[x] > limit) gain -= STUCK;
             if (number && shared) gain += ODD;
-            for (size_t i = tok->start[x]; !number && !shared && i < tok->start[x + 1]; i++) digit |= kind_of[tok->text[i]] == DIGIT;
-            if (digit) gain -= ODD;
+            if (reader->traits[x].digit && !number && !shared) gain -= ODD;
             if (kind_of[tok->text[tok->start[x]]] == whole && !voice->shared[x]) gain -= ODD;
             if ((reader->traits[x].closes || reader->traits[x].breaks) && (wanting || reader->nested) && !voice->level[x])
                 gain -= ABRUPT * (double)(wanting ? wanting : SENTENCE) / (double)SENTENCE;
+            if (voice->count[x]) gain -= STALE;
         }
         logits[x] += gain;
+    }
+}
+
+/* The glass: why each token was said */
+static const char *const TERMS[N_TERMS] = {"chain", "net", "H", "F", "A", "T", "rules"};
+enum { CANDIDATES = 10, PROMISES = 6, EXCERPTS = 3, MARGIN = 70 };    /* what a whole row knows; bytes of the corpus before and after a run */
+enum { FAR_BACK = 64 };          /* words: of the prompt, the run may begin in the last so many */
+
+/* Does a word begin here? What stands after white space does; and every character of Han or kana, which have no spaces. */
+static int begins_word(const unsigned char *data, size_t at) {
+    return (kind_of[data[at]] < SPACE && (!at || kind_of[data[at - 1]] >= SPACE)) || (data[at] >= 0xE3 && data[at] <= 0xE9);
+}
+
+/* Where a text stands in the corpus: the longest run of whole words, the last perhaps under way, that ends where the text does. */
+typedef struct {
+    const Bytes *corpus;
+    Bytes text;
+    size_t *begun, n_begun, begun_size;        /* where each word of the text begins */
+    size_t words, at;            /* how many of them, the newest, are the run; where it stands first in the corpus, NOWHERE */
+    size_t *ends, tokens, size;  /* where each token ends */
+    size_t *first, *place;       /* [65537], [words of the corpus]: where words begin, by a hash of their first four bytes */
+} Standing;
+
+#define NOWHERE SIZE_MAX
+
+static size_t standing_start(const Standing *s, size_t words) { return s->begun[s->n_begun - words]; }
+
+static size_t four_bytes(const unsigned char *data) { return ((data[0] * 31u + data[1]) * 31u + data[2] * 8u + data[3] * 997u) & 0xFFFF; }
+
+static void standing_make(Standing *s, const Bytes *corpus) {
+    size_t *to = alloc(65537, sizeof *to);
+    *s = (Standing){.corpus = corpus, .first = alloc(65537, sizeof(size_t)), .place = alloc(corpus->length, sizeof(size_t))};
+    for (size_t at = 0; at + 4 <= corpus->length; at++) if (begins_word(corpus->data, at)) s->first[four_bytes(corpus->data + at) + 1]++;
+    for (size_t k = 0; k < 65536; k++) to[k] = s->first[k + 1] += s->first[k];
+    for (size_t at = corpus->length; at-- > 0;)
+        if (at + 4 <= corpus->length && begins_word(corpus->data, at)) s->place[--to[four_bytes(corpus->data + at)]] = at;
+    free(to);
+}
+
+/* The next place in the corpus, from `at` on, where the newest words stand. */
+static size_t standing_find(const Standing *s, size_t words, size_t at) {
+    const size_t start = standing_start(s, words), n = s->text.length - start;
+    const unsigned char *run = s->text.data + start, *data = s->corpus->data;
+    if (n < 4) for (; at + n <= s->corpus->length; at++) if (!memcmp(data + at, run, n) && begins_word(data, at)) return at;
+    for (size_t i = n < 4 ? 1 : s->first[four_bytes(run)], end = n < 4 ? 0 : s->first[four_bytes(run) + 1]; i < end; i++)
+        if (s->place[i] >= at && s->place[i] + n <= s->corpus->length && !memcmp(data + s->place[i], run, n)) return s->place[i];
+    return NOWHERE;
+}
+
+static void size_add(size_t **list, size_t *n, size_t *size, size_t value) {
+    if (*n == *size) *list = resize(*list, *size = 2 * *size + 256, sizeof **list);
+    (*list)[(*n)++] = value;
+}
+
+/* The next token. look: not where the run is not wanted yet. */
+static void standing_write(Standing *s, const unsigned char *bytes, size_t n, int look) {
+    for (size_t i = 0; i < n; i++) {
+        bytes_add(&s->text, bytes + i, 1);
+        if (!begins_word(s->text.data, s->text.length - 1)) continue;
+        size_add(&s->begun, &s->n_begun, &s->begun_size, s->text.length - 1);
+        s->words++;
+    }
+    size_add(&s->ends, &s->tokens, &s->size, s->text.length);
+    if (!look || !s->words) return;
+    const size_t start = standing_start(s, s->words), length = s->text.length - start;
+    if (s->at != NOWHERE && s->at + length <= s->corpus->length && !memcmp(s->corpus->data + s->at, s->text.data + start, length)) return;
+    const size_t most = s->words < FAR_BACK ? s->words : FAR_BACK;
+    s->at = NOWHERE;
+    for (s->words = 0; s->words < most; s->words++) {          /* a run with a word more stands there too, or later */
+        const size_t longer = s->words ? standing_start(s, s->words) - standing_start(s, s->words + 1) : 0;
+        const size_t at = standing_find(s, s->words + 1, s->at == NOWHERE || s->at < longer ? 0 : s->at - longer);
+        if (at == NOWHERE) break;
+        s->at = at;
+    }
+}
+
+/* Why a token was said. */
+typedef struct {
+    uint32_t id, second;         /* the token, and the runner-up: of the others that might have been said the most probable */
+    double p, second_p;          /* among all tokens, after the rules and the temperature, before top-k */
+    size_t rank;
+    double gave[N_TERMS];        /* what each term gave it more than it gave the runner-up, nats */
+    size_t line, column, words;  /* the longest run of words that ends here and stands there in the corpus; words 0: the last two stand nowhere */
+} Row;
+
+typedef struct {
+    const Tokenizer *tok;
+    Row *rows;
+    size_t n, size;
+    Standing standing;
+    Bytes *page, held;           /* where the text goes as JSON, or NULL; the bytes of a character under way */
+    double *logits, *left;       /* [vocab] each: before the rules; what the next best is looked for in */
+    uint32_t *best;              /* [vocab]: of each block of them */
+    size_t *line, lines;         /* [lines]: where each line of the corpus begins */
+} Ledger;
+
+/* The length of the next character; *valid is 0 where the text is not valid UTF-8, and the length 1. */
+static size_t character(const unsigned char *data, size_t n, int *valid) {
+    size_t k = 1;
+    unsigned char state = utf8_run(0, data, 1);
+    while (k < n && state && state != BROKEN) state = utf8_next(state, data[k++]);
+    *valid = !state;
+    return *valid ? k : 1;
+}
+
+/* Bytes in quotes as they can be shown, in at most so many columns: what is no character or controls a terminal as an escape. Returns the
+ * number of columns; to may be NULL. */
+static size_t quoted(Bytes *to, const unsigned char *data, size_t length, size_t most) {
+    const size_t whole = most ? quoted(NULL, data, length, 0) : 0;
+    size_t columns = whole > most ? 3 : 2;
+    if (to) bytes_add(to, "\"", 1);
+    for (size_t at = 0, n; at < length; at += n) {
+        int valid;
+        char shown[16];
+        size_t wide = 0, size = 0;
+        n = character(data + at, length - at, &valid);
+        const unsigned char *c = data + at;
+        if (!valid || *c < ' ' || *c == 127 || (*c == 0xC2 && c[1] < 0xA0))
+            for (size_t k = 0; k < n; k++) {
+                const char *name = c[k] ? strchr("\tt\nn\rr", c[k]) : NULL;
+                wide = size += (size_t)(name && c[k] < ' ' ? sprintf(shown + size, "\\%c", name[1]) : sprintf(shown + size, "\\x%02x", c[k]));
+            }
+        else {
+            if (*c == '"' || *c == '\\') shown[size++] = '\\';
+            memcpy(shown + size, c, n);
+            wide = size + (*c >= 0xE3 && (*c < 0xEF || (*c >= 0xF0 && (*c > 0xF0 || c[1] >= 0x9F))) ? 2 : 1);
+            size += n;
+        }
+        if (whole > most && columns + wide > most) break;
+        columns += wide;
+        if (to) bytes_add(to, shown, size);
+    }
+    if (to) bytes_put(to, whole > most ? "…\"" : "\"");
+    return columns;
+}
+
+/* A number with so many decimals, and no minus before a zero. */
+static const char *fixed(char room[32], double x, int digits) {
+    const int n = snprintf(room, 32, "%.*f", digits, x);
+    return *room == '-' && (int)strspn(room, "-0.") == n ? room + 1 : room;
+}
+
+static void json_add(Bytes *to, const unsigned char *data, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (data[i] < ' ' || (data[i] && strchr("\"\\<>&\x7f", data[i]))) bytes_put(to, "\\u%04x", data[i]); else bytes_add(to, data + i, 1);
+}
+
+/* Puts JSON: %q a token, quoted as in the ledger; %t bytes and their number, as the text itself, its invalid bytes as U+FFFD; %2 and %3 a
+ * number with so many decimals; %v numbers and how many; %z a size_t; all else as it is. */
+static void page_put(Ledger *why, const char *format, ...) {
+    Bytes *to = why->page, text = {0};
+    const Tokenizer *tok = why->tok;
+    char room[32];
+    va_list args;
+    va_start(args, format);
+    for (const char *c = format; *c; c++) {
+        if (*c != '%') { bytes_add(to, c, 1); continue; }
+        if (*++c == 'q') {
+            const uint32_t id = va_arg(args, uint32_t);
+            text.length = 0;
+            quoted(&text, tok->text + tok->start[id], tok->start[id + 1] - tok->start[id], 100);
+            bytes_add(to, "\"", 1);
+            json_add(to, text.data, text.length);
+            bytes_add(to, "\"", 1);
+        } else if (*c == 't') {
+            const unsigned char *data = va_arg(args, const unsigned char *);
+            const size_t length = va_arg(args, size_t);
+            bytes_add(to, "\"", 1);
+            for (size_t at = 0, n; at < length; at += n) {
+                int valid;
+                n = character(data + at, length - at, &valid);
+                json_add(to, valid ? data + at : (const unsigned char *)"\xEF\xBF\xBD", valid ? n : 3);
+            }
+            bytes_add(to, "\"", 1);
+        } else if (*c == 'v') {
+            const double *x = va_arg(args, const double *);
+            const size_t n = va_arg(args, size_t);
+            for (size_t i = 0; i < n; i++) bytes_put(to, "%c%s", i ? ',' : '[', fixed(room, x[i], 2));
+            bytes_add(to, "]", 1);
+        } else if (*c == 'z') bytes_put(to, "%zu", va_arg(args, size_t));
+        else bytes_put(to, "%s", fixed(room, va_arg(args, double), *c - '0'));
+    }
+    va_end(args);
+    free(text.data);
+}
+
+/* A token of the page: its text, and how it is quoted. A character stands at the token that completes it. */
+static void page_token(Ledger *why, uint32_t id) {
+    const Tokenizer *tok = why->tok;
+    bytes_add(&why->held, tok->text + tok->start[id], tok->start[id + 1] - tok->start[id]);
+    const unsigned char state = utf8_run(0, why->held.data, why->held.length);
+    const int whole = !state || state == BROKEN;
+    page_put(why, why->page->data[why->page->length - 1] == '[' ? "[%t,%q" : ",[%t,%q", why->held.data, whole ? why->held.length : (size_t)0, id);
+    if (whole) why->held.length = 0;
+}
+
+/* What each term adds to a logit, and what the rules took. */
+static void why_parts(const Field *field, int use, const double *final, const double *logits, uint32_t x, double parts[N_TERMS]) {
+    field_parts(field, use, x, parts);
+    parts[N_PARTS] = final[x] - logits[x];
+}
+
+/* What the page knows of a token besides its row. */
+static void page_row(Ledger *why, const Field *field, int use, const Row *row, const double *final, const double *logits, const uint32_t *best, size_t n, double top, double tau, double sum) {
+    const Window *w = field->window;
+    const Standing *s = &why->standing;
+    page_put(why, ",%3,%z,%2,%v,%q,%3,", row->p, row->rank, field->level, row->gave, (size_t)N_TERMS, row->second, row->second_p);
+    size_t since = 0;
+    while (since < s->tokens && row->words && s->ends[s->tokens - 1 - since] > standing_start(s, row->words)) since++;
+    if (row->words) page_put(why, "[%z,%z,%z,%z],[", row->line, row->column, row->words, since);
+    else page_put(why, "0,[");
+    for (size_t i = 0; i < n; i++) {
+        double parts[N_TERMS];
+        why_parts(field, use, final, logits, best[i], parts);
+        page_put(why, i ? ",[%q,%3,%v]" : "[%q,%3,%v]", best[i], exp((final[best[i]] - top) / tau) / sum, parts, (size_t)N_TERMS);
+    }
+    page_put(why, "],[");
+    size_t at = row->words ? s->at : NOWHERE;
+    for (size_t i = 0; i < EXCERPTS && at != NOWHERE; i++, at = standing_find(s, row->words, at + 1)) {
+        const unsigned char *data = s->corpus->data;
+        const size_t before = at > MARGIN ? at - MARGIN : 0, n_run = s->text.length - standing_start(s, row->words), end = at + n_run, all = s->corpus->length;
+        page_put(why, i ? ",[%t,%t,%t]" : "[%t,%t,%t]", data + before, at - before, data + at, n_run, data + end, all - end < MARGIN ? all - end : (size_t)MARGIN);
+    }
+    page_put(why, "],[");
+    for (size_t h = 0; w && w->n && h < w->net->shape.layers * (w->net->shape.content + w->net->shape.rrpram); h++) {
+        page_put(why, h ? ",\"" : "\"");
+        for (size_t j = 0; j < w->n; j++)
+            bytes_add(why->page, &"0123456789abcdefghijklmnopqrstuvwxyz"[(size_t)(35.0 * w->seen[h * w->net->shape.context + j] + 0.5)], 1);
+        page_put(why, "\"");
+    }
+    Promise promise[PROMISES];
+    const size_t promises = use & USE_F ? field_promises(field, promise, PROMISES) : 0;
+    page_put(why, "],[");
+    for (size_t i = 0; i < promises; i++) page_put(why, i ? ",[%q,%q,%z,%2]" : "[%q,%q,%z,%2]", promise[i].x, promise[i].by, promise[i].back, promise[i].nats);
+    page_put(why, "]]");
+}
+
+/* The row of a token that is about to be said. final [vocab]: the logits after the rules. */
+static void ledger_add(Ledger *why, const Field *field, int use, const double *final, uint32_t id, const Sampling *how, Speller *speller) {
+    const Tokenizer *tok = why->tok;
+    const size_t vocab = tok->vocab, most = why->page ? CANDIDATES : 2;
+    const double tau = how->temperature > 0.0 ? how->temperature : 1.0, mine = final[id];
+    const double *logits = why->logits;
+    double *left = why->left, sum = 0.0, parts[N_TERMS];
+    uint32_t best[CANDIDATES];
+    size_t n = 0;
+    int mine_found = 0;
+    Row row = {.id = id, .rank = 1};
+    memcpy(left, final, vocab * sizeof *left);
+    best_make(left, why->best, vocab);
+    const double top = final[best_of(left, why->best, vocab)];
+    for (size_t x = 0; x < vocab; x++) {
+        sum += exp((final[x] - top) / tau);
+        row.rank += final[x] > mine || (final[x] >= mine && x < id);
+    }
+    for (size_t seen = 0; seen < vocab && n < most; seen++) {
+        const uint32_t x = best_of(left, why->best, vocab);
+        best_drop(left, why->best, vocab, x);
+        if (x != id && !speller_allows(speller, tok->text + tok->start[x], tok->start[x + 1] - tok->start[x])) continue;
+        best[n++] = x;
+        mine_found |= x == id;
+    }
+    if (!mine_found) best[n - 1] = id;
+    row.second = id;
+    for (size_t i = n; i-- > 0;) if (best[i] != id) row.second = best[i];
+    if (row.second == id) {                                    /* nothing else might have been said: the most probable of the others */
+        row.second = id ? 0 : 1;
+        for (uint32_t x = row.second + 1; x < vocab; x++) if (x != id && final[x] > final[row.second]) row.second = x;
+    }
+    row.p = exp((mine - top) / tau) / sum;
+    row.second_p = exp((final[row.second] - top) / tau) / sum;
+    why_parts(field, use, final, logits, id, row.gave);
+    why_parts(field, use, final, logits, row.second, parts);
+    for (size_t k = 0; k < N_TERMS; k++) row.gave[k] -= parts[k];
+    Standing *s = &why->standing;
+    standing_write(s, tok->text + tok->start[id], tok->start[id + 1] - tok->start[id], 1);
+    if (s->words && (s->words > 1 || s->n_begun < 2)) {
+        row.words = s->words;
+        row.column = 1;
+        for (size_t high = why->lines, mid; high - row.line > 0;)
+            if (why->line[mid = (row.line + high) / 2] <= s->at) row.line = mid + 1; else high = mid;
+        for (size_t i = why->line[row.line - 1]; i < s->at; i++) row.column += (s->corpus->data[i] & 0xC0) != 0x80;
+    }
+    if (why->page) {
+        page_token(why, id);
+        page_row(why, field, use, &row, final, logits, best, n, top, tau, sum);
+    }
+    if (why->n == why->size) why->rows = resize(why->rows, why->size = 2 * why->size + 128, sizeof *why->rows);
+    why->rows[why->n++] = row;
+}
+
+/* The text so far, and a fresh ledger. */
+static void ledger_begin(Ledger *why, const Ids *ids, const char *name, size_t context) {
+    const Tokenizer *tok = why->tok;
+    why->n = 0;
+    why->held.length = 0;
+    why->standing.text.length = why->standing.tokens = why->standing.words = why->standing.n_begun = 0;
+    why->standing.at = NOWHERE;
+    for (size_t i = 0; i < ids->n; i++) standing_write(&why->standing, tok->text + tok->start[ids->ids[i]], tok->start[ids->ids[i] + 1] - tok->start[ids->ids[i]], 0);
+    if (!why->page) return;
+    const size_t known = ids->n < 2 * context ? ids->n : 2 * context;
+    page_put(why, why->page->data[why->page->length - 1] == '[' ? "{\"name\":%t,\"from\":%z,\"tokens\":[" : ",{\"name\":%t,\"from\":%z,\"tokens\":[", name, strlen(name), known);
+    for (size_t i = ids->n - known; i < ids->n; i++) {
+        page_token(why, ids->ids[i]);
+        page_put(why, "]");
     }
 }
 
@@ -2249,13 +2882,8 @@ enum { MOST_THREADS = 16 };
 
 typedef struct { size_t steps, batch; double rate; uint64_t seed; int quiet; } Training;
 
-static volatile sig_atomic_t training, stopped;   /* an interrupt from the first step to the saved file asks the loop to stop */
-
-static double seconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
+/* Where one of the first two is 1, an interrupt asks to stop what goes on: from the first step to the saved file, or an answer. */
+static volatile sig_atomic_t training, conversing, waiting, stopped;
 
 /* A team: helpers that stand by for a whole training, since a thread begun anew for each of its small works would come too late. A
  * work on numbers 0 .. n - 1 is cut into parts of `many`, and whoever is free takes one: where a helper's processor has other things to
@@ -2927,21 +3555,22 @@ static double held_out_loss(Pass *pass, const Text *text) {
     return sum / (double)tokens;
 }
 
-/* One line on standard error; where that is a terminal, one of progress stands under it. */
-static void report(const Training *how, double begin, size_t step, const char *format, ...) {
+/* A line on standard error, in full; where that is a terminal, one in place, short. */
+static void report(const Training *how, double begin, size_t step, double loss, double best, const char *format, ...) {
     if (how->quiet) return;
+    if (isatty(2)) {
+        const double spent = seconds() - begin, speed = (double)step / (spent > 1e-9 ? spent : 1e-9);
+        progress_next = 1e-9;
+        progress("step %zu of %zu: loss %.4f, best %.4f, %.1f a second", step, how->steps, loss, best, speed);
+        if (step) fprintf(stderr, ", %.0f s left", (double)(how->steps - step) / speed);
+        fflush(stderr);
+        return;
+    }
     va_list args;
-    const int terminal = isatty(2);
-    if (terminal) fputs("\r\x1b[K", stderr);
     va_start(args, format);
     vfprintf(stderr, format, args);
     va_end(args);
     fputc('\n', stderr);
-    if (terminal && step && step < how->steps) {
-        const double spent = seconds() - begin, speed = (double)step / (spent > 1e-9 ? spent : 1e-9);
-        fprintf(stderr, "%zu of %zu steps, %.1f a second, %.0f seconds left", step, how->steps, speed, (double)(how->steps - step) / speed);
-        fflush(stderr);
-    }
 }
 
 /* Trains the transformer and leaves it in its best state, also where it is interrupted.
@@ -2951,7 +3580,7 @@ static void report(const Training *how, double begin, size_t step, const char *f
  * BEST steps: a state is judged before it is changed, and the last one by one more batch. Returns 0 where the loss is not a
  * number, why[size] says when.
  */
-static int train(Transformer *net, const Text *text, const Text *held_out, const Training *how, char *why, size_t size) {
+static int train(Transformer *net, const Text *text, const Text *held_out, const Training *how, size_t *done, double *least, char *why, size_t size) {
     const size_t steps = how->steps, batch = how->batch, context = net->shape.context, bytes = net->n_params * sizeof(double);
     const double begin = seconds();
     Team team;
@@ -2972,6 +3601,7 @@ static int train(Transformer *net, const Text *text, const Text *held_out, const
     chuck_make(&chuck, net->n_params);
     for (size_t step = 0;; step++) {
         double loss = 0.0, n = 0.0;
+        *done = step;
         for (size_t i = 0; i < batch; i++) window[i] = window_draw(text, context, &rng, step * batch + i, order);
         if (step < steps) loss = batch_gradient(&pass, window, batch);
         else {
@@ -2988,14 +3618,14 @@ static int train(Transformer *net, const Text *text, const Text *held_out, const
         const double judged = look ? held_out_loss(&pass, held_out) : total(losses, n_losses) / (double)n_losses;
         if (stopped) break;
         if ((look || !held_out) && (!enough || judged < best)) {
-            best = judged;
+            *least = best = judged;
             memcpy(kept, net->params, bytes);
             any = 1;
             enough = look || n_losses == BEST;
         }
-        if (look) report(how, begin, step, "held-out after %zu steps: loss %.17g best %.17g", step, judged, best);
+        if (look) report(how, begin, step, judged, best, "held-out after %zu steps: loss %.17g best %.17g", step, judged, best);
         if (step == steps) {
-            report(how, begin, step, "after %zu steps: loss %.17g best %.17g", step, loss, best);
+            report(how, begin, step, loss, best, "after %zu steps: loss %.17g best %.17g", step, loss, best);
             break;
         }
         chuck_watch(&chuck, loss);
@@ -3006,7 +3636,7 @@ static int train(Transformer *net, const Text *text, const Text *held_out, const
             fine = 0;
             break;
         }
-        report(how, begin, step + 1, "step %zu loss %.17g rate %.17g factor %.17g norm %.17g clip %.17g best %.17g",
+        report(how, begin, step + 1, loss, best, "step %zu loss %.17g rate %.17g factor %.17g norm %.17g clip %.17g best %.17g",
                step + 1, loss, falling * chuck.factor, chuck.factor, norm, chuck.limit, best);
     }
     if (any) memcpy(net->params, kept, bytes);
@@ -3180,8 +3810,8 @@ enum { N_ROWS = sizeof ROWS / sizeof *ROWS };
  * The model: a corpus, what was counted in it, and the ghost
  */
 typedef struct {
-    const char *mode, *prompt, *corpus, *alphabet, *init, *eval, *encode, *save, *load;
-    int lines, no_cache, quiet, info, help, version, exact, random_seed;
+    const char *mode, *prompt, *corpus, *alphabet, *init, *eval, *encode, *save, *load, *page;
+    int lines, no_cache, quiet, info, help, version, exact, random_seed, tree, interactive, why;
     size_t samples, tokens, merges, order, train, batch;
     double holdout, rate;
     Shape shape;
@@ -3191,10 +3821,8 @@ typedef struct {
 
 #define CHOOSE -1.0              /* a coefficient that nobody has given */
 
-static const Options OPTIONS = {"both", NULL, NULL, "bytes", "ghost", NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 1, 100, 1024, 3, 0, 4, 0.0, 0.003,
-                                {2, 48, 2, 2, 64, 4}, {CHOOSE, CHOOSE, ALPHA, BETA, GAMMA, TRAUMA, 4096}, {0.75, 1.0, REPETITION, CHOOSE, 15, VERBATIM, 42}};
-
-typedef struct { unsigned char *data; size_t length; } Bytes;
+static const Options OPTIONS = {"both", NULL, NULL, "bytes", "ghost", NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 100, 1024, 3, 0, 4, 0.0, 0.003,
+                                {2, 48, 2, 2, 64, 4}, {CHOOSE, CHOOSE, ALPHA, BETA, GAMMA, TRAUMA, 4096}, {TEMPERATURE, 1.0, REPETITION, CHOOSE, 15, VERBATIM, 42}};
 
 typedef struct {
     const Options *options;
@@ -3207,6 +3835,7 @@ typedef struct {
     Places places;               /* made when somebody is to speak */
     int trained;                 /* the transformer's weights come from training */
     int utf8;                    /* the corpus is valid UTF-8, so what is generated is, too */
+    Ledger *why;                 /* where it is asked for, else NULL */
 } Model;
 
 /* The field's coefficients: those that were given, else the default; a transformer that was trained is believed more. */
@@ -3239,8 +3868,9 @@ static Text text_make(Tokenizer *tok, Ids *ids, size_t **start, const unsigned c
 }
 
 /* Generates, handing each token's bytes to `write`; bytes of a character under way are held back until it is whole. After the tokens asked
- * for the text goes on to the end of its sentence, with `lines` of its line, at most GRACE tokens more, unless `exact`. */
-static void generate(Model *model, const unsigned char *prompt, size_t length, int mode, uint64_t seed_number, void (*write)(const unsigned char *, size_t)) {
+ * for the text goes on to the end of its sentence, with `lines` of its line, at most GRACE tokens more, unless `exact`.
+ * why: gets a row a token; or NULL. */
+static void generate(Model *model, const unsigned char *prompt, size_t length, int mode, uint64_t seed_number, void (*write)(const unsigned char *, size_t), Ledger *why) {
     const Options *o = model->options;
     Tokenizer *tok = &model->tokenizer;
     const size_t vocab = model->meta.vocab, context = o->shape.context, step = context - context / 2;
@@ -3275,15 +3905,23 @@ static void generate(Model *model, const unsigned char *prompt, size_t length, i
     unsigned char *held = NULL;
     size_t n_held = 0;
     speller_write(&speller, prompt, length);
-    for (size_t i = 0; i < o->tokens + (o->exact ? 0 : GRACE); i++) {
+    double *final = why ? alloc(vocab, sizeof *final) : NULL;
+    if (why) ledger_begin(why, &ids, mode == META ? "meta" : mode == FULL ? "full" : "transformer", context);
+    for (size_t i = 0; i < o->tokens + (o->exact ? 0 : GRACE) && !stopped; i++) {
         double expected;
         field_terms(&field);
         field_logits(&field, draw.logits, mode);
-        voice_rules(&voice, draw.logits, mode & USE_CHAIN, speller.spelling);
+        if (why) memcpy(why->logits, draw.logits, vocab * sizeof *final);
+        voice_rules(&voice, &field, draw.logits, mode & USE_CHAIN, speller.spelling);
+        if (why) {
+            memcpy(final, draw.logits, vocab * sizeof *final);
+            rule(final, &field.text, o->sampling.repetition);
+        }
         const uint32_t id = sample(&draw, tok, &field.text, &o->sampling, &speller, &rng, &expected);
         const unsigned char *bytes = tok->text + tok->start[id];
         const size_t n = tok->start[id + 1] - tok->start[id];
         if (i >= o->tokens && (o->lines ? voice.reader.traits[id].breaks : voice_rests(&voice, id))) break;
+        if (why) ledger_add(why, &field, mode, final, id, &o->sampling, &speller);
         speller_write(&speller, bytes, n);
         held = resize(held, n_held + n, 1);
         memcpy(held + n_held, bytes, n);
@@ -3295,11 +3933,12 @@ static void generate(Model *model, const unsigned char *prompt, size_t length, i
         if (o->lines && id == tok->id_of_byte['\n']) field_reset(&field);       /* the next line is another document */
         field_push(&field, id, expected);
     }
+    if (why && why->page) page_put(why, "]}");
     if (net) window_free(&window);
     field_free(&field);
     voice_free(&voice);
     draw_free(&draw);
-    free(ids.ids); free(words.words); free(held);
+    free(ids.ids); free(words.words); free(held); free(final);
 }
 
 /* Counts the corpus and seeds the transformer. */
@@ -3350,6 +3989,7 @@ static size_t evaluate(const Model *model, const Text *text, double *nats) {
                     nats[row] += surprise(logits, vocab, id);
                 }
                 tokens++;
+                progress("evaluating: %zu of %zu tokens, full %.4f nats/token so far", tokens, text->n, nats[6] / (double)tokens);
             }
             field_push(&field, id, field_expected(&field, id));
             window_push(&silent, id);
@@ -3369,6 +4009,128 @@ static size_t evaluate(const Model *model, const Text *text, double *nats) {
  */
 #define VERSION "postgpt 1.0.0\n"
 
+static const char *const PAGE[] = {
+"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>\n",
+"<title>PostGPT: why it said so</title><style>\n",
+":root{color-scheme:light dark;--paper:#faf8f3;--ink:#26221c;--soft:#756d60;--line:#e4decf;--card:#fffefb;\n",
+"--tint:#dc9c26;--c0:#3f68a6;--c1:#8257ad;--c2:#2b8d84;--c3:#cf8a1f;--c4:#66943b;--c5:#c2504a;\n",
+"--c6:#948c80}@media(prefers-color-scheme:dark){:root{--paper:#181714;--ink:#e8e2d6;--soft:#9d9586;\n",
+"--line:#36322b;--card:#201e1a;--tint:#c9831a;--c0:#7ba1dc;--c1:#b48fdd;--c2:#5bbdb2;--c3:#e2ab52;\n",
+"--c4:#97c26c;--c5:#e5827b}}*{box-sizing:border-box}body{margin:0;background:var(--paper);\n",
+"color:var(--ink);font:15px/1.5 system-ui,-apple-system,'Segoe UI',Roboto,sans-serif}main{\n",
+"max-width:1200px;margin:auto;padding:36px 30px;display:grid;gap:0 56px;align-items:start;\n",
+"grid-template-columns:minmax(0,1fr) minmax(0,530px)}header{grid-column:1/-1;margin-bottom:26px}h1,h2,\n",
+"#text,blockquote{font-family:Georgia,'DejaVu Serif',serif}h1{font-size:27px;line-height:1.2;\n",
+"font-weight:600;margin:0 0 6px}p{margin:0 0 8px}small{font-size:12.5px}header p,section>p,small{\n",
+"color:var(--soft)}b{font-weight:600}nav:not(:empty){margin-top:10px}nav button{font:inherit;\n",
+"color:inherit;background:none;border:1px solid var(--line);border-radius:99px;padding:2px 14px;\n",
+"margin:0 6px 6px 0;cursor:pointer}nav [aria-pressed=true]{background:var(--ink);color:var(--paper)}#text{\n",
+"font-size:20px;line-height:1.9;white-space:pre-wrap;overflow-wrap:anywhere}#text i{font-style:normal;\n",
+"color:var(--soft)}#text span{cursor:pointer;padding:3px 0;background:color-mix(in srgb,\n",
+"var(--tint) var(--p),transparent)}.run,mark{text-decoration:underline 2px var(--c0);\n",
+"text-underline-offset:5px}mark{background:none;color:var(--ink)}#text .new{\n",
+"box-shadow:inset 2px 0 var(--c5)}#text .seam{box-shadow:inset 2px 0 var(--c0)}#text span:focus{\n",
+"outline:none}#text .on{outline:2px solid var(--ink);outline-offset:1px;border-radius:3px;\n",
+"position:relative}#key{margin-top:26px;border-top:1px solid var(--line);padding-top:14px}#key b{\n",
+"display:inline-block;width:2.6em;height:1em;margin-right:8px;vertical-align:-2px}aside{\n",
+"background:var(--card);border:1px solid var(--line);border-radius:14px;padding:22px 24px;position:sticky;\n",
+"top:20px;max-height:calc(100vh - 40px);overflow:auto}h2{font-size:30px;line-height:1.2;font-weight:600;\n",
+"margin:0 0 4px;white-space:pre-wrap;overflow-wrap:anywhere}h3{font-size:14px;margin:22px 0 2px}section>p{\n",
+"font-size:13px;line-height:1.45}.row{display:grid;grid-template-columns:8.4em 1fr 3.2em;gap:10px;\n",
+"align-items:center;font-size:13px;line-height:1.8}.row>:first-child,.heads small{overflow:hidden;\n",
+"text-overflow:ellipsis;white-space:pre}.me{font-weight:600}.row>:last-child,.term span{text-align:right;\n",
+"font-variant-numeric:tabular-nums}.bar{position:relative;height:12px}.bar u{position:absolute;top:0;\n",
+"height:12px}.bar:after{content:'';position:absolute;left:var(--z);top:-4px;bottom:-4px;\n",
+"border-left:1px solid var(--soft)}.term{display:grid;grid-template-columns:12px 7.8em 3.4em 1fr;gap:9px;\n",
+"font-size:13px;line-height:1.4;margin:8px 0}.term u{height:12px;border-radius:3px;margin-top:3px}\n",
+".term small{line-height:1.4}blockquote{margin:8px 0;padding-left:12px;border-left:2px solid var(--line);\n",
+"font-size:14px;color:var(--soft)}.heads{display:grid;grid-template-columns:minmax(0,1fr) minmax(0,1fr);\n",
+"gap:8px 18px}.heads small{display:block}.strip{display:flex;height:20px;border-radius:3px;\n",
+"overflow:hidden;background:var(--paper)}.strip u{flex:1}svg{width:100%;height:60px;display:block;\n",
+"overflow:visible}path{fill:none;vector-effect:non-scaling-stroke}@media(max-width:880px){main{\n",
+"display:block;padding:24px 20px 60vh}#text{font-size:18px}h2{font-size:24px}aside{position:fixed;left:0;\n",
+"right:0;bottom:0;top:auto;max-height:54vh;border-radius:16px 16px 0 0;border-width:1px 0 0;\n",
+"padding:16px 20px;box-shadow:0 -8px 30px #0002}}\n",
+"</style><main><header><h1>Why it said so</h1><p>Every word below was weighed with numbers counted in a\n",
+"corpus of text. Choose one and see which of six voices spoke for it.<nav></nav></header><article><div\n",
+"id=text role=listbox aria-label=Text></div><div id=key><p><small><b\n",
+"style='background:linear-gradient(90deg,transparent,var(--tint))'></b>from sure to a long\n",
+"shot</small><p><small><b class=run>four</b>words or more as they stand in the corpus</small><p><small><b\n",
+"style='box-shadow:inset 2px 0 var(--c5)'></b>a junction that nobody wrote</small><p><small><b\n",
+"style='box-shadow:inset 2px 0 var(--c0)'></b>a seam: it goes on as another place does</small><p><small\n",
+"id=made></small></div></article><aside aria-live=polite></aside></main>\n",
+"<script>'use strict'\n",
+"let D,T,at;const $=s=>document.querySelector(s),all=s=>document.querySelectorAll(s),N=['chain','net','H',\n",
+"'F','A','T','rules'],V=['chain','transformer','H resonance','F prophecy','A destiny','T trauma','rules'],\n",
+"E=['What came after the last few tokens in the corpus, by count.',\n",
+"'Its heads look back over the window; its weights are formulas of the same counts.',\n",
+"'What is often met together calls each other: does it keep company with the last sixteen?',\n",
+"'The last tokens promised it and it has not come yet; and a word begun wants its end.',\n",
+"'The direction of all that was said so far: does it lie that way?',\n",
+"'When little came as expected, it recalls moments like this one. Did this come then?',\n",
+"'The sampler: too long a run from the corpus costs, and so does a junction that fits badly.'],\n",
+"h=s=>s.replace(/[&<>']/g,c=>'&#'+c.charCodeAt()+';'),n=x=>(x>0?'+':'')+x.toFixed(2).replace('-','−'),\n",
+"heads=()=>D.content+D.rrpram,mark=(k,css)=>`<u style='background:var(--c${k});${css}'></u>`;\n",
+"function bars(c,me){const mean=N.map((_,k)=>c.reduce((s,x)=>s+x[2][k],0)/c.length),\n",
+"d=c.map(x=>x[2].map((v,k)=>v-mean[k])),far=g=>Math.max(.01,...d.map(x=>x.reduce((s,v)=>s+Math.max(0,v*g),\n",
+"0))),u=100/(far(1)+far(-1)),z=far(-1)*u;return c.map((x,i)=>{let r=z,l=z,s='';d[i].forEach((v,k)=>{\n",
+"const w=Math.abs(v)*u;if(v<0)l-=w;s+=mark(k,`left:${v<0?l:r}%;width:${w}%`);if(v>0)r+=w});\n",
+"return `<div class='row${x[0]==me?' me':''}'><span>${h(x[0])}</span><div class=bar style='--z:${z}%'>${s\n",
+"}</div><span>${x[1].toFixed(3)}</span></div>`}).join('')};\n",
+"function strip(t,i,k){if(k<0)return '<div></div>';const w=[...t.a[k]].map(c=>parseInt(c,36)/35),\n",
+"W=T.tokens.slice(i-w.length,i),content=k%heads()<D.content,top=w.map((v,j)=>[v,j]).sort((a,\n",
+"b)=>b[0]-a[0]||b[1]-a[1]).slice(0,3).filter(x=>x[0]>.04);return `<div><small>layer ${\n",
+"1+Math.floor(k/heads())}, ${content?'content':'RRPRAM'}</small><div class=strip>${w.map((v,\n",
+"j)=>mark(content?1:2,`opacity:${Math.sqrt(v).toFixed(2)}' title='${h(W[j].q)}`)).join('')}</div><small>${\n",
+"top.map(x=>h(W[x[1]].q)+' '+Math.round(100*x[0])+' %').join('  ')||'a little everywhere'}</small></div>`}\n",
+"function attention(t,i){let s='';for(let l=0;l<t.a.length;l+=heads())for(let k=0;k<Math.max(D.content,\n",
+"D.rrpram);k++)s+=strip(t,i,k<D.content?l+k:-1)+strip(t,i,k<D.rrpram?l+D.content+k:-1);\n",
+"return `<div class=heads>${s}</div>`};\n",
+"function trauma(i){const g=T.tokens.slice(T.from),y=v=>60-56*v;return `<svg viewBox='0 0 ${Math.max(1,\n",
+"g.length-1)} 60' preserveAspectRatio=none><path d='M0 32H${g.length}' stroke=var(--line) /><path d='M${\n",
+"g.map((t,j)=>j+' '+y(t.l)).join('L')}' stroke=var(--c5) stroke-width=1.6 /><path d='M${i-T.from\n",
+"} 2V60' stroke=var(--soft) stroke-dasharray=3 /></svg>`};\n",
+"function select(i,focus){const g=T.tokens,t=g[at=i=Math.min(Math.max(i,T.from),g.length-1)],\n",
+"sum=t?t.g.reduce((s,x)=>s+x,0):0,part=(title,text,body)=>`<section><h3>${title}</h3><p>${text}</p>${body\n",
+"}</section>`;if(!t)return;all('#text span').forEach((e,j)=>{const on=j+T.from==i;e.classList.toggle('on',\n",
+"on);e.tabIndex=on?0:-1;e.setAttribute('aria-selected',on);if(on&&focus){e.focus({preventScroll:true});\n",
+"e.scrollIntoView({block:'nearest'})}});$('aside').innerHTML=`<h2>${h(t.q)}</h2><p>probability <b id=p>${\n",
+"t.p.toFixed(3)}</b>, rank <b id=rank>${t.r}</b> of ${D.vocab}; second was <b id=second>${h(t.u)\n",
+"}</b> with <b id=v>${t.v.toFixed(3)}</b></p>`+part('Who spoke for it',\n",
+"`What each voice gave it more than it gave ${h(t.u)}: together ${n(sum)} nats, ${\n",
+"sum<0?'yet the draw took it.':'so it was '+(sum/D.tau>13?'a million':(+Math.exp(sum/D.tau).toPrecision(2)).toLocaleString('en'))+' times as likely.'\n",
+"}`,t.g.map((x,k)=>`<div class=term>${mark(k,'')}<b>${V[k]}</b><span id=g${k}>${n(x)}</span><small>${E[k]\n",
+"}</small></div>`).join(''))+part('The ten best',\n",
+"'To the right: what spoke for each more than for the others.',bars(t.c,\n",
+"t.q))+part('Where it stands in the corpus',t.w?`The longest run of words that ends here: <b id=place>${\n",
+"t.w[0]}:${t.w[1]} +${t.w[2]}</b>, line, column and ${t.w[2]\n",
+"} words.`:'<b id=place>new</b>: nobody wrote these two words side by side.',t.x.map(x=>`<blockquote>…${\n",
+"h(x[0])}<mark>${h(x[1])}</mark>${h(x[2])\n",
+"}…</blockquote>`).join(''))+(t.a.length?part('What attention saw',`The last ${t.a[0].length\n",
+"} tokens, the newest at the right. Content heads look for what\n",
+"is alike, RRPRAM heads at a place.`,attention(t,i)):'')+part('Open promises',\n",
+"'Prophecy speaks for these.',t.o.map(o=>`<div class=row>\n",
+"<span>${h(o[0])}</span><small>promised by ${h(o[1])}, ${o[2]} tokens back</small><span>${n(o[3])\n",
+"}</span></div>`).join('')||'<small>None.</small>')+part('Trauma',`<b id=level>${t.l.toFixed(2)\n",
+"}</b>: how little came as expected lately, from 0 to 1, along the text.\n",
+"Above the line it speaks.`,trauma(i));$('aside').scrollTop=0;history.replaceState(0,'',`#${\n",
+"D.texts.indexOf(T)+1}.${i-T.from+1}`)};\n",
+"function read(k,i){const run=new Set,g=(T=D.texts[k]).tokens;g.forEach((t,j)=>{\n",
+"if(t.w&&t.w[2]>3)for(let m=0;m<t.w[3];m++)run.add(j-m)});$('#text').innerHTML=g.map((t,j)=>{\n",
+"const c=(run.has(j)?'run':'')+(t.w===0&&g[j-1]?.w!==0?' new':t.w&&g[j-1]?.w&&t.w[3]<=g[j-1].w[3]?' seam':'');\n",
+"return j<T.from?`<i class='${c}'>${h(t.s)}</i>`:`<span role=option class='${c}' style='--p:${\n",
+"Math.round(40*(1-t.p))}%'>${h(t.s)}</span>`}).join('');\n",
+"$('nav').innerHTML=D.texts.length<2?'':D.texts.map((t,j)=>`<button aria-pressed=${j==k}>${\n",
+"h(t.name)+(D.texts.length>2?' '+(j+1):'')}</button>`).join('');all('nav button').forEach((e,\n",
+"j)=>e.onclick=()=>read(j,0));all('#text span').forEach((e,j)=>e.onclick=()=>select(j+T.from,1));\n",
+"select(i+T.from)};\n",
+"function show(d){D=d;d.texts.forEach(t=>t.tokens=t.tokens.map(a=>Object.fromEntries(a.map((x,\n",
+"i)=>['sqprlguvwcxao'[i],x]))));const [k,i]=location.hash.slice(1).split('.');\n",
+"$('#made').textContent=d.made;read(Math.min(Math.max(1,k|0),d.texts.length)-1,Math.max(1,i|0)-1);\n",
+"document.onkeydown=e=>{const s={ArrowRight:1,ArrowDown:1,ArrowLeft:-1,ArrowUp:-1,Home:-1e9,End:1e9}\n",
+"[e.key];if(s&&!e.ctrlKey&&!e.metaKey&&!e.altKey){e.preventDefault();select(at+s,1)}}}\n",
+"</script><script>show("};
+
 static const char HELP[] =
     "postgpt [PROMPT] [options]      a GPT whose weights are counted, not trained\n"
     "\n"
@@ -3376,30 +4138,35 @@ static const char HELP[] =
     "a short demonstration from eight places of the corpus.\n"
     "\n"
     "  -m, --mode NAME        both, meta, full or transformer (default both)\n"
-    "  -n, --tokens N         tokens to generate, 1 to 1000000 (default 100); the text then\n"
-    "                         goes on to the end of its sentence, at most 60 more\n"
+    "  -n, --tokens N         tokens to generate, 1 to 1000000 (default 100), and on\n"
+    "                         to the end of the sentence, at most 60 more\n"
     "      --exact            stop after exactly N tokens\n"
-    "  -t, --temperature X    0 to 10, 0 is greedy (default 0.75)\n"
+    "  -t, --temperature X    0 to 10, 0 is greedy (default 0.6)\n"
     "  -k, --top-k N          0 to the vocabulary's size, 0 is all (default 15)\n"
-    "  -p, --top-p X          0 to 1: of these, the most probable with so much together\n"
-    "                         (default 1)\n"
+    "  -p, --top-p X          0 to 1: of these, the most probable that together have\n"
+    "                         so much (default 1)\n"
     "  -r, --repetition X     penalty on the last 12 tokens, 0 to 10 (default 0)\n"
     "  -s, --seed N           0 to 2^64 - 1 (default 42), or random: drawn, and named\n"
     "      --discount X       share of the chain's discounts while it speaks, 0 to 1\n"
-    "                         (default 0.35, with --lines 1)\n"
-    "      --verbatim N       words in a row from the corpus at most, 0 to 1000 (default 7;\n"
-    "                         0: no limit)\n"
-    "      --samples N        N continuations, 1 to 1000000, seeds S, S + 1, ..., apart by\n"
-    "                         a line holding only ---- (default 1)\n"
+    "                         (default 0.2, with --lines 1)\n"
+    "      --verbatim N       words in a row from the corpus at most, 0 to 1000\n"
+    "                         (default 7; 0: no limit)\n"
+    "      --samples N        1 to 1000000 continuations, seeds S, S + 1, ..., apart\n"
+    "                         by a line holding only ---- (default 1)\n"
+    "      --why              why each token was said: a ledger under the text\n"
+    "      --page FILE        the same as one HTML file to look at\n"
+    "      --tree             who keeps company with the words of PROMPT, as a tree\n"
+    "  -i, --interactive      prompts a line at a time; an empty line goes on\n"
     "  -c, --corpus FILE      default postgpt.txt beside the program\n"
     "      --merges N         byte pairs to learn, 0 to 65280 (default 1024)\n"
     "      --alphabet NAME    bytes or corpus: number all bytes, or those that occur\n"
-    "      --order N          of the chain: it looks at N - 1 tokens, 1 to 8 (default 3)\n"
+    "      --order N          the chain looks at N - 1 tokens, 1 to 8 (default 3)\n"
     "      --lines            every line of the corpus is a document\n"
-    "      --shape LIST       default layers=2,embd=48,content=2,rrpram=2,context=64,mlp=4\n"
-    "      --init NAME        ghost or random: seed the transformer from the counts or not\n"
-    "      --lambda X         the field's coefficients, 0 to 100: the chain (default 0.6,\n"
-    "                         after training 0.5)\n"
+    "      --shape LIST       of the transformer (default layers=2,embd=48,content=2,\n"
+    "                         rrpram=2,context=64,mlp=4)\n"
+    "      --init NAME        ghost or random: seed it from the counts or not\n"
+    "      --lambda X         the field's coefficients, 0 to 100: the chain\n"
+    "                         (default 0.6, after training 0.5)\n"
     "      --kappa X          the transformer (default 0.4, after training 0.5)\n"
     "      --alpha X          Hebbian resonance (default 0.08)\n"
     "      --beta X           prophecy (default 1)\n"
@@ -3407,9 +4174,9 @@ static const char HELP[] =
     "      --trauma X         trauma (default 1.6)\n"
     "      --memory N         tokens the field remembers, 1 to 1000000 (default 4096)\n"
     "      --eval FILE        held-out figures: bits a byte, nats a token\n"
-    "      --holdout F        build on the first 1 - F of the corpus, evaluate on the rest\n"
+    "      --holdout F        build on all but F of the corpus, evaluate the rest\n"
     "      --train N          train the transformer for N steps, 1 to 1000000\n"
-    "      --lr X             learning rate, falls to 0 over the steps, 0 to 1 (default 0.003)\n"
+    "      --lr X             rate, falls to 0 over the steps, 0 to 1 (default 0.003)\n"
     "      --batch N          documents or windows a step, 1 to 1024 (default 4)\n"
     "      --save FILE        write a checkpoint (.safetensors)\n"
     "      --load FILE        read one\n"
@@ -3418,7 +4185,13 @@ static const char HELP[] =
     "      --no-cache         neither read nor write the merges file\n"
     "  -q, --quiet            no notes on standard error\n"
     "  -h, --help             this text\n"
-    "      --version          the version\n";
+    "      --version          the version\n"
+    "\n"
+    "Examples:\n"
+    "  postgpt \"The transformer\"\n"
+    "  postgpt -m full -n 40 -t 0.5 -c mybook.txt \"Once upon a time\"\n"
+    "  postgpt --tree \"attention and memory\"\n"
+    "  postgpt -c mybook.txt -m full -i\n";
 
 static void usage_error(const char *format, ...) {
     va_list args;
@@ -3526,6 +4299,10 @@ static void parse(Options *o, int argc, char **argv) {
         {"verbatim", 0, NULL, COUNT, 0, 1000, &o->sampling.verbatim},
         {"samples", 0, NULL, COUNT, 1, 1000000, &o->samples},
         {"exact", 0, NULL, FLAG, 0, 0, &o->exact},
+        {"why", 0, NULL, FLAG, 0, 0, &o->why},
+        {"page", 0, NULL, TEXT, 0, 0, &o->page},
+        {"tree", 0, NULL, FLAG, 0, 0, &o->tree},
+        {"interactive", 'i', NULL, FLAG, 0, 0, &o->interactive},
         {"corpus", 'c', NULL, TEXT, 0, 0, &o->corpus},
         {"merges", 0, NULL, COUNT, 0, 65280, &o->merges},
         {"alphabet", 0, "bytes or corpus", WORD, 0, 0, &o->alphabet},
@@ -3611,8 +4388,19 @@ static void parse(Options *o, int argc, char **argv) {
     }
 }
 
-/* Writes to standard output at once: text is to be seen as it comes. */
+/* Writes to standard output at once: text is to be seen as it comes. A terminal gets no control bytes. */
 static void put(const unsigned char *bytes, size_t n) {
+    unsigned char *shown = NULL;
+    progress_clear();
+    if (n && isatty(STDOUT_FILENO)) {
+        shown = alloc(n, 1);
+        for (size_t i = 0; i < n; i++) {
+            const unsigned char c = bytes[i];
+            const int control = (c < ' ' && c != '\t' && c != '\n') || c == 127 || (c >= 128 && c < 160 && i && bytes[i - 1] == 0xC2);
+            shown[i] = control ? '?' : c;
+        }
+        bytes = shown;
+    }
     while (n) {
         const ssize_t written = write(STDOUT_FILENO, bytes, n);
         if (written < 0 && errno == EINTR) continue;
@@ -3620,6 +4408,7 @@ static void put(const unsigned char *bytes, size_t n) {
         bytes += written;
         n -= (size_t)written;
     }
+    free(shown);
 }
 
 static void put_text(const char *text) { put((const unsigned char *)text, strlen(text)); }
@@ -3641,7 +4430,7 @@ static int read_all(const char *path, Bytes *bytes) {
 }
 
 static Bytes read_file(const char *path, const char *what) {
-    Bytes bytes = {NULL, 0};
+    Bytes bytes = {NULL, 0, 0};
     if (!read_all(path, &bytes)) fail("cannot read %s %s: %s", what, path ? path : "from standard input", strerror(errno));
     return bytes;
 }
@@ -3742,25 +4531,37 @@ static void note(const Options *o, const char *format, ...) {
     va_end(args);
 }
 
+/* Why a merges file cannot be used, in words. */
+static const char *merges_fault(const Bytes *file, const Bytes *corpus, const Options *o) {
+    size_t length, base, merges;
+    unsigned crc;
+    char alphabet[7], header[160];
+    if (sscanf((char *)file->data, "postgpt-merges 1 corpus %18zu crc32 %8x alphabet %6[a-z] %18zu merges %18zu", &length, &crc, alphabet, &base, &merges) < 5
+        || snprintf(header, sizeof header, "postgpt-merges 1 corpus %zu crc32 %08x alphabet %s %zu merges %zu learned ", length, crc, alphabet, base, merges) < 0
+        || strncmp((char *)file->data, header, strlen(header)) || !is_word_of("bytes or corpus", alphabet)) return "is damaged";
+    if (length != corpus->length || crc != crc32_of(corpus->data, corpus->length)) return "is of another corpus";
+    return strcmp(alphabet, o->alphabet) || merges != o->merges ? "was learned for other settings" : "is damaged";
+}
+
 static void model_merges(Model *model, const Bytes *corpus) {
     const Options *o = model->options;
     Tokenizer *tok = &model->tokenizer;
     char *path = merges_path(o->corpus);
     const char *why = "is missing";
-    Bytes file = {NULL, 0};
+    Bytes file = {NULL, 0, 0};
     const int cached = !o->no_cache && o->holdout <= 0.0;
     if (cached && read_all(path, &file)) {
         if (merges_take(tok, corpus, o, &file)) why = NULL;
         else {
             merges_forget(tok);
-            why = "is damaged, or of another corpus or setting";
+            why = merges_fault(&file, corpus, o);
         }
     }
     if (!cached || why) tokenizer_learn(tok, corpus->data, corpus->length, o->merges);
     if (cached && why) {
         size_t n;
         char *text = merges_text(tok, corpus, o, &n);
-        note(o, "learned %zu merges: %s %s", tok->merges, path, why);
+        if (tok->merges) note(o, "learned %zu merges: %s %s", tok->merges, path, why);
         write_file(path, text, n);                     /* where it cannot be kept, the next start learns again */
         free(text);
     }
@@ -3797,9 +4598,13 @@ static void put_row(const char *label, double nats, size_t tokens, size_t bytes)
     put_text(line);
 }
 
-static void model_evaluate(Model *model, const unsigned char *data, size_t length, const char *what) {
+/* Early, as there may be an hour of training before it is evaluated. */
+static void check_held_out(const Model *model, const unsigned char *data, size_t length, const char *what) {
     if (!length) fail("%s is empty: there is nothing to evaluate", what);
     check_bytes(model, data, length, what);
+}
+
+static void model_evaluate(Model *model, const unsigned char *data, size_t length) {
     Ids ids = {0};
     size_t *start;
     double nats[N_ROWS];
@@ -3898,11 +4703,13 @@ static void model_train(Model *model, const Bytes *corpus, const unsigned char *
     char why[160];
     training = 1;
     model->trained = 1;
-    check_bytes(model, rest, length, "what --holdout holds out");
     const Text held_out = text_make(&model->tokenizer, &ids, &start, rest, length, o->lines);
     const Training how = {o->train, o->batch, o->rate, o->sampling.seed, o->quiet};
-    const int fine = train(&model->net, &model->meta.text, held_out.n > 1 ? &held_out : NULL, &how, why, sizeof why);
+    double best = 0.0;
+    size_t steps = 0;
+    const int fine = train(&model->net, &model->meta.text, held_out.n > 1 ? &held_out : NULL, &how, &steps, &best, why, sizeof why);
     if (o->save) model_save(model, corpus);
+    if (isatty(2)) note(o, "trained %zu of %zu steps, the best loss %.4f: %s%s", steps, o->train, best, o->save ? "saved in " : "not saved (--save FILE would)", o->save ? o->save : "");
     training = 0;
     if (!fine) fail("%s", why);
     if (stopped) exit(130);
@@ -3910,23 +4717,166 @@ static void model_train(Model *model, const Bytes *corpus, const unsigned char *
     free(start);
 }
 
-static void continue_prompt(Model *model, const unsigned char *prompt, size_t length) {
+static Bytes *saying;            /* the text under way, which gets what is added */
+
+static void say(const unsigned char *bytes, size_t n) {
+    bytes_add(saying, bytes, n);
+    put(bytes, n);
+}
+
+enum { N_CELLS = N_TERMS + 4 };
+
+static void row_cells(const Row *row, char cell[N_CELLS][48]) {
+    char room[32];
+    strcpy(cell[0], fixed(room, row->p, 3));
+    sprintf(cell[1], "%zu", row->rank);
+    for (size_t k = 0; k < N_TERMS; k++) strcpy(cell[2 + k], fixed(room, row->gave[k], 2));
+    strcpy(cell[2 + N_TERMS], fixed(room, row->second_p, 3));
+    if (row->words) sprintf(cell[3 + N_TERMS], "%zu:%zu +%zu", row->line, row->column, row->words); else strcpy(cell[3 + N_TERMS], "new");
+}
+
+/* A line of the ledger. */
+static void put_cells(const Ledger *why, const Row *row, size_t first, size_t second, char cell[N_CELLS][48], const size_t *width) {
+    const Tokenizer *tok = why->tok;
+    Bytes line = {0};
+    size_t columns = 5;
+    if (row) columns = quoted(&line, tok->text + tok->start[row->id], tok->start[row->id + 1] - tok->start[row->id], first); else bytes_put(&line, "token");
+    bytes_put(&line, "%*s", (int)(first - columns), "");
+    for (size_t i = 0; i < 2 + N_TERMS; i++) bytes_put(&line, " %*s", (int)width[i], cell[i]);
+    bytes_put(&line, "  ");
+    columns = 6;
+    if (row) columns = quoted(&line, tok->text + tok->start[row->second], tok->start[row->second + 1] - tok->start[row->second], second); else bytes_put(&line, "second");
+    bytes_put(&line, "%*s %*s  %s\n", (int)(second - columns), "", (int)width[2 + N_TERMS], cell[2 + N_TERMS], cell[3 + N_TERMS]);
+    put(line.data, line.length);
+    free(line.data);
+}
+
+/* The ledger: a line a token in aligned columns, then what they come to. */
+static void put_ledger(const Ledger *why) {
+    char cell[N_CELLS][48] = {"p", "rank"}, room[32];
+    const Tokenizer *tok = why->tok;
+    size_t width[N_CELLS], first = 5, second = 6, all = 100 - N_CELLS - 1, runs[3] = {0}, decided[N_TERMS + 1] = {0};
+    double sum = 0.0;
+    for (size_t k = 0; k < N_TERMS; k++) strcpy(cell[2 + k], TERMS[k]);
+    strcpy(cell[2 + N_TERMS], "p");
+    strcpy(cell[3 + N_TERMS], "stands");
+    for (size_t i = 0; i < N_CELLS; i++) width[i] = strlen(cell[i]);
+    for (size_t r = 0; r < why->n; r++) {
+        const Row *row = &why->rows[r];
+        char its[N_CELLS][48];
+        const size_t a = quoted(NULL, tok->text + tok->start[row->id], tok->start[row->id + 1] - tok->start[row->id], 100);
+        const size_t b = quoted(NULL, tok->text + tok->start[row->second], tok->start[row->second + 1] - tok->start[row->second], 100);
+        if (a > first) first = a;
+        if (b > second) second = b;
+        row_cells(row, its);
+        for (size_t i = 0; i < N_CELLS; i++) if (strlen(its[i]) > width[i]) width[i] = strlen(its[i]);
+        for (size_t k = 0; k < 3; k++) runs[k] += row->words >= 4 + 2 * k;
+        const size_t most = largest(row->gave, 0, N_TERMS);
+        double together = 0.0;
+        for (size_t k = 0; k < N_TERMS; k++) together += row->gave[k];
+        decided[together > 0.0 ? most : N_TERMS]++;            /* where the runner-up had the larger logit, chance decided */
+        sum += row->p;
+    }
+    for (size_t i = 0; i < N_CELLS; i++) all -= width[i] < all ? width[i] : all;
+    if (all < 16) all = 16;
+    if (first + second > all) {
+        if (first <= all / 2) second = all - first;
+        else if (second <= all / 2) first = all - second;
+        else { first = all - all / 2; second = all / 2; }
+    }
+    put_text("\n");
+    put_cells(why, NULL, first, second, cell, width);
+    for (size_t r = 0; r < why->n; r++) {
+        row_cells(&why->rows[r], cell);
+        put_cells(why, &why->rows[r], first, second, cell, width);
+    }
+    const double n = (double)why->n;
+    Bytes line = {0};
+    bytes_put(&line, "verbatim: 4 words or more %.0f %%, 6 or more %.0f %%, 8 or more %.0f %%; mean probability %s\ndecided:", 100.0 * (double)runs[0] / n, 100.0 * (double)runs[1] / n,
+              100.0 * (double)runs[2] / n, fixed(room, sum / n, 3));
+    for (size_t k = 0; k <= N_TERMS; k++) bytes_put(&line, "%s %s %zu", k ? "," : "", k < N_TERMS ? TERMS[k] : "the draw", decided[k]);
+    bytes_put(&line, "\n");
+    put(line.data, line.length);
+    free(line.data);
+}
+
+/* What the page's texts stand in. */
+static void page_begin(Ledger *why, const Options *o) {
+    const char *name = strrchr(o->corpus, '/');
+    char room[32];
+    Bytes made = {0};
+    for (size_t i = 0; i < sizeof PAGE / sizeof *PAGE; i++) bytes_add(why->page, PAGE[i], strlen(PAGE[i]));
+    bytes_put(&made, "%.*s, ", (int)strlen(VERSION) - 1, VERSION);
+    bytes_add(&made, name ? name + 1 : o->corpus, strlen(name ? name + 1 : o->corpus));
+    bytes_put(&made, ", temperature %s, seed %llu", fixed(room, o->sampling.temperature, 2), (unsigned long long)o->sampling.seed);
+    page_put(why, "{\"vocab\":%z,\"content\":%z,\"rrpram\":%z,\"tau\":%3,\"made\":%t,\"texts\":[", why->tok->vocab, o->shape.content, o->shape.rrpram,
+             o->sampling.temperature > 0.0 ? o->sampling.temperature : 1.0, made.data, made.length);
+    free(made.data);
+}
+
+/* The prompt and what follows it, in one mode, or in both under a heading each. said[3]: the text so far by mode, which goes on where
+ * there is one; it gets what is added. Or NULL. */
+static void continue_prompt(Model *model, const unsigned char *prompt, size_t length, Bytes *said) {
     static const struct { const char *name; int use; } modes[3] = {{"meta", META}, {"full", FULL}, {"transformer", USE_NET}};
     const char *mode = model->options->mode;
-    for (size_t sample = 0; sample < model->options->samples; sample++) {
+    Ledger *why = model->why;
+    for (size_t sample = 0; sample < model->options->samples && !stopped; sample++) {
         if (sample) put_text("----\n");
-        for (size_t i = 0; i < 3; i++) {
+        for (size_t i = 0; i < 3 && !stopped; i++) {
             if (strcmp(mode, modes[i].name) && (strcmp(mode, "both") || i == 2)) continue;
             if (!strcmp(mode, "both")) {
                 put_text("--- ");
                 put_text(modes[i].name);
                 put_text(" ---\n");
             }
-            put(prompt, length);
-            generate(model, prompt, length, modes[i].use, model->options->sampling.seed + sample, put);
+            const uint64_t seed_number = model->options->sampling.seed + sample;
+            saying = said ? &said[3 * sample + i] : NULL;
+            if (saying && saying->data) {
+                unsigned char *before = alloc(saying->length, 1);
+                const size_t n = saying->length;
+                memcpy(before, saying->data, n);
+                generate(model, before, n, modes[i].use, seed_number, say, why);
+                free(before);
+            } else {
+                (saying ? say : put)(prompt, length);
+                generate(model, prompt, length, modes[i].use, seed_number, saying ? say : put, why);
+            }
             put_text("\n");
+            if (model->options->why && why->n) put_ledger(why);
         }
     }
+}
+
+static void put_terminal(const char *text) { if (isatty(0)) fputs(text, stderr); }
+
+/* Answers the prompt, if there is one, then standard input, a line at a time. An empty line goes on where the text stopped, with the
+ * next seed; an interrupt ends the answer under way and nothing else. */
+static void converse(Model *model, const Bytes *prompt) {
+    const size_t n_said = 3 * model->options->samples;
+    Bytes *said = alloc(n_said, sizeof *said);
+    Options again = *model->options;
+    char *line = NULL;
+    size_t size = 0;
+    int answered = prompt != NULL;
+    model->options = &again;
+    conversing = 1;
+    if (prompt) continue_prompt(model, prompt->data, prompt->length, said);
+    for (;;) {
+        waiting = isatty(0);
+        put_terminal("\r\x1b[K> ");
+        ssize_t n = getline(&line, &size, stdin);
+        if (n < 0) break;
+        waiting = stopped = 0;
+        while (n && (line[n - 1] == '\n' || line[n - 1] == '\r')) n--;
+        if (n || !answered) for (size_t i = 0; i < n_said; i++) { free(said[i].data); said[i] = (Bytes){NULL, 0, 0}; }
+        else again.sampling.seed++;
+        answered = 1;
+        continue_prompt(model, (unsigned char *)line, (size_t)n, said);
+    }
+    put_terminal("\r\x1b[K\n");
+    for (size_t i = 0; i < n_said; i++) free(said[i].data);
+    free(said);
+    free(line);
 }
 
 /* Eight prompts from the corpus itself: the first three pieces of the lines after each eighth of it. */
@@ -3939,13 +4889,17 @@ static void demonstrate(Model *model, const Bytes *corpus) {
         end = at;
         for (size_t piece = 0; piece < 3 && end < corpus->length && kind_of[data[end]] != WHITE; piece++) end = piece_end(data, end, corpus->length);
         if (i) put_text("\n");
-        continue_prompt(model, data + at, end - at);
+        continue_prompt(model, data + at, end - at, NULL);
     }
 }
 
 static void interrupted(int signal_number) {
     (void)signal_number;
-    if (training) { stopped = 1; return; }             /* the best state is saved first, however often one asks */
+    static const char hint[] = "\r\x1b[Kpostgpt: an interrupt ends an answer; the end of input (Ctrl-D) ends this\n> ";
+    const int before = errno;
+    if (waiting && write(STDERR_FILENO, hint, sizeof hint - 1) < 0) waiting = 0;
+    errno = before;
+    if (training || conversing) { stopped = 1; return; }           /* the best state is saved first, however often one asks */
     if (unfinished) unlink(temporary);
     _exit(130);
 }
@@ -3958,6 +4912,18 @@ static char *beside(const char *program, const char *name) {
     char *slash = strrchr(link, '/');
     strcpy(slash ? slash + 1 : link, name);
     return link;
+}
+
+/* Says so where what was given is hardly what was meant. */
+static void look_at(const Bytes *corpus, const Options *o) {
+    static const struct { const char *magic, *what; } looks[] = {
+        {"\x1f\x8b", "compressed (gzip)"}, {"PK\x03\x04", "compressed (zip)"}, {"%PDF-", "like a PDF"}, {"\x7f" "ELF", "like a program (ELF)"}};
+    struct stat there;
+    for (size_t i = 0; i < 4; i++)
+        if (!strncmp((char *)corpus->data, looks[i].magic, strlen(looks[i].magic)))
+            note(o, "the corpus %s looks %s, not like text: its bytes are counted as they are", o->corpus, looks[i].what);
+    if (o->prompt && *o->prompt && strcmp(o->prompt, "-") && !o->prompt[strcspn(o->prompt, "\t\n\v\f\r ")] && !stat(o->prompt, &there) && S_ISREG(there.st_mode))
+        note(o, "the prompt '%s' is also the name of a file (--corpus %s counts it, - reads a prompt from standard input)", o->prompt, o->prompt);
 }
 
 int main(int argc, char **argv) {
@@ -3980,14 +4946,24 @@ int main(int argc, char **argv) {
         fprintf(stderr, "postgpt: seed %" PRIu64 "\n", o.sampling.seed);
     }
 
-    Bytes corpus = read_file(o.corpus, "the corpus"), prompt = {NULL, 0};
+    if (o.tree && (!o.prompt || !*o.prompt)) usage_error("--tree needs a prompt: the words whose company it shows");
+    if (isatty(2) && !o.quiet) progress_next = seconds() + 1.0;
+    Bytes corpus = read_file(o.corpus, "the corpus"), prompt = {NULL, 0, 0}, held = {NULL, 0, 0};
     const size_t length = corpus.length, held_out = (size_t)((double)length * o.holdout);
     if (length < 2) fail("the corpus %s %s: there is nothing to count", o.corpus, length ? "has one byte" : "is empty");
     corpus.length -= held_out;
     if (corpus.length < 2) fail("--holdout leaves too little of the corpus %s to build on", o.corpus);
+    look_at(&corpus, &o);
     if (o.prompt && !strcmp(o.prompt, "-")) prompt = read_file(NULL, "the prompt");
-    else if (o.prompt) prompt = (Bytes){(unsigned char *)o.prompt, strlen(o.prompt)};
+    else if (o.prompt) prompt = (Bytes){(unsigned char *)o.prompt, strlen(o.prompt), 0};
 
+    if (o.tree) {
+        Company company;
+        kinds_make();
+        company_make(&company, corpus.data, corpus.length);
+        company_tree(&company, prompt.data, prompt.length, put);
+        return 0;
+    }
     Model model;
     memset(&model, 0, sizeof model);
     model.options = &o;
@@ -4007,19 +4983,41 @@ int main(int argc, char **argv) {
         model_encode(&model, &file);
         return 0;
     }
+    if (o.eval) {
+        held = read_file(o.eval, "the text");
+        check_held_out(&model, held.data, held.length, o.eval);
+    }
+    if (o.holdout > 0.0) check_held_out(&model, corpus.data + corpus.length, held_out, "what --holdout holds out");
     if (o.save) save_file(o.save, NULL, 0);
+    if (o.page) save_file(o.page, NULL, 0);
     model.utf8 = utf8_run(0, corpus.data, corpus.length) == 0;
     model_count(&model, &corpus);
     if (o.load) model_load(&model, &corpus);
     if (o.train) model_train(&model, &corpus, corpus.data + corpus.length, held_out);
     else if (o.save) model_save(&model, &corpus);
     if (o.info) model_info(&model, &corpus);
-    if (o.holdout > 0.0) model_evaluate(&model, corpus.data + corpus.length, held_out, "what --holdout holds out");
-    if (o.eval) {
-        Bytes file = read_file(o.eval, "the text");
-        model_evaluate(&model, file.data, file.length, o.eval);
+    if (o.holdout > 0.0) model_evaluate(&model, corpus.data + corpus.length, held_out);
+    if (o.eval) model_evaluate(&model, held.data, held.length);
+    Ledger why = {.tok = tok};
+    Bytes page = {0};
+    if (o.why || o.page) {
+        standing_make(&why.standing, &corpus);
+        why.line = alloc(corpus.length + 1, sizeof *why.line);
+        why.lines = 1;
+        for (size_t i = 0; i < corpus.length; i++) if (corpus.data[i] == '\n') why.line[why.lines++] = i + 1;
+        why.logits = alloc(tok->vocab, sizeof(double));
+        why.left = alloc(tok->vocab, sizeof(double));
+        why.best = alloc(tok->vocab, sizeof(uint32_t));
+        why.page = o.page ? &page : NULL;
+        if (o.page) page_begin(&why, &o);
+        model.why = &why;
     }
-    if (o.prompt) continue_prompt(&model, prompt.data, prompt.length);
+    if (o.interactive) converse(&model, o.prompt ? &prompt : NULL);
+    else if (o.prompt) continue_prompt(&model, prompt.data, prompt.length, NULL);
     else if (!o.info && !o.eval && o.holdout <= 0.0 && !o.train && !o.save) demonstrate(&model, &corpus);
+    if (o.page) {
+        page_put(&why, "]})</script>\n");
+        save_file(o.page, page.data, page.length);
+    }
     return 0;
 }

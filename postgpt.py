@@ -21,7 +21,7 @@ import struct
 import sys
 import time
 import zlib
-from collections import Counter
+from collections import Counter, namedtuple
 from math import cos, exp, log, sin, sqrt
 from operator import add, mul, sub
 
@@ -30,6 +30,39 @@ VERSION = "postgpt 1.0.0"
 
 class Failure(Exception):
     """What cannot be done; its text says what and why. The command line prints it and exits with 1."""
+
+
+class Progress:
+    """One line on the terminal, in place, about what takes longer than a second. Nothing is said before watch()."""
+
+    def __init__(self):
+        self.next, self.shown = None, False
+
+    def watch(self):
+        """Somebody looks on."""
+        self.next = time.monotonic() + 1.0
+
+    def say(self, text, *values):
+        """What is being done, at most ten times a second."""
+        if self.next is not None and time.monotonic() >= self.next:
+            self.next = time.monotonic() + 0.1
+            self.show(text % values)
+
+    def show(self, text):
+        """The line, whenever it is."""
+        self.shown = bool(text)
+        try:
+            os.write(2, ("\r\x1b[K" + text).encode())
+        except OSError:
+            pass                                          # nobody listens
+
+    def clear(self):
+        """Takes the line away: something else is to be written."""
+        if self.shown:
+            self.show("")
+
+
+progress = Progress()
 
 
 # ---------------------------------------------------------------------------------------------
@@ -117,6 +150,15 @@ KIND = [LETTER if chr(c).isalpha() and c < 128 or c >= 128 else DIGIT if 48 <= c
 PIECE = re.compile(rb" ?[A-Za-z\x80-\xff]+| ?[0-9]+| ?[^A-Za-z\x80-\xff0-9\t-\r ]+|[\t-\r ]+(?= [^\t-\r ])|[\t-\r ]+")
 
 
+def as_bytes(text, what):
+    """Bytes of what is given as bytes or as text, which is encoded as UTF-8. Raises TypeError."""
+    if isinstance(text, str):
+        return text.encode("utf-8", "surrogateescape")
+    if isinstance(text, (bytes, bytearray, memoryview)):
+        return bytes(text)
+    raise TypeError("%s is bytes or str, not %s" % (what, type(text).__name__))
+
+
 class Tokenizer:
     """Byte-level BPE: the alphabet's bytes, then one token for each learned pair.
 
@@ -155,7 +197,7 @@ class Tokenizer:
         none occurs twice. Every adjacency of two tokens is listed under its pair, in text order, so that a merge
         touches its own occurrences and nothing else: the cost grows with the number of distinct pieces.
         """
-        self = cls(alphabet)
+        data, self = as_bytes(data, "a text to learn from"), cls(alphabet)
         token, prev, next, weight = [], [], [], []        # the distinct pieces as linked lists
         for piece, count in Counter(PIECE.findall(data)).items():
             start, n = len(token), len(piece)
@@ -178,6 +220,7 @@ class Tokenizer:
             if counts[pair] != -count:                    # it has lost occurrences since: later
                 heapq.heappush(heap, (-counts[pair], pair))
                 continue
+            progress.say("learning merges: %d of %d", len(self.pairs), merges)
             id, (a, b), fresh = self.vocab, pair, {}
             self.add(a, b)
             for at in places[pair]:
@@ -229,7 +272,8 @@ class Tokenizer:
         return [id for id in token if id >= 0]
 
     def encode(self, data):
-        """Token ids of any bytes. Raises Failure at a byte that the alphabet lacks."""
+        """Token ids of any bytes, or of a str as UTF-8. Raises Failure at a byte that the alphabet lacks."""
+        data = as_bytes(data, "a text to encode")
         missing = set(data) - set(self.alphabet)
         if missing:
             raise Failure("the text has the byte 0x%02x, which the corpus' alphabet lacks (--alphabet bytes knows all)" % min(missing))
@@ -407,6 +451,8 @@ class Chain:
         child, count, depth = {}, [{}], [0]
         for ids in text.documents():
             for i in range(text.lines, len(ids)):
+                if not i & 4095:
+                    progress.say("counting: %d contexts", len(count))
                 node, path, token = 0, [0], ids[i]
                 for back in range(1, min(self.order, i + 1)):
                     key = node * self.vocab + ids[i - back]
@@ -610,6 +656,7 @@ def count_pairs(text, vocab, weight, window, least):
     room = [end - i for start, end in zip(text.starts, text.starts[1:]) for i in range(start, end)] if text.lines else None
     for d in range(1, window + 1):
         if weight[d]:
+            progress.say("counting: pairs %d apart", d)
             keys = [a + x for a, x, r in zip(rows, ids[d:], room) if r > d] if text.lines else map(add, rows, ids[d:])
             w = float(weight[d])
             for key, n in Counter(keys).items():
@@ -741,21 +788,97 @@ class Metaweights:
             q3 = q * q * q
             chance.append(1.0 - q3 * q3 * (q3 * q3))
         for a in range(vocab):
+            progress.say("counting: promises, %d of %d", a, vocab)
             row = [(x, log((k + chance[x]) / ((often[a] + 1.0) * chance[x]))) for x, k in sorted(met[a].items()) if k >= 2]
             rows.append([(x, value) for x, value in row if value > 0.0])
         return Table(rows)
+
+
+COMMON = 400                # a word more frequent than one in so many,
+EVEN = 2.5                  # whose gaps' mean square is less than so many times the square of their mean (2: chance), carries no meaning
+BRANCHES = 5, 3             # of a tree: how many are nearest to a word, and to each of them
+
+
+def letters_of(data):
+    """The words of letters in data, in order, small and capital letters alike."""
+    return [piece.lstrip(b" ").lower() for piece in PIECE.findall(data) if KIND[piece[-1]] == LETTER]
+
+
+class Company:
+    """Whole words and the company they keep, counted as the trace of tokens is. Two words are near where the same words stand before
+    and after them: the cosine of what they keep, 0 to 1."""
+
+    def __init__(self, data):
+        text = letters_of(data)
+        self.names = sorted(set(text))
+        self.number = {name: i for i, name in enumerate(self.names)}
+        ids, n = [self.number[word] for word in text], len(self.names)
+        weight = [0] + [WHOLE // d for d in range(1, ROOM_FOR_TRACE + 1)]
+        self.after = pmi(count_pairs(Text(ids), n, weight, ROOM_FOR_TRACE, 1.0))
+        self.before = self.after.transposed()
+        self.square = [0.0] * n
+        for table in self.after, self.before:
+            for a, row in enumerate(table.rows):
+                for _, value in row:
+                    self.square[a] += value * value
+        self.met, first, last, gaps = [0] * n, {}, {}, [0.0] * n
+        for at, a in enumerate(ids):
+            gap = float(at - last.get(a, at))
+            gaps[a] += gap * gap
+            last[a] = at
+            first.setdefault(a, at)
+            self.met[a] += 1
+        for a in range(n):                                # the text is a ring
+            gap = float(first[a] + len(ids) - last[a])
+            gaps[a] += gap * gap
+        self.common = [k > 8 and k * COMMON > len(ids) and g * k < EVEN * float(len(ids)) * float(len(ids)) for k, g in zip(self.met, gaps)]
+
+    def nearest(self, a, most, shown):
+        """Up to `most` words that carry meaning and are not in `shown`, which gets them: (similarity, word), the nearest first."""
+        near = [0.0] * len(self.names)
+        for table, back in (self.after, self.before), (self.before, self.after):
+            for k, value in table.rows[a]:
+                for x, other in back.rows[k]:
+                    near[x] += value * other
+        found = [(-(s / sqrt(self.square[a] * self.square[x])), x) for x, s in enumerate(near)
+                 if s > 0.0 and self.met[x] > 2 and not self.common[x] and x not in shown]
+        found = [(-s, x) for s, x in sorted(found)[:most]]
+        shown.update([x for _, x in found])
+        return found
+
+    def tree(self, words):
+        """Lines of bytes: each of the words that carries meaning (if none does, each), and who is nearest to it, two levels deep."""
+        telling = [word for word in words if word not in self.number or not self.common[self.number[word]]]
+        for word in dict.fromkeys(telling or words):
+            if word not in self.number:
+                yield word + b"  (not in the corpus)"
+                continue
+            a = self.number[word]
+            yield word
+            shown = {a}
+            branches = self.nearest(a, BRANCHES[0], shown)
+            for i, (s, x) in enumerate(branches, 1):
+                bar = "    " if i == len(branches) else "\u2502   "
+                yield ("\u2514\u2500\u2500 " if i == len(branches) else "\u251c\u2500\u2500 ").encode() + b"%s  %.2f" % (self.names[x], s)
+                twigs = self.nearest(x, BRANCHES[1], shown)
+                for k, (s, y) in enumerate(twigs, 1):
+                    yield (bar + ("\u2514\u2500\u2500 " if k == len(twigs) else "\u251c\u2500\u2500 ")).encode() + b"%s  %.2f" % (self.names[y], s)
 
 
 # ---------------------------------------------------------------------------------------------
 # III  TRANSFORMER: content heads, RRPRAM heads, one residual stream (Vaswani and others 2017)
 
 class Shape:
-    """The transformer's measures. Raises ValueError where the heads do not divide embd."""
+    """The transformer's measures, whole numbers within LIMITS. Raises ValueError, also where the heads do not divide embd, and TypeError."""
 
     LIMITS = {"layers": (1, 32), "embd": (2, 1024), "content": (0, 64), "rrpram": (0, 64), "context": (2, 4096), "mlp": (1, 16)}
 
     def __init__(self, layers=2, embd=48, content=2, rrpram=2, context=64, mlp=4):
         self.layers, self.embd, self.content, self.rrpram, self.context, self.mlp = layers, embd, content, rrpram, context, mlp
+        for name, (low, high) in self.LIMITS.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or not low <= value <= high:
+                raise (ValueError if isinstance(value, int) else TypeError)("%s is a whole number from %d to %d, not %r" % (name, low, high, value))
         heads = content + rrpram
         if not heads or embd % heads:
             raise ValueError("embd=%d cannot be divided among %d heads (content + rrpram)" % (embd, heads))
@@ -825,18 +948,21 @@ class Rows:
 
 
 class Window:
-    """A window of the text going through the transformer, token by token, keys and values cached."""
+    """A window of the text going through the transformer, token by token, keys and values cached.
+
+    seen: for each layer and head, how the newest token's attention is shared among the window's tokens.
+    """
 
     def __init__(self, net):
         self.net, self.head = net, Rows(net.head)
-        self.layers = [(Rows(layer.q), Rows(layer.k), Rows(layer.v), [Rows(r) for r in layer.r], Rows(layer.rv), Rows(layer.out),
+        self.layers = [(Rows(layer.q), Rows(layer.k), Rows(layer.v), [Rows(r) for r in layer.r], Rows(layer.rv), layer.out and Rows(layer.out),
                         Rows(layer.up), Rows(layer.down)) for layer in net.layers]
         self.clear()
 
     def clear(self):
         """Forgets everything."""
         shape = self.net.shape
-        self.ids, self.x = [], None
+        self.ids, self.x, self.seen = [], None, []
         self.keys = [[[] for _ in range(shape.content_dim)] for _ in range(shape.layers)]     # [layers][content_dim][n]
         self.values = [[[] for _ in range(shape.content + shape.rrpram)] for _ in range(shape.layers)]    # [layers][heads][n][head_dim]
 
@@ -846,22 +972,25 @@ class Window:
         content, d, root, n = shape.content, shape.head_dim, sqrt(shape.head_dim), len(self.ids) + 1
         x = list(map(add, net.wte[id], net.wpe[n - 1]))
         self.ids.append(id)
+        seen = []
         for (q, k, v, r, rv, out, up, down), keys, values in zip(self.layers, self.keys, self.values):
-            if out.at:
+            if out:
                 normed = rmsnorm(x)
                 for row, key in zip(keys, k.times(normed)):
                     row.append(key)
                 query, value, mixed = q.times(normed), v.times(normed) + rv.times(normed), []
                 for h, held in enumerate(values):
                     held.append(value[h * d:h * d + d])
-                    if h < content:                       # what is relevant: q_i . k_j / sqrt(d)
+                    if h < content:                           # what is relevant: q_i . k_j / sqrt(d)
                         score = [s / root for s in matvec([0.0] * n, query[h * d:h * d + d], keys[h * d:h * d + d])]
-                    else:                                 # which places form a pattern: n_i . Wr[:, j]
+                    else:                                     # which places form a pattern: n_i . Wr[:, j]
                         score = r[h - content].times(normed, [0.0] * n)
-                    mixed += matvec([0.0] * d, softmax(score), held)
+                    score = softmax(score)
+                    seen.append(score)
+                    mixed += matvec([0.0] * d, score, held)
                 x = out.times(mixed, x)
             x = down.times([u if u > 0.0 else 0.0 for u in up.times(rmsnorm(x))] if down.at else [], x)
-        self.x = x
+        self.x, self.seen = x, seen
 
     def push(self, id):
         """The next token of a text of any length. When the context is full it slides: the newest half of it becomes the
@@ -975,7 +1104,8 @@ def regress(h, weight, target, left, right, rounds):
     [vocab][r], Tables, [vocab]s -> [vocab][r]
     """
     r, x, whole, whole_mean = len(h[0]), [], total(right), matvec([0.0] * len(h[0]), right, h)
-    for l, row, aims in zip(left, weight.rows, target.rows):
+    for a, (l, row, aims) in enumerate(zip(left, weight.rows, target.rows)):
+        progress.say("seeding: %d of %d tokens", a, len(left))
         if not row:
             x.append([0.0] * r)
             continue
@@ -1150,6 +1280,7 @@ def seed(net, meta):
             distance = l * shape.rrpram + n + 2
             if distance > reach:
                 continue
+            progress.say("seeding: heads that look %d back", distance)
             told = apart[distance].times(h)
             for nearer in range(1, distance):             # what is expected already: by the newest token, and by the heads before
                 told = [list(map(sub, a, b)) for a, b in zip(told, apart[distance - nearer].times(follow.expected[nearer]))]
@@ -1342,6 +1473,31 @@ class Field:
         return logits
 
 
+    def parts(self, use, x):
+        """What each term adds to the logit of x: chain, transformer, H, F, A, T; their sum is logits(use)[x] but for rounding."""
+        co = self.co
+        if use == TRANSFORMER:
+            return [0.0, self.z[x], 0.0, 0.0, 0.0, 0.0]
+        found = [self.log_p[x] if use in ("B", META) else co["lambda"] * self.log_p[x]]
+        for name, weight, term in (("Z", "kappa", "z"), ("H", "alpha", "h"), ("F", "beta", "f"), ("A", "gamma", "a")):
+            found.append(co[weight] * getattr(self, term)[x] if name in use else 0.0)
+        return found + [dict(self.t).get(x, 0.0) if "T" in use else 0.0]
+
+    def promises(self, most):
+        """The open promises: up to `most` of (token, who promised it the most, how far back that is, nats), the strongest first."""
+        ids, found, since = self.ids, {}, set()
+        heard = len(ids) - max(len(ids) - self.memory, 0)
+        for back in range(2, min(ROOM_FOR_PROMISE - 1, heard) + 1):
+            since.add(ids[1 - back])
+            for x, value in self.meta.promise.rows[ids[-back]]:
+                if x not in since:
+                    value *= sqrt(back) / ROOM_FOR_PROMISE
+                    sum, best, who = found.get(x, (0.0, 0.0, 0))
+                    found[x] = (sum + value, value, back) if value > best else (sum + value, best, who)
+        best = sorted(found.items(), key=lambda item: (-item[1][0], item[0]))[:most]
+        return [(x, ids[-back], back, self.co["beta"] * sum) for x, (sum, _, back) in best]
+
+
 # ---------------------------------------------------------------------------------------------
 # VI  SAMPLING
 
@@ -1387,16 +1543,19 @@ class Speller:
         return self.valid(data) and (self.spelling is None or self.spelling.allows(data))
 
 
-REPETITION, DISCOUNT, VERBATIM = 0.0, 0.35, 7             # the defaults of --repetition, --discount, --verbatim
+TEMPERATURE, REPETITION, DISCOUNT, VERBATIM = 0.6, 0.0, 0.2, 7        # the defaults of the options of these names
 GRACE = 60                  # tokens that a text may go on to the end of its sentence
 SPEAKS = 8                  # the order of the chain that speaks
 LONELY = 3.0                # nats that a token loses for each word that is missing to SHARED
+ONE_MORE = 1.5              # nats that a token gains by a word more
 GLAD = 0.7                  # nats that a run loses for each word that it is longer than half of --verbatim
 STUCK = 3.0                 # nats that a token loses from which no fork can be reached in time
-ABRUPT = 4.0                # nats that it costs to end a sentence at once; less with each word
+ABRUPT = 6.0                # nats that it costs to end a sentence at once; less with each word
 ODD = 8.0                   # nats that a number costs where the corpus has none, what follows a number as it does nowhere, and what goes
                             # on with a whole word so
 WALL = 1e4                  # nats that it costs to go on verbatim
+AGAIN = 3                   # words: of a run as long that has been said already
+STALE = 4.0                 # nats that it costs to go on with
 
 
 class Voice:
@@ -1405,10 +1564,12 @@ class Voice:
     spots   the places that the last two tokens and more stand before: place -> how many tokens match
     run     token -> how many words of the corpus in a row have been said when it is said
     shared  token -> the words that the best place has in common with what was said, within the same brackets
+    heard   how many words had begun after each token that was said
     """
 
-    def __init__(self, places, tokens, cut, discount, verbatim):
-        self.places, self.reader, self.verbatim = places, Reader(tokens), verbatim
+    def __init__(self, places, tokenizer, cut, discount, verbatim):
+        tokens = tokenizer.text
+        self.places, self.encode, self.reader, self.verbatim = places, tokenizer.encode, Reader(tokens), verbatim
         self.cut = [max(discount, 0.001) * d for d in cut]            # nothing is to have probability 0
         self.digits = [id for id, text in enumerate(tokens) if DIGIT in [KIND[byte] for byte in text]]
         self.tokens, self.ends = tokens, [id for id, traits in enumerate(self.reader.traits) if traits[5] or traits[6]]
@@ -1416,15 +1577,31 @@ class Voice:
 
     def clear(self):
         """A new document."""
-        self.spots, self.last = {}, None
+        self.spots, self.last, self.piece, self.before, self.heard = {}, None, [], ({}, None), []
         self.reader.clear()
 
     def write(self, id):
-        """The next token."""
+        """The next token. A piece that is whole is read again as the corpus would have it, should it have been said in other tokens."""
+        text, traits = self.tokens[id], self.reader.traits
+        if self.piece:
+            last = self.piece[-1]
+            if not traits[id][0] if traits[last][0] else KIND[text[0]] != KIND[self.tokens[last][-1]]:
+                whole = self.encode(b"".join([self.tokens[old] for old in self.piece]))
+                if whole != self.piece:
+                    self.spots, self.last = self.before
+                    for old in whole:
+                        self.follow(old)
+                self.piece, self.before = [], (self.spots, self.last)
+        self.piece.append(id)
+        self.follow(id)
+        self.reader.read(id)
+        self.heard.append(self.reader.words)
+
+    def follow(self, id):
+        """From every place to the one after it, where the corpus goes on with this token."""
         match = self.spots.get
         self.spots = {place: match(place - 1, 1) + 1 for place in self.places.after.get((self.last, id), ())}
         self.last = id
-        self.reader.read(id)
 
     def speak(self, p):
         """What the chain says when it speaks, p being what it says when it listens: Kneser-Ney's recursion goes on over contexts of 2, 3 .. tokens,
@@ -1462,7 +1639,17 @@ class Voice:
         text = self.tokens[id]
         return b"\n" in text or self.reader.ended and (self.reader.traits[id][4] or text[:1] == b" " and not text[1:2].islower())
 
-    def rules(self, chain=True, spelling=None):
+    def stale(self, field):
+        """The tokens that would go on with a run of AGAIN words that this very text has said before."""
+        heard, n, found = self.heard, len(self.heard), set()
+        at = field.before[n - 1] if n else -1
+        while at >= max(n - field.memory, 0):
+            if heard[-1] - (heard[n - 1 - field.match[at]] if field.match[at] < n else 0) >= AGAIN:
+                found.add(field.ids[at + 1])
+            at = field.before[at]
+        return found
+
+    def rules(self, field, chain=True, spelling=None):
         """What each token gains or loses where the text leaves the corpus or goes on with it: token -> nats. Without the chain only the
         limit of verbatim holds; without the spelling any word may go on."""
         gain, limit, reader = dict.fromkeys(self.run, 0.0), self.verbatim, self.reader
@@ -1477,6 +1664,8 @@ class Voice:
         number = self.last is not None and KIND[self.tokens[self.last][-1]] == DIGIT
         for id, shared in self.shared.items():
             gain[id] = gain.get(id, 0.0) + LONELY * min(shared, wanted)
+            if shared > wanted == SHARED:
+                gain[id] += ONE_MORE
             if self.reach.get(id, 0) > limit:
                 gain[id] -= STUCK
             if number and shared:
@@ -1492,7 +1681,17 @@ class Voice:
         for id in self.ends if short or reader.nested else ():
             if id not in self.level:
                 gain[id] = gain.get(id, 0.0) - ABRUPT * (short or SENTENCE) / SENTENCE
+        for id in self.stale(field):
+            gain[id] = gain.get(id, 0.0) - STALE
         return gain
+
+
+def rule(logits, recent, repetition):
+    """The logits after the repetition penalty on the recent ids.  [vocab] -> [vocab]"""
+    logits, cost = logits[:], log(1.0 + repetition)
+    for id in recent:
+        logits[id] -= cost
+    return logits
 
 
 def sample(logits, tokens, recent, temperature, top_k, repetition, speller, rng, top_p=1.0):
@@ -1502,9 +1701,7 @@ def sample(logits, tokens, recent, temperature, top_k, repetition, speller, rng,
     logits [vocab]; tokens: the bytes of each. Where no word may go on, the most probable that is valid comes. Returns the id and how much was
     expected of it.
     """
-    logits, cost = logits[:], log(1.0 + repetition)
-    for id in recent:
-        logits[id] -= cost
+    logits = rule(logits, recent, repetition)
     most = (top_k or len(logits)) if temperature > 0.0 else 1
     heap = [(-x, id) for id, x in enumerate(logits)]
     heapq.heapify(heap)
@@ -1532,6 +1729,107 @@ def sample(logits, tokens, recent, temperature, top_k, repetition, speller, rng,
         if draw < walked:
             break
     return id, x / sum
+
+
+# The glass: why each token was said
+
+TERMS = ("chain", "net", "H", "F", "A", "T", "rules")
+CANDIDATES = 10             # that a row knows
+FAR_BACK = 64               # words: of the prompt, the run may begin in the last so many
+EXCERPTS, MARGIN = 3, 70    # of the corpus: how many a row has, and how many bytes before and after the run
+
+Row = namedtuple("Row", "id text p rank gave second second_text second_p place since level candidates excerpts attention promises")
+Row.__doc__ = """Why a token was said.
+
+id, text    the token, its bytes
+p, rank     its probability and rank among all tokens, after the rules and the temperature, before top-k
+gave        what each of TERMS gave it more than it gave the runner-up, nats: the difference of their logits in seven parts
+second, second_text, second_p   the runner-up: of the others that might have been said the most probable
+place       (line, column, words): the longest run of words that ends here, and where it stands first in the corpus; None where the last
+            two words stand nowhere side by side
+since       how many tokens the run has in this text
+level       trauma before the token: 0 where all came as expected, 1 where nothing did
+candidates  (text, p, seven parts of the logit) of those that might have been said, the most probable first
+excerpts    (before, run, after) of the corpus, for places where the run stands
+attention   for each layer and head, how it is shared among the window's tokens
+promises    (text, who promised it, how many tokens back, nats): what is still expected, the strongest first
+"""
+
+
+def begins_word(data, at):
+    """Does a word begin here? What stands after white space does; and every character of Han or kana, which have no spaces."""
+    return KIND[data[at]] < SPACE and (not at or KIND[data[at - 1]] >= SPACE) or 0xE3 <= data[at] <= 0xE9
+
+
+class Standing:
+    """Where a text stands in the corpus: the longest run of whole words, the last perhaps under way, that ends where the text does.
+
+    begun  where each word of the text begins; words  how many of them, the newest, are the run; at  where it stands first in the corpus
+    """
+
+    def __init__(self, corpus):
+        self.corpus, self.text, self.ends, self.begun, self.words, self.at = corpus, bytearray(), [], [], 0, -1
+
+    def find(self, words, at):
+        """The next place in the corpus, from `at` on, where the newest words stand, or -1."""
+        run = bytes(self.text[self.begun[-words]:])
+        at = self.corpus.find(run, at)
+        while at >= 0 and not begins_word(self.corpus, at):
+            at = self.corpus.find(run, at + 1)
+        return at
+
+    def write(self, data, look=True):
+        """The next token's bytes. look: not where the run is not wanted yet."""
+        for byte in data:
+            self.text.append(byte)
+            if begins_word(self.text, len(self.text) - 1):
+                self.begun.append(len(self.text) - 1)
+                self.words += 1
+        self.ends.append(len(self.text))
+        if look and self.words and (self.at < 0 or not self.corpus.startswith(self.text[self.begun[-self.words]:], self.at)):
+            most, self.words, self.at = min(self.words, FAR_BACK), 0, -1
+            while self.words < most:                      # a run with a word more stands there too, or later
+                longer = self.begun[-self.words] - self.begun[-self.words - 1] if self.words else 0
+                at = self.find(self.words + 1, max(self.at - longer, 0))
+                if at < 0:
+                    break
+                self.words, self.at = self.words + 1, at
+
+    def stand(self):
+        """(place, since, excerpts) as in Row."""
+        if self.words < min(len(self.begun), 2) or not self.words:
+            return None, 0, []
+        start, line, excerpts, at = self.begun[-self.words], self.corpus.rfind(b"\n", 0, self.at) + 1, [], self.at
+        while at >= 0 and len(excerpts) < EXCERPTS:
+            end = at + len(self.text) - start
+            excerpts.append((self.corpus[max(at - MARGIN, 0):at], self.corpus[at:end], self.corpus[end:end + MARGIN]))
+            at = self.find(self.words, at + 1)
+        column = 1 + len([byte for byte in self.corpus[line:self.at] if byte & 0xC0 != 0x80])
+        return (self.corpus.count(b"\n", 0, self.at) + 1, column, self.words), len(self.ends) - bisect.bisect_right(self.ends, start), excerpts
+
+
+def look_back(field, use, logits, final, id, temperature, tokens, speller, deep):
+    """The ledger's row of a token that is about to be said. logits, final [vocab]: before and after the rules."""
+    top, tau = max(final), temperature or 1.0
+    odds = [exp((x - top) / tau) for x in final]
+    sum, mine = total(odds), final[id]
+    rank = 1 + len([1 for other, x in enumerate(final) if x > mine or x == mine and other < id])
+    heap, found = [(-x, other) for other, x in enumerate(final)], []
+    heapq.heapify(heap)
+    while heap and len(found) < (CANDIDATES if deep else 2):
+        other = heapq.heappop(heap)[1]
+        if other == id or speller.allows(tokens[other]):
+            found.append(other)
+    if id not in found:
+        found[-1] = id
+    second = next((other for other in found if other != id), None)
+    if second is None:
+        second = -max((x, -other) for other, x in enumerate(final) if other != id)[1]
+    parts = lambda x: field.parts(use, x) + [final[x] - logits[x]]
+    return Row(id, tokens[id], odds[id] / sum, rank, list(map(sub, parts(id), parts(second))), second, tokens[second], odds[second] / sum,
+               None, 0, field.level, [(tokens[x], odds[x] / sum, parts(x)) for x in found] if deep else [], [],
+               field.window.seen if deep and field.window else [],
+               [(tokens[x], tokens[who], back, nats) for x, who, back, nats in field.promises(6)] if deep and "F" in use else [])
 
 
 # ---------------------------------------------------------------------------------------------
@@ -1833,11 +2131,11 @@ def train(net, text, steps, rate=0.003, batch=4, seed=42, held_out=None, report=
     The best state is the one with the lowest held-out loss where there is a held-out text (looked at LOOKS times), else the lowest
     mean loss of the newest BEST steps: a state is judged before it is changed, and the last one by one more batch. Before there are so
     many losses, the newest state is kept.
-    report(line, step) hears of every step and every look. Raises Failure where the loss or the gradient's norm is not a finite number.
+    report(line, step, loss, best) hears of every step and every look. Raises Failure where the loss or the gradient's norm is not a finite number.
     """
     rng, chuck, losses, now = Rng(seed), Chuck(net), [], copied(net)
     order = shuffled(len(text.starts) - 1, rng) if text.lines else []
-    best, lowest, report = None, 0.0, report or (lambda line, step: None)
+    best, lowest, report = None, 0.0, report or (lambda *line: None)
     for step in range(steps + 1):
         windows = [window_draw(text, now.shape.context, rng, step * batch + i, order) for i in range(batch)]
         if step < steps:
@@ -1856,9 +2154,9 @@ def train(net, text, steps, rate=0.003, batch=4, seed=42, held_out=None, report=
                 best = judged
             vars(net).update(vars(copied(now)))           # all at once: no interrupt finds half of it
         if look:
-            report("held-out after %d steps: loss %.17g best %.17g" % (step, judged, lowest), step)
+            report("held-out after %d steps: loss %.17g best %.17g" % (step, judged, lowest), step, judged, lowest)
         if step == steps:
-            report("after %d steps: loss %.17g best %.17g" % (step, loss, lowest), step)
+            report("after %d steps: loss %.17g best %.17g" % (step, loss, lowest), step, loss, lowest)
             break
         chuck.watch(loss)
         falling = rate * ((steps - step) / steps)
@@ -1866,7 +2164,7 @@ def train(net, text, steps, rate=0.003, batch=4, seed=42, held_out=None, report=
         if not norm < 1e300:
             raise Failure("the gradient of step %d is not a number; the best state so far is kept (a lower --lr may help)" % (step + 1))
         report("step %d loss %.17g rate %.17g factor %.17g norm %.17g clip %.17g best %.17g" %
-               (step + 1, loss, falling * chuck.factor, chuck.factor, norm, chuck.limit, lowest), step + 1)
+               (step + 1, loss, falling * chuck.factor, chuck.factor, norm, chuck.limit, lowest), step + 1, loss, lowest)
 
 
 def matrix_names(shape):
@@ -1967,12 +2265,44 @@ def without_heads(net):
     other = Transformer(net.shape, 0)
     other.vocab, other.wte, other.wpe, other.head = net.vocab, net.wte, net.wpe, net.head
     for silent, layer in zip(other.layers, net.layers):
-        silent.up, silent.down = layer.up, layer.down
+        silent.out, silent.up, silent.down = None, layer.up, layer.down
     return other
 
 
 # ---------------------------------------------------------------------------------------------
 # The model: a corpus, what was counted in it, and the ghost
+
+def check_options(**values):
+    """Raises TypeError or ValueError, which says what is right, for what the option of that name would refuse on the command line."""
+    for name, value in values.items():
+        option, = [option for option in OPTIONS if option.name == name.replace("_", "-")]
+        if option.takes == "word":
+            fine, right = isinstance(value, str), value in re.split(", | or ", option.words)
+        else:
+            fine = not isinstance(value, bool) and isinstance(value, (int, float) if option.takes == "number" else int)
+            right = fine and option.low <= value <= option.high
+        if not fine or not right:
+            raise (ValueError if fine else TypeError)("%s is %s, not %r" % (name, "one of " + option.words if option.takes == "word" else option.range(), value))
+
+
+def mode_of(mode):
+    """A mode's name. Raises ValueError."""
+    if mode not in MODES:
+        raise ValueError("a mode is one of %s, not %r" % (", ".join(MODES), mode))
+    return mode
+
+
+class Resting:
+    """The garbage collector rests meanwhile: nothing here is cyclic, and there are many small lists that it would look through."""
+
+    def __enter__(self):
+        self.awake = gc.isenabled()
+        gc.disable()
+
+    def __exit__(self, *error):
+        if self.awake:
+            gc.enable()
+
 
 def alphabet_of(corpus, name, lines):
     """The bytes that are numbered: all, or those that occur; a document begins and ends with a newline."""
@@ -1994,34 +2324,44 @@ def encode_text(tokenizer, data, lines):
 class PostGPT:
     """The model: a corpus, what was counted in it, and the ghost.
 
-    >>> model = PostGPT(open("postgpt.txt", "rb").read())
-    >>> b"".join(model.generate(b"The transformer", tokens=20))      # doctest: +SKIP
+    >>> model = PostGPT("A corpus is bytes or text; a little one says little. " * 9, merges=30)
+    >>> b"".join(model.generate("A corpus", tokens=4, mode="meta", verbatim=0, exact=True))
+    b' is bytes or text'
+
+    Building it counts the corpus and seeds the transformer, about two seconds for a book; with seeded=False that waits until the
+    transformer is first wanted. A model can be pickled: whoever loads it need not build it again. Text may be given as bytes or as
+    str, which is encoded as UTF-8; what is said is bytes.
 
     Options: merges, alphabet ("bytes" or "corpus"), order, lines, shape (a dict of Shape's arguments), init ("ghost" or
     "random"), seed, memory, and the field's coefficients by name (in COEFFICIENTS); tokenizer, where it has been learned already.
-    Raises Failure where the corpus has less than two bytes.
+    Raises Failure where the corpus has less than two bytes, ValueError or TypeError, which says what is right, for a wrong option.
     """
 
     def __init__(self, corpus, merges=1024, alphabet="bytes", order=3, lines=False, shape=None, init="ghost", seed=42, memory=4096,
-                 tokenizer=None, **coefficients):
+                 tokenizer=None, seeded=True, **coefficients):
+        corpus = as_bytes(corpus, "the corpus")
         if len(corpus) < 2:
             raise Failure("the corpus %s: there is nothing to count" % ("has one byte" if corpus else "is empty"))
         for name in coefficients:
             if name not in COEFFICIENTS:
-                raise TypeError("PostGPT has no option %r" % name)
+                raise TypeError("PostGPT has no option %r; its coefficients are %s" % (name, ", ".join(COEFFICIENTS)))
+        check_options(merges=merges, alphabet=alphabet, order=order, init=init, seed=seed, memory=memory, **coefficients)
         self.lines, self.memory, self.chosen, self.trained = lines, memory, coefficients, False
-        self.tokenizer = tokenizer or Tokenizer.learn(corpus, merges, alphabet_of(corpus, alphabet, lines))
         self.shape = Shape(**(shape or {}))
         try:
             corpus.decode()
             self.utf8 = True
         except UnicodeDecodeError:
             self.utf8 = False
-        self.alphabet, self.crc32 = alphabet, zlib.crc32(corpus)
-        ids, starts = encode_text(self.tokenizer, corpus, lines)
-        self.words = words_of(corpus)
-        self.meta = Metaweights(ids, self.tokenizer.vocab, order, starts)
+        self.alphabet, self.crc32, self.corpus = alphabet, zlib.crc32(corpus), corpus
         self.init, self.seed, self.network, self.places = init, seed, None, None
+        with Resting():
+            self.tokenizer = tokenizer or Tokenizer.learn(corpus, merges, alphabet_of(corpus, alphabet, lines))
+            ids, starts = encode_text(self.tokenizer, corpus, lines)
+            self.words = words_of(corpus)
+            self.meta = Metaweights(ids, self.tokenizer.vocab, order, starts)
+            if seeded:
+                self.net                                  # the property seeds it
 
     @property
     def coefficients(self):
@@ -2032,19 +2372,21 @@ class PostGPT:
     def net(self):
         """The transformer, seeded when it is first wanted."""
         if not self.network:
-            net = Transformer(self.shape, self.tokenizer.vocab)
-            if self.init == "ghost":
-                seed(net, self.meta)
-            else:
-                net.randomize(self.seed)
+            with Resting():
+                net = Transformer(self.shape, self.tokenizer.vocab)
+                if self.init == "ghost":
+                    seed(net, self.meta)
+                else:
+                    net.randomize(self.seed)
             self.network = net                            # whole: where seeding is interrupted, nobody finds half a ghost
         return self.network
 
     def train(self, steps, rate=0.003, batch=4, held_out=b"", report=None):
         """Trains the transformer on the corpus: see train(). held_out: bytes that choose the best state."""
-        rest = Text(*encode_text(self.tokenizer, held_out, self.lines))
+        rest = Text(*encode_text(self.tokenizer, as_bytes(held_out, "the held-out text"), self.lines))
         net, self.trained = self.net, True
-        train(net, self.meta.text, steps, rate, batch, self.seed, rest if len(rest.ids) > 1 else None, report)
+        with Resting():
+            train(net, self.meta.text, steps, rate, batch, self.seed, rest if len(rest.ids) > 1 else None, report)
 
     def about(self, trained):
         """What a checkpoint says of itself: where any of it differs, its weights mean something else."""
@@ -2074,18 +2416,39 @@ class PostGPT:
         """The chain that speaks. discount: with `lines`, where documents are to be invented, it is 1 by default."""
         if not self.places:
             self.places = Places(self.meta.text.ids, self.tokenizer.text)
-        return Voice(self.places, self.tokenizer.text, self.meta.chain.cut, (1.0 if self.lines else DISCOUNT) if discount is None else discount, verbatim)
+        return Voice(self.places, self.tokenizer, self.meta.chain.cut, (1.0 if self.lines else DISCOUNT) if discount is None else discount, verbatim)
 
-    def generate(self, prompt=b"", tokens=100, mode="full", seed=42, temperature=0.75, top_k=15, repetition=REPETITION, top_p=1.0,
+    def generate(self, prompt=b"", tokens=100, mode="full", seed=42, temperature=TEMPERATURE, top_k=15, repetition=REPETITION, top_p=1.0,
                  discount=None, verbatim=VERBATIM, exact=False):
         """Yields what follows the prompt (bytes), token by token; bytes of a character under way are held back until it is whole.
 
         mode: meta, full or transformer. After `tokens` the text goes on to the end of its sentence, with `lines` of its line, at most GRACE
         tokens more; with `exact` it does not. discount, verbatim: see Voice. Raises Failure where the prompt has a byte that the alphabet lacks.
         """
-        use, context, tok = MODES[mode], self.shape.context, self.tokenizer
+        return (data for data, _ in self.speak(prompt, tokens, mode, seed, temperature, top_k, repetition, top_p, discount, verbatim, exact) if data)
+
+    def explain(self, prompt=b"", *args, **options):
+        """Yields the ledger of what generate() yields with the same options: a Row a token."""
+        return (row for _, row in self.speak(prompt, *args, why=2, **options))
+
+    def heard(self, prompt):
+        """The tokens that a text (bytes) begins with. With `lines`, context does not reach behind the last line."""
+        tok = self.tokenizer
         ids = tok.encode(b"\n") if self.lines else tok.encode(b"\n\n") if not prompt and 10 in tok.id_of_byte else []
-        ids += tok.encode(prompt.rpartition(b"\n")[2] if self.lines else prompt)     # with `lines`, context does not reach behind the last line
+        return ids + tok.encode(prompt.rpartition(b"\n")[2] if self.lines else prompt)
+
+    def speak(self, prompt, tokens=100, mode="full", seed=42, temperature=TEMPERATURE, top_k=15, repetition=REPETITION, top_p=1.0, discount=None,
+              verbatim=VERBATIM, exact=False, why=0):
+        """Checks the options at once; yields (bytes, Row) for generate, explain and the command line. why: 0 no rows, 1 without what only
+        the page shows, 2 whole rows."""
+        prompt, mode = as_bytes(prompt, "the prompt"), mode_of(mode)
+        check_options(tokens=tokens, seed=seed, temperature=temperature, top_k=top_k, repetition=repetition, top_p=top_p, verbatim=verbatim,
+                      discount=0.0 if discount is None else discount)
+        return self.tokens(prompt, tokens, mode, seed, temperature, top_k, repetition, top_p, discount, verbatim, exact, why)
+
+    def tokens(self, prompt, tokens, mode, seed, temperature, top_k, repetition, top_p, discount, verbatim, exact, why):
+        """What speak() yields."""
+        use, context, tok, ids = MODES[mode], self.shape.context, self.tokenizer, self.heard(prompt)
         # the words of the prompt may be used too, but for the last, which may be cut short
         voice = self.voice(discount, verbatim)
         field = self.field(use, words_of(b"".join(PIECE.findall(prompt)[:-1])), voice)
@@ -2099,18 +2462,27 @@ class PostGPT:
                 window.push(id)
         rng, held, speller = Rng(seed), b"", Speller(None if self.lines else field.spelling, self.utf8)      # a line may be a new name
         speller.write(prompt)
+        standing, row = Standing(self.corpus) if why else None, None
+        for id in ids if why else ():
+            standing.write(tok.text[id], False)
         for n in range(tokens if exact else tokens + GRACE):
             field.terms()
-            logits = field.logits(use)[:]
-            for id, nats in voice.rules("B" in use, speller.spelling).items():
+            before, recent = field.logits(use), field.ids[:-RECENT - 1:-1]
+            logits = before[:]
+            for id, nats in voice.rules(field, "B" in use, speller.spelling).items():
                 logits[id] += nats
-            id, chance = sample(logits, tok.text, field.ids[:-RECENT - 1:-1], temperature, top_k, repetition, speller, rng, top_p)
+            id, chance = sample(logits, tok.text, recent, temperature, top_k, repetition, speller, rng, top_p)
             if n >= tokens and (b"\n" in tok.text[id] if self.lines else voice.rests(id)):
                 break
+            if why:
+                row = look_back(field, use, before, rule(logits, recent, repetition), id, temperature, tok.text, speller, why > 1)
+                standing.write(tok.text[id])
+                place, since, excerpts = standing.stand()
+                row = row._replace(place=place, since=since, excerpts=excerpts)
             speller.write(tok.text[id])
             held += tok.text[id]
+            yield b"" if speller.state else held, row
             if not speller.state:
-                yield held
                 held = b""
             if self.lines and tok.text[id] == b"\n":
                 field.reset()                             # the next line is another document
@@ -2121,7 +2493,7 @@ class PostGPT:
 
         With `lines` ids is one document, and its first id is only context.
         """
-        use, found = MODES[mode], []
+        use, found = MODES[mode_of(mode)], []
         field = self.field(use)
         for i, id in enumerate(ids):
             if i >= self.lines:
@@ -2132,6 +2504,7 @@ class PostGPT:
 
     def evaluate(self, data):
         """Held-out figures of data (bytes): (label, bits a byte, nats a token) for each row of ROWS. Raises Failure where data is empty."""
+        data = as_bytes(data, "the text")
         if not data:
             raise Failure("the text is empty: there is nothing to evaluate")
         text = Text(*encode_text(self.tokenizer, data, self.lines))
@@ -2152,6 +2525,7 @@ class PostGPT:
                         field.z = alone if label.endswith("-heads") else heard
                         nats[k] += surprise(field.logits(use), id)
                     tokens += 1
+                    progress.say("evaluating: %d of %d tokens, full %.4f nats/token so far", tokens, len(text.ids), nats[6] / tokens)
                 field.push(id, field.expected(id))
                 silent.push(id)
         return [(label, n / LN2 / len(data), n / tokens) for (label, _), n in zip(ROWS, nats)]
@@ -2160,36 +2534,162 @@ class PostGPT:
 # ---------------------------------------------------------------------------------------------
 # IX  THE COMMAND LINE
 
+PAGE = """<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>
+<title>PostGPT: why it said so</title><style>
+:root{color-scheme:light dark;--paper:#faf8f3;--ink:#26221c;--soft:#756d60;--line:#e4decf;--card:#fffefb;
+--tint:#dc9c26;--c0:#3f68a6;--c1:#8257ad;--c2:#2b8d84;--c3:#cf8a1f;--c4:#66943b;--c5:#c2504a;
+--c6:#948c80}@media(prefers-color-scheme:dark){:root{--paper:#181714;--ink:#e8e2d6;--soft:#9d9586;
+--line:#36322b;--card:#201e1a;--tint:#c9831a;--c0:#7ba1dc;--c1:#b48fdd;--c2:#5bbdb2;--c3:#e2ab52;
+--c4:#97c26c;--c5:#e5827b}}*{box-sizing:border-box}body{margin:0;background:var(--paper);
+color:var(--ink);font:15px/1.5 system-ui,-apple-system,'Segoe UI',Roboto,sans-serif}main{
+max-width:1200px;margin:auto;padding:36px 30px;display:grid;gap:0 56px;align-items:start;
+grid-template-columns:minmax(0,1fr) minmax(0,530px)}header{grid-column:1/-1;margin-bottom:26px}h1,h2,
+#text,blockquote{font-family:Georgia,'DejaVu Serif',serif}h1{font-size:27px;line-height:1.2;
+font-weight:600;margin:0 0 6px}p{margin:0 0 8px}small{font-size:12.5px}header p,section>p,small{
+color:var(--soft)}b{font-weight:600}nav:not(:empty){margin-top:10px}nav button{font:inherit;
+color:inherit;background:none;border:1px solid var(--line);border-radius:99px;padding:2px 14px;
+margin:0 6px 6px 0;cursor:pointer}nav [aria-pressed=true]{background:var(--ink);color:var(--paper)}#text{
+font-size:20px;line-height:1.9;white-space:pre-wrap;overflow-wrap:anywhere}#text i{font-style:normal;
+color:var(--soft)}#text span{cursor:pointer;padding:3px 0;background:color-mix(in srgb,
+var(--tint) var(--p),transparent)}.run,mark{text-decoration:underline 2px var(--c0);
+text-underline-offset:5px}mark{background:none;color:var(--ink)}#text .new{
+box-shadow:inset 2px 0 var(--c5)}#text .seam{box-shadow:inset 2px 0 var(--c0)}#text span:focus{
+outline:none}#text .on{outline:2px solid var(--ink);outline-offset:1px;border-radius:3px;
+position:relative}#key{margin-top:26px;border-top:1px solid var(--line);padding-top:14px}#key b{
+display:inline-block;width:2.6em;height:1em;margin-right:8px;vertical-align:-2px}aside{
+background:var(--card);border:1px solid var(--line);border-radius:14px;padding:22px 24px;position:sticky;
+top:20px;max-height:calc(100vh - 40px);overflow:auto}h2{font-size:30px;line-height:1.2;font-weight:600;
+margin:0 0 4px;white-space:pre-wrap;overflow-wrap:anywhere}h3{font-size:14px;margin:22px 0 2px}section>p{
+font-size:13px;line-height:1.45}.row{display:grid;grid-template-columns:8.4em 1fr 3.2em;gap:10px;
+align-items:center;font-size:13px;line-height:1.8}.row>:first-child,.heads small{overflow:hidden;
+text-overflow:ellipsis;white-space:pre}.me{font-weight:600}.row>:last-child,.term span{text-align:right;
+font-variant-numeric:tabular-nums}.bar{position:relative;height:12px}.bar u{position:absolute;top:0;
+height:12px}.bar:after{content:'';position:absolute;left:var(--z);top:-4px;bottom:-4px;
+border-left:1px solid var(--soft)}.term{display:grid;grid-template-columns:12px 7.8em 3.4em 1fr;gap:9px;
+font-size:13px;line-height:1.4;margin:8px 0}.term u{height:12px;border-radius:3px;margin-top:3px}
+.term small{line-height:1.4}blockquote{margin:8px 0;padding-left:12px;border-left:2px solid var(--line);
+font-size:14px;color:var(--soft)}.heads{display:grid;grid-template-columns:minmax(0,1fr) minmax(0,1fr);
+gap:8px 18px}.heads small{display:block}.strip{display:flex;height:20px;border-radius:3px;
+overflow:hidden;background:var(--paper)}.strip u{flex:1}svg{width:100%;height:60px;display:block;
+overflow:visible}path{fill:none;vector-effect:non-scaling-stroke}@media(max-width:880px){main{
+display:block;padding:24px 20px 60vh}#text{font-size:18px}h2{font-size:24px}aside{position:fixed;left:0;
+right:0;bottom:0;top:auto;max-height:54vh;border-radius:16px 16px 0 0;border-width:1px 0 0;
+padding:16px 20px;box-shadow:0 -8px 30px #0002}}
+</style><main><header><h1>Why it said so</h1><p>Every word below was weighed with numbers counted in a
+corpus of text. Choose one and see which of six voices spoke for it.<nav></nav></header><article><div
+id=text role=listbox aria-label=Text></div><div id=key><p><small><b
+style='background:linear-gradient(90deg,transparent,var(--tint))'></b>from sure to a long
+shot</small><p><small><b class=run>four</b>words or more as they stand in the corpus</small><p><small><b
+style='box-shadow:inset 2px 0 var(--c5)'></b>a junction that nobody wrote</small><p><small><b
+style='box-shadow:inset 2px 0 var(--c0)'></b>a seam: it goes on as another place does</small><p><small
+id=made></small></div></article><aside aria-live=polite></aside></main>
+<script>'use strict'
+let D,T,at;const $=s=>document.querySelector(s),all=s=>document.querySelectorAll(s),N=['chain','net','H',
+'F','A','T','rules'],V=['chain','transformer','H resonance','F prophecy','A destiny','T trauma','rules'],
+E=['What came after the last few tokens in the corpus, by count.',
+'Its heads look back over the window; its weights are formulas of the same counts.',
+'What is often met together calls each other: does it keep company with the last sixteen?',
+'The last tokens promised it and it has not come yet; and a word begun wants its end.',
+'The direction of all that was said so far: does it lie that way?',
+'When little came as expected, it recalls moments like this one. Did this come then?',
+'The sampler: too long a run from the corpus costs, and so does a junction that fits badly.'],
+h=s=>s.replace(/[&<>']/g,c=>'&#'+c.charCodeAt()+';'),n=x=>(x>0?'+':'')+x.toFixed(2).replace('-','−'),
+heads=()=>D.content+D.rrpram,mark=(k,css)=>`<u style='background:var(--c${k});${css}'></u>`;
+function bars(c,me){const mean=N.map((_,k)=>c.reduce((s,x)=>s+x[2][k],0)/c.length),
+d=c.map(x=>x[2].map((v,k)=>v-mean[k])),far=g=>Math.max(.01,...d.map(x=>x.reduce((s,v)=>s+Math.max(0,v*g),
+0))),u=100/(far(1)+far(-1)),z=far(-1)*u;return c.map((x,i)=>{let r=z,l=z,s='';d[i].forEach((v,k)=>{
+const w=Math.abs(v)*u;if(v<0)l-=w;s+=mark(k,`left:${v<0?l:r}%;width:${w}%`);if(v>0)r+=w});
+return `<div class='row${x[0]==me?' me':''}'><span>${h(x[0])}</span><div class=bar style='--z:${z}%'>${s
+}</div><span>${x[1].toFixed(3)}</span></div>`}).join('')};
+function strip(t,i,k){if(k<0)return '<div></div>';const w=[...t.a[k]].map(c=>parseInt(c,36)/35),
+W=T.tokens.slice(i-w.length,i),content=k%heads()<D.content,top=w.map((v,j)=>[v,j]).sort((a,
+b)=>b[0]-a[0]||b[1]-a[1]).slice(0,3).filter(x=>x[0]>.04);return `<div><small>layer ${
+1+Math.floor(k/heads())}, ${content?'content':'RRPRAM'}</small><div class=strip>${w.map((v,
+j)=>mark(content?1:2,`opacity:${Math.sqrt(v).toFixed(2)}' title='${h(W[j].q)}`)).join('')}</div><small>${
+top.map(x=>h(W[x[1]].q)+' '+Math.round(100*x[0])+' %').join('  ')||'a little everywhere'}</small></div>`}
+function attention(t,i){let s='';for(let l=0;l<t.a.length;l+=heads())for(let k=0;k<Math.max(D.content,
+D.rrpram);k++)s+=strip(t,i,k<D.content?l+k:-1)+strip(t,i,k<D.rrpram?l+D.content+k:-1);
+return `<div class=heads>${s}</div>`};
+function trauma(i){const g=T.tokens.slice(T.from),y=v=>60-56*v;return `<svg viewBox='0 0 ${Math.max(1,
+g.length-1)} 60' preserveAspectRatio=none><path d='M0 32H${g.length}' stroke=var(--line) /><path d='M${
+g.map((t,j)=>j+' '+y(t.l)).join('L')}' stroke=var(--c5) stroke-width=1.6 /><path d='M${i-T.from
+} 2V60' stroke=var(--soft) stroke-dasharray=3 /></svg>`};
+function select(i,focus){const g=T.tokens,t=g[at=i=Math.min(Math.max(i,T.from),g.length-1)],
+sum=t?t.g.reduce((s,x)=>s+x,0):0,part=(title,text,body)=>`<section><h3>${title}</h3><p>${text}</p>${body
+}</section>`;if(!t)return;all('#text span').forEach((e,j)=>{const on=j+T.from==i;e.classList.toggle('on',
+on);e.tabIndex=on?0:-1;e.setAttribute('aria-selected',on);if(on&&focus){e.focus({preventScroll:true});
+e.scrollIntoView({block:'nearest'})}});$('aside').innerHTML=`<h2>${h(t.q)}</h2><p>probability <b id=p>${
+t.p.toFixed(3)}</b>, rank <b id=rank>${t.r}</b> of ${D.vocab}; second was <b id=second>${h(t.u)
+}</b> with <b id=v>${t.v.toFixed(3)}</b></p>`+part('Who spoke for it',
+`What each voice gave it more than it gave ${h(t.u)}: together ${n(sum)} nats, ${
+sum<0?'yet the draw took it.':'so it was '+(sum/D.tau>13?'a million':(+Math.exp(sum/D.tau).toPrecision(2)).toLocaleString('en'))+' times as likely.'
+}`,t.g.map((x,k)=>`<div class=term>${mark(k,'')}<b>${V[k]}</b><span id=g${k}>${n(x)}</span><small>${E[k]
+}</small></div>`).join(''))+part('The ten best',
+'To the right: what spoke for each more than for the others.',bars(t.c,
+t.q))+part('Where it stands in the corpus',t.w?`The longest run of words that ends here: <b id=place>${
+t.w[0]}:${t.w[1]} +${t.w[2]}</b>, line, column and ${t.w[2]
+} words.`:'<b id=place>new</b>: nobody wrote these two words side by side.',t.x.map(x=>`<blockquote>…${
+h(x[0])}<mark>${h(x[1])}</mark>${h(x[2])
+}…</blockquote>`).join(''))+(t.a.length?part('What attention saw',`The last ${t.a[0].length
+} tokens, the newest at the right. Content heads look for what
+is alike, RRPRAM heads at a place.`,attention(t,i)):'')+part('Open promises',
+'Prophecy speaks for these.',t.o.map(o=>`<div class=row>
+<span>${h(o[0])}</span><small>promised by ${h(o[1])}, ${o[2]} tokens back</small><span>${n(o[3])
+}</span></div>`).join('')||'<small>None.</small>')+part('Trauma',`<b id=level>${t.l.toFixed(2)
+}</b>: how little came as expected lately, from 0 to 1, along the text.
+Above the line it speaks.`,trauma(i));$('aside').scrollTop=0;history.replaceState(0,'',`#${
+D.texts.indexOf(T)+1}.${i-T.from+1}`)};
+function read(k,i){const run=new Set,g=(T=D.texts[k]).tokens;g.forEach((t,j)=>{
+if(t.w&&t.w[2]>3)for(let m=0;m<t.w[3];m++)run.add(j-m)});$('#text').innerHTML=g.map((t,j)=>{
+const c=(run.has(j)?'run':'')+(t.w===0&&g[j-1]?.w!==0?' new':t.w&&g[j-1]?.w&&t.w[3]<=g[j-1].w[3]?' seam':'');
+return j<T.from?`<i class='${c}'>${h(t.s)}</i>`:`<span role=option class='${c}' style='--p:${
+Math.round(40*(1-t.p))}%'>${h(t.s)}</span>`}).join('');
+$('nav').innerHTML=D.texts.length<2?'':D.texts.map((t,j)=>`<button aria-pressed=${j==k}>${
+h(t.name)+(D.texts.length>2?' '+(j+1):'')}</button>`).join('');all('nav button').forEach((e,
+j)=>e.onclick=()=>read(j,0));all('#text span').forEach((e,j)=>e.onclick=()=>select(j+T.from,1));
+select(i+T.from)};
+function show(d){D=d;d.texts.forEach(t=>t.tokens=t.tokens.map(a=>Object.fromEntries(a.map((x,
+i)=>['sqprlguvwcxao'[i],x]))));const [k,i]=location.hash.slice(1).split('.');
+$('#made').textContent=d.made;read(Math.min(Math.max(1,k|0),d.texts.length)-1,Math.max(1,i|0)-1);
+document.onkeydown=e=>{const s={ArrowRight:1,ArrowDown:1,ArrowLeft:-1,ArrowUp:-1,Home:-1e9,End:1e9}
+[e.key];if(s&&!e.ctrlKey&&!e.metaKey&&!e.altKey){e.preventDefault();select(at+s,1)}}}
+</script><script>show("""
+
 HELP = """postgpt [PROMPT] [options]      a GPT whose weights are counted, not trained
 
 PROMPT is a text to continue; "-" reads it from standard input; without one,
 a short demonstration from eight places of the corpus.
 
   -m, --mode NAME        both, meta, full or transformer (default both)
-  -n, --tokens N         tokens to generate, 1 to 1000000 (default 100); the text then
-                         goes on to the end of its sentence, at most 60 more
+  -n, --tokens N         tokens to generate, 1 to 1000000 (default 100), and on
+                         to the end of the sentence, at most 60 more
       --exact            stop after exactly N tokens
-  -t, --temperature X    0 to 10, 0 is greedy (default 0.75)
+  -t, --temperature X    0 to 10, 0 is greedy (default 0.6)
   -k, --top-k N          0 to the vocabulary's size, 0 is all (default 15)
-  -p, --top-p X          0 to 1: of these, the most probable with so much together
-                         (default 1)
+  -p, --top-p X          0 to 1: of these, the most probable that together have
+                         so much (default 1)
   -r, --repetition X     penalty on the last 12 tokens, 0 to 10 (default 0)
   -s, --seed N           0 to 2^64 - 1 (default 42), or random: drawn, and named
       --discount X       share of the chain's discounts while it speaks, 0 to 1
-                         (default 0.35, with --lines 1)
-      --verbatim N       words in a row from the corpus at most, 0 to 1000 (default 7;
-                         0: no limit)
-      --samples N        N continuations, 1 to 1000000, seeds S, S + 1, ..., apart by
-                         a line holding only ---- (default 1)
+                         (default 0.2, with --lines 1)
+      --verbatim N       words in a row from the corpus at most, 0 to 1000
+                         (default 7; 0: no limit)
+      --samples N        1 to 1000000 continuations, seeds S, S + 1, ..., apart
+                         by a line holding only ---- (default 1)
+      --why              why each token was said: a ledger under the text
+      --page FILE        the same as one HTML file to look at
+      --tree             who keeps company with the words of PROMPT, as a tree
+  -i, --interactive      prompts a line at a time; an empty line goes on
   -c, --corpus FILE      default postgpt.txt beside the program
       --merges N         byte pairs to learn, 0 to 65280 (default 1024)
       --alphabet NAME    bytes or corpus: number all bytes, or those that occur
-      --order N          of the chain: it looks at N - 1 tokens, 1 to 8 (default 3)
+      --order N          the chain looks at N - 1 tokens, 1 to 8 (default 3)
       --lines            every line of the corpus is a document
-      --shape LIST       default layers=2,embd=48,content=2,rrpram=2,context=64,mlp=4
-      --init NAME        ghost or random: seed the transformer from the counts or not
-      --lambda X         the field's coefficients, 0 to 100: the chain (default 0.6,
-                         after training 0.5)
+      --shape LIST       of the transformer (default layers=2,embd=48,content=2,
+                         rrpram=2,context=64,mlp=4)
+      --init NAME        ghost or random: seed it from the counts or not
+      --lambda X         the field's coefficients, 0 to 100: the chain
+                         (default 0.6, after training 0.5)
       --kappa X          the transformer (default 0.4, after training 0.5)
       --alpha X          Hebbian resonance (default 0.08)
       --beta X           prophecy (default 1)
@@ -2197,9 +2697,9 @@ a short demonstration from eight places of the corpus.
       --trauma X         trauma (default 1.6)
       --memory N         tokens the field remembers, 1 to 1000000 (default 4096)
       --eval FILE        held-out figures: bits a byte, nats a token
-      --holdout F        build on the first 1 - F of the corpus, evaluate on the rest
+      --holdout F        build on all but F of the corpus, evaluate the rest
       --train N          train the transformer for N steps, 1 to 1000000
-      --lr X             learning rate, falls to 0 over the steps, 0 to 1 (default 0.003)
+      --lr X             rate, falls to 0 over the steps, 0 to 1 (default 0.003)
       --batch N          documents or windows a step, 1 to 1024 (default 4)
       --save FILE        write a checkpoint (.safetensors)
       --load FILE        read one
@@ -2209,6 +2709,12 @@ a short demonstration from eight places of the corpus.
   -q, --quiet            no notes on standard error
   -h, --help             this text
       --version          the version
+
+Examples:
+  postgpt "The transformer"
+  postgpt -m full -n 40 -t 0.5 -c mybook.txt "Once upon a time"
+  postgpt --tree "attention and memory"
+  postgpt -c mybook.txt -m full -i
 """
 
 
@@ -2283,7 +2789,7 @@ class Option:
 OPTIONS = [
     Option("mode", "m", "word", "both", words="both, meta, full or transformer"),
     Option("tokens", "n", "count", 100, 1, 1000000),
-    Option("temperature", "t", "number", 0.75, 0, 10),
+    Option("temperature", "t", "number", TEMPERATURE, 0, 10),
     Option("top-k", "k", "count", 15, 0, 65536),
     Option("top-p", "p", "number", 1.0, 0, 1),
     Option("repetition", "r", "number", REPETITION, 0, 10),
@@ -2292,6 +2798,10 @@ OPTIONS = [
     Option("verbatim", "", "count", VERBATIM, 0, 1000),
     Option("samples", "", "count", 1, 1, 1000000),
     Option("exact", "", "flag", False),
+    Option("why", "", "flag", False),
+    Option("page", "", "text"),
+    Option("tree", "", "flag", False),
+    Option("interactive", "i", "flag", False),
     Option("corpus", "c", "text"),
     Option("merges", "", "count", 1024, 0, 65280),
     Option("alphabet", "", "word", "bytes", words="bytes or corpus"),
@@ -2360,8 +2870,14 @@ def parse(args):
     return found, prompt
 
 
+CONTROLS = re.compile(rb"[\0-\x08\x0b-\x1f\x7f]|(?<=\xc2)[\x80-\x9f]")
+
+
 def put(data):
-    """Writes to standard output at once: text is to be seen as it comes."""
+    """Writes to standard output at once: text is to be seen as it comes. A terminal gets no control bytes."""
+    progress.clear()
+    if os.isatty(1):
+        data = CONTROLS.sub(b"?", data)
     while data:
         try:
             data = data[os.write(1, data):]
@@ -2371,10 +2887,17 @@ def put(data):
 
 def put_error(text):
     """One line on standard error."""
+    progress.clear()
     try:
         os.write(2, os.fsencode("postgpt: %s\n" % text))
     except OSError:
         pass                                              # nobody listens
+
+
+def note(options, text):
+    """A line on standard error, unless it is to be quiet."""
+    if not options["quiet"]:
+        put_error(text)
 
 
 def read_file(path, what):
@@ -2436,21 +2959,32 @@ def merges_path(corpus):
     return (corpus if extension == ".merges" else stem) + ".merges"
 
 
+def merges_fault(file, corpus, options):
+    """Why a merges file cannot be used, in words."""
+    form = r"postgpt-merges 1 corpus (%s) crc32 ([0-9a-f]{8}) alphabet (bytes|corpus) (%s) merges (%s) learned " % ((r"0|[1-9]\d{0,17}",) * 3)
+    header = re.match(form.encode(), file)
+    if not header:
+        return "is damaged"
+    if header.group(1, 2) != (b"%d" % len(corpus), b"%08x" % zlib.crc32(corpus)):
+        return "is of another corpus"
+    return "is damaged" if header.group(3, 5) == (options["alphabet"].encode(), b"%d" % options["merges"]) else "was learned for other settings"
+
+
 def load_tokenizer(corpus, options):
     """The tokenizer from the merges file, or learned and kept there."""
     path = merges_path(options["corpus"])
     cached, tokenizer, why = not (options["no-cache"] or options["holdout"]), None, "is missing"
     if cached:
         try:
-            tokenizer = merges_take(read_file(path, ""), corpus, options)
-            why = "is damaged, or of another corpus or setting"
+            file = read_file(path, "")
+            tokenizer, why = merges_take(file, corpus, options), merges_fault(file, corpus, options)
         except Failure:
             pass
     if not tokenizer:
         tokenizer = Tokenizer.learn(corpus, options["merges"], alphabet_of(corpus, options["alphabet"], options["lines"]))
         if cached:
-            if not options["quiet"]:
-                put_error("learned %d merges: %s %s" % (len(tokenizer.pairs), path, why))
+            if tokenizer.pairs:
+                note(options, "learned %d merges: %s %s" % (len(tokenizer.pairs), path, why))
             try:
                 write_file(path, merges_text(tokenizer, corpus, options))
             except OSError:
@@ -2465,11 +2999,15 @@ def check_bytes(tokenizer, data, what):
             raise Failure("%s has the byte 0x%02x, which the corpus' alphabet lacks (--alphabet bytes knows all)" % (what, byte))
 
 
-def put_figures(model, data, what):
-    """The held-out figures of data."""
+def check_held_out(tokenizer, data, what):
+    """Raises Failure where data cannot be evaluated: early, as there may be an hour of training before it is."""
     if not data:
         raise Failure("%s is empty: there is nothing to evaluate" % what)
-    check_bytes(model.tokenizer, data, what)
+    check_bytes(tokenizer, data, what)
+
+
+def put_figures(model, data):
+    """The held-out figures of data."""
     for label, bits, nats in model.evaluate(data):
         put(b"%-18s  %8.4f bits/byte  %8.4f nats/token\n" % (label.encode(), bits, nats))
 
@@ -2525,20 +3063,24 @@ def hold_interrupts(held):
 def train_model(model, rest, options):
     """Trains, and saves the best state also where it is interrupted or fails; no interrupt cuts the saving short.
 
-    Every step has its line on standard error, and where that is a terminal a line of progress stands under them."""
-    check_bytes(model.tokenizer, rest, "what --holdout holds out")
-    steps, begin, terminal = options["train"], time.monotonic(), os.isatty(2)
+    Every step has its line on standard error, in full; where that is a terminal, one line in place, short, and at the end one that
+    says what came of it."""
+    steps, begin, terminal, done = options["train"], time.monotonic(), os.isatty(2), (0, 0.0)
 
-    def report(line, step):
-        if not options["quiet"]:
-            text = "\r\x1b[K%s\n" % line if terminal else line + "\n"
-            if terminal and 0 < step < steps:
-                speed = step / max(time.monotonic() - begin, 1e-9)
-                text += "%d of %d steps, %.1f a second, %.0f seconds left" % (step, steps, speed, (steps - step) / speed)
-            try:
-                os.write(2, text.encode())
-            except OSError:
-                pass                                      # nobody listens
+    def report(line, step, loss, best):
+        nonlocal done
+        done = step, best
+        if options["quiet"]:
+            return
+        if terminal:
+            speed = step / max(time.monotonic() - begin, 1e-9)
+            left = ", %.0f s left" % ((steps - step) / speed) if step else ""
+            progress.show("step %d of %d: loss %.4f, best %.4f, %.1f a second%s" % (step, steps, loss, best, speed, left))
+            return
+        try:
+            os.write(2, (line + "\n").encode())
+        except OSError:
+            pass                                          # nobody listens
 
     model.net                                             # seeded first: a ghost that is not whole is not saved
     try:
@@ -2549,11 +3091,132 @@ def train_model(model, rest, options):
     finally:
         if options["save"]:
             save_file(options["save"], model.save())
+        if terminal:
+            note(options, "trained %d of %d steps, the best loss %.4f: %s" %
+                 (done[0], steps, done[1], "saved in " + options["save"] if options["save"] else "not saved (--save FILE would)"))
     hold_interrupts(False)
 
 
-def continue_prompt(model, prompt, options):
-    """The prompt and what follows it, in one mode, or in both under a heading each."""
+def characters(data):
+    """(bytes, is it a valid character) of each, one byte at a time where the text is not valid UTF-8."""
+    at = 0
+    while at < len(data):
+        n, state = at + 1, utf8_run(0, data[at:at + 1])
+        while n < len(data) and state not in (0, BROKEN):
+            state = utf8_run(state, data[n:n + 1])
+            n += 1
+        n = n if state == 0 else at + 1
+        yield data[at:n], state == 0
+        at = n
+
+
+def pieces_of(data):
+    """Bytes as they can be shown: (bytes, columns) of a character each; what is none or controls a terminal as an escape."""
+    found = []
+    for char, valid in characters(data):
+        byte = char[0]
+        if not valid or byte < 32 or byte == 127 or byte == 0xC2 and char < b"\xc2\xa0":
+            found += [(text, len(text)) for text in [b"\\" + b"tnr"["\t\n\r".find(chr(c)):][:1] if c in b"\t\n\r" else b"\\x%02x" % c for c in char]]
+        elif byte in b'"\\':
+            found.append((b"\\" + char, 2))
+        else:
+            found.append((char, 2 if b"\xe3" <= char < b"\xef" or char >= b"\xf0\x9f" else 1))
+    return found
+
+
+def quoted(data, most=100):
+    """Bytes in quotes, in at most so many columns, and how many there are."""
+    pieces = pieces_of(data)
+    columns, short = 2 + len(b"".join([b" " * n for _, n in pieces])), []
+    if columns <= most:
+        return b'"' + b"".join([text for text, _ in pieces]) + b'"', columns
+    columns = 3
+    for text, n in pieces:
+        if columns + n > most:
+            break
+        short.append(text)
+        columns += n
+    return b'"' + b"".join(short) + "\u2026".encode() + b'"', columns
+
+
+def fixed(x, digits=2):
+    """A number with so many decimals, and no minus before a zero."""
+    text = "%.*f" % (digits, x)
+    return text[1:] if text[0] == "-" and not text.strip("-0.") else text
+
+
+def put_ledger(rows):
+    """The ledger: a line a token in aligned columns, then what they come to."""
+    head = ["p", "rank", *TERMS, "p", "stands"]
+    cells = [[fixed(row.p, 3), "%d" % row.rank, *map(fixed, row.gave), fixed(row.second_p, 3), "%d:%d +%d" % row.place if row.place else "new"] for row in rows]
+    width = [max(len(line[i]) for line in [head, *cells]) for i in range(len(head))]
+    room = max(100 - len("".join([" " * n for n in width])) - len(head) - 1, 16)
+    texts = [[quoted(row.text)[1] for row in rows], [quoted(row.second_text)[1] for row in rows]]
+    first, second = max(5, *texts[0]), max(6, *texts[1])
+    if first + second > room:
+        first, second = (first, room - first) if first <= room // 2 else (room - second, second) if second <= room // 2 else (room - room // 2, room // 2)
+
+    def line(token, token_columns, other, other_columns, cell):
+        numbers = " ".join(["%*s" % (w, text) for w, text in zip(width, cell)][:9])
+        return b"%s%s %s  %s%s %*s  %s\n" % (token, b" " * (first - token_columns), numbers.encode(), other, b" " * (second - other_columns),
+                                             width[9], cell[9].encode(), cell[10].encode())
+    put(b"\n" + line(b"token", 5, b"second", 6, head))
+    for row, cell in zip(rows, cells):
+        put(line(*quoted(row.text, first), *quoted(row.second_text, second), cell))
+    runs = [row.place[2] if row.place else 0 for row in rows]
+    share = [100.0 * len([n for n in runs if n >= k]) / len(rows) for k in (4, 6, 8)]
+    decided = [0] * (len(TERMS) + 1)
+    for row in rows:                                      # where the runner-up had the larger logit, chance decided
+        decided[row.gave.index(max(row.gave)) if total(row.gave) > 0.0 else -1] += 1
+    put(("verbatim: 4 words or more %.0f %%, 6 or more %.0f %%, 8 or more %.0f %%; mean probability %s\ndecided: %s\n" %
+         (*share, fixed(total([row.p for row in rows]) / len(rows), 3), ", ".join(["%s %d" % pair for pair in zip((*TERMS, "the draw"), decided)]))).encode())
+
+
+def json_text(data, shown=False):
+    """Bytes as a JSON string, quoted as in the ledger, or `shown`: as the text itself, its invalid bytes as U+FFFD."""
+    text = b"".join([char if valid else "\ufffd".encode() for char, valid in characters(data)]) if shown else quoted(data)[0]
+    return '"%s"' % "".join(["\\u%04x" % ord(c) if c < " " or c in '"\\<>&' or c == "\x7f" else c for c in text.decode()])
+
+
+def json_list(items):
+    """[items, comma, separated]"""
+    return "[%s]" % ",".join(items)
+
+
+def page_text(model, prompt, mode, rows):
+    """A text of the page, as JSON: what was said and the rows of why."""
+    known = model.heard(prompt)[-model.shape.context * 2:]
+    said, held, tokens = [model.tokenizer.text[id] for id in known] + [row.text for row in rows], b"", []
+    for i, data in enumerate(said):
+        held += data
+        whole = utf8_run(0, held) in (0, BROKEN)          # a character stands at the token that completes it
+        token = "%s,%s" % (json_text(held if whole else b"", True), json_text(data))
+        held = b"" if whole else held
+        if i >= len(known):
+            row = rows[i - len(known)]
+            token += ",%s,%d,%s,%s,%s,%s,%s,%s,%s,%s,%s" % (
+                fixed(row.p, 3), row.rank, fixed(row.level), json_list(map(fixed, row.gave)), json_text(row.second_text), fixed(row.second_p, 3),
+                "[%d,%d,%d,%d]" % (*row.place, row.since) if row.place else "0",
+                json_list(["[%s,%s,%s]" % (json_text(text), fixed(chance, 3), json_list(map(fixed, parts))) for text, chance, parts in row.candidates]),
+                json_list([json_list([json_text(part, True) for part in excerpt]) for excerpt in row.excerpts]),
+                json_list(['"%s"' % "".join(["0123456789abcdefghijklmnopqrstuvwxyz"[int(35.0 * w + 0.5)] for w in head]) for head in row.attention]),
+                json_list(["[%s,%s,%d,%s]" % (json_text(text), json_text(who), back, fixed(nats)) for text, who, back, nats in row.promises]))
+        tokens.append("[%s]" % token)
+    return '{"name":"%s","from":%d,"tokens":%s}' % (mode, len(known), json_list(tokens))
+
+
+def put_page(model, pages, options):
+    """Writes the page."""
+    shape = model.shape
+    text = '%s{"vocab":%d,"content":%d,"rrpram":%d,"tau":%s,"made":%s,"texts":%s})</script>\n' % (
+        PAGE, model.meta.vocab, shape.content, shape.rrpram, fixed(options["temperature"] or 1.0, 3), json_text(b"%s, %s, temperature %s, seed %d" % (
+            VERSION.encode(), os.fsencode(os.path.basename(options["corpus"])), fixed(options["temperature"]).encode(), options["seed"]), True), json_list(pages))
+    save_file(options["page"], text.encode())
+
+
+def continue_prompt(model, prompt, options, said=None):
+    """The prompt and what follows it, in one mode, or in both under a heading each. said: the text so far by mode, which goes on
+    where there is one; it gets what is added."""
     both = options["mode"] == "both"
     for i in range(options["samples"]):
         if i:
@@ -2561,11 +3224,58 @@ def continue_prompt(model, prompt, options):
         for mode in ("meta", "full") if both else (options["mode"],):
             if both:
                 put(b"--- %s ---\n" % mode.encode())
-            put(prompt)
-            for data in model.generate(prompt, options["tokens"], mode, (options["seed"] + i) % 2 ** 64, options["temperature"], options["top-k"],
-                                       options["repetition"], options["top-p"], options["discount"], options["verbatim"], options["exact"]):
+            text, rows = bytes(said.get((i, mode), prompt)) if said else prompt, []
+            if not said or (i, mode) not in said:
+                put(prompt)
+            if said is not None:
+                said.setdefault((i, mode), bytearray(prompt))
+            for data, row in model.speak(text, options["tokens"], mode, (options["seed"] + i) % 2 ** 64, options["temperature"], options["top-k"],
+                                         options["repetition"], options["top-p"], options["discount"], options["verbatim"], options["exact"],
+                                         2 if options["page"] else int(options["why"])):
                 put(data)
+                if said is not None:
+                    said[i, mode] += data
+                if row:
+                    rows.append(row)
             put(b"\n")
+            if options["why"] and rows:
+                put_ledger(rows)
+            if options["page"]:
+                options["pages"].append(page_text(model, text, mode, rows))
+
+
+def converse(model, prompt, options):
+    """Answers the prompt, if there is one, then standard input, a line at a time. An empty line goes on where the text stopped, with
+    the next seed; an interrupt ends the answer under way and nothing else."""
+    if signal.getsignal(signal.SIGINT) == interrupted:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    lines, terminal, said, answering = open(0, "rb", closefd=False), os.isatty(0), {}, False
+    while True:
+        try:
+            if prompt is not None:
+                answering = True
+                continue_prompt(model, prompt, options, said)
+            prompt, answering = None, False
+            if terminal:
+                progress.show("> ")
+                progress.shown = False
+            line = lines.readline()
+            if not line:
+                break
+            prompt = line.rstrip(b"\r\n")
+            if prompt or not said:
+                said = {}
+            else:
+                options = {**options, "seed": (options["seed"] + 1) % (1 << 64)}
+        except KeyboardInterrupt:
+            if answering:
+                put(b"\n")
+            elif terminal:
+                put_error("an interrupt ends an answer; the end of input (Ctrl-D) ends this")
+            prompt, answering = None, False
+    if terminal:
+        progress.show("\n")
+        progress.shown = False
 
 
 def demonstrate(model, corpus, options):
@@ -2583,6 +3293,18 @@ def demonstrate(model, corpus, options):
         continue_prompt(model, corpus[at:end], options)
 
 
+MAGIC = ((b"\x1f\x8b", "compressed (gzip)"), (b"PK\x03\x04", "compressed (zip)"), (b"%PDF-", "like a PDF"), (b"\x7fELF", "like a program (ELF)"))
+
+
+def look_at(corpus, prompt, options):
+    """Says so where what was given is hardly what was meant."""
+    for magic, what in MAGIC:
+        if corpus.startswith(magic):
+            note(options, "the corpus %s looks %s, not like text: its bytes are counted as they are" % (options["corpus"], what))
+    if prompt and prompt != "-" and not re.search("[\t-\r ]", prompt) and os.path.isfile(prompt):
+        note(options, "the prompt '%s' is also the name of a file (--corpus %s counts it, - reads a prompt from standard input)" % (prompt, prompt))
+
+
 def run(args):
     """The program. Raises Misuse, Failure."""
     options, prompt = parse(args)
@@ -2595,6 +3317,10 @@ def run(args):
     if options["seed"] == "random":
         options["seed"], = struct.unpack("<Q", os.urandom(8))
         put_error("seed %d" % options["seed"])
+    if options["tree"] and not prompt:
+        raise Misuse("--tree needs a prompt: the words whose company it shows")
+    if os.isatty(2) and not options["quiet"]:
+        progress.watch()
     path, order = options["corpus"], options["order"]
     everything = read_file(path, "the corpus")
     if len(everything) < 2:
@@ -2603,8 +3329,11 @@ def run(args):
     corpus, rest = everything[:len(everything) - held_out], everything[len(everything) - held_out:]
     if len(corpus) < 2:
         raise Failure("--holdout leaves too little of the corpus %s to build on" % path)
+    look_at(corpus, prompt, options)
     if prompt is not None:
         prompt = read_file(None, "the prompt") if prompt == "-" else os.fsencode(prompt)
+    if options["tree"]:
+        return put(b"".join([line + b"\n" for line in Company(corpus).tree(letters_of(prompt))]))
     alphabet = Tokenizer(alphabet_of(corpus, options["alphabet"], options["lines"]))
     if options["top-k"] > max(alphabet.base + options["merges"], 15):    # the default suits every vocabulary
         Option("top-k", "", "count", high=alphabet.base + options["merges"]).refuse(options["top-k"])
@@ -2615,10 +3344,17 @@ def run(args):
         check_bytes(tokenizer, data, options["encode"])
         ids, _ = encode_text(tokenizer, data, options["lines"])
         return put(" ".join(map(str, ids)).encode() + b"\n")
-    if options["save"]:
-        save_file(options["save"])
+    if options["eval"]:
+        held = read_file(options["eval"], "the text")
+        check_held_out(tokenizer, held, options["eval"])
+    if options["holdout"]:
+        check_held_out(tokenizer, rest, "what --holdout holds out")
+    options["pages"] = []
+    for name in "save", "page":
+        if options[name]:
+            save_file(options[name])
     model = PostGPT(corpus, options["merges"], options["alphabet"], order, options["lines"], options["shape"], options["init"],
-                    options["seed"], options["memory"], tokenizer, **{name: options[name] for name in COEFFICIENTS if options[name] is not None})
+                    options["seed"], options["memory"], tokenizer, False, **{name: options[name] for name in COEFFICIENTS if options[name] is not None})
     if options["load"]:
         data = read_file(options["load"], "the checkpoint")
         try:
@@ -2632,13 +3368,17 @@ def run(args):
     if options["info"]:
         put_info(model, corpus, options)
     if options["holdout"]:
-        put_figures(model, rest, "what --holdout holds out")
+        put_figures(model, rest)
     if options["eval"]:
-        put_figures(model, read_file(options["eval"], "the text"), options["eval"])
-    if prompt is not None:
+        put_figures(model, held)
+    if options["interactive"]:
+        converse(model, prompt, options)
+    elif prompt is not None:
         continue_prompt(model, prompt, options)
     elif not any([options[name] for name in ("info", "eval", "holdout", "train", "save")]):
         demonstrate(model, corpus, options)
+    if options["page"]:
+        put_page(model, options["pages"], options)
 
 
 def interrupted(number, frame):

@@ -103,7 +103,7 @@ class Twin:
         self.assertEqual(text, postgpt.HELP)
         self.assertEqual(self.works("-h").decode(), text)
         for name in ("mode tokens temperature top-k repetition seed corpus merges alphabet order lines shape init lambda kappa alpha beta gamma trauma "
-                     "memory eval holdout train lr batch save load encode info no-cache quiet help version").split():
+                     "tree interactive memory eval holdout train lr batch save load encode info no-cache quiet help version").split():
             self.assertIn("--" + name, text)
 
     def test_version(self):

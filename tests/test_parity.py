@@ -253,10 +253,10 @@ class MergesFilesAreKeptAndLearnedAnew(unittest.TestCase):
             self.fail(found)
         return twins.play(case, (twins.binary(),))
 
-    def learned_anew(self, damage):
-        """Asserts that a damaged file is noticed."""
+    def learned_anew(self, damage, why=b"is damaged"):
+        """Asserts that a damaged file is noticed, and named for what it is."""
         first, second = self.both(damage)
-        self.assertEqual(second.stderr, b"postgpt: learned 200 merges: corpus.merges is damaged, or of another corpus or setting\n")
+        self.assertEqual(second.stderr, b"postgpt: learned 200 merges: corpus.merges %s\n" % why)
         self.assertEqual((second.code, second.stdout, second.files), (0, first.stdout, first.files))
 
     def test_first_run_learns_and_leaves_one_file(self):
@@ -308,7 +308,7 @@ class MergesFilesAreKeptAndLearnedAnew(unittest.TestCase):
 
     def test_of_another_corpus(self):
         other = twins.play(self.CASE._replace(files={"corpus.txt": book(3999)}), (twins.binary(),))[0].files["corpus.merges"]
-        self.learned_anew(lambda data: other)
+        self.learned_anew(lambda data: other, b"is of another corpus")
 
     def test_damage_drawn_from_a_seed(self):
         for seed in range(12):
@@ -319,7 +319,8 @@ class MergesFilesAreKeptAndLearnedAnew(unittest.TestCase):
         mine = twins.play(self.CASE, (twins.binary(),))[0].files
         for args in (("--merges", "199"), ("--merges", "201"), ("--alphabet", "corpus"), ("--lines", "--alphabet", "corpus")):
             with self.subTest(args=args):
-                self.agree(self.CASE._replace(args=(*self.CASE.args, *args), files=mine))
+                outcome, = self.agree(self.CASE._replace(args=(*self.CASE.args, *args), files=mine))
+                self.assertRegex(outcome.stderr, rb": learned \d+ merges: corpus.merges was learned for other settings\n\Z")
 
     def test_a_folder_in_its_place_is_left_alone(self):
         outcome, = self.agree(self.CASE._replace(files={**self.CASE.files, "corpus.merges/kept": b"x"}))

@@ -226,6 +226,8 @@ def random_case(seed):
         (0.1, lambda: ["--init", "random"]), (0.4, lambda: ["--memory", str(rng.choice((1, 2, 3, 10, 50, 1000)))]),
         (0.3, lambda: ["--%s" % rng.choice(("lambda", "kappa", "alpha", "beta", "gamma", "trauma")), number(rng.choice((1, 4, 100)))]),
         (0.1, lambda: ["--info"]), (0.2, lambda: ["--no-cache"]), (0.2, lambda: ["-q"]), (0.02, lambda: [rng.choice(("-x", "--top-k", "-n0", "--lines=1"))]),
+        (0.3, lambda: ["-p", number(1)]), (0.3, lambda: ["--discount", number(1)]), (0.4, lambda: ["--verbatim=%d" % rng.choice((0, 1, 2, 3, 5, 12, 1000))]),
+        (0.15, lambda: ["--samples", str(rng.choice((1, 2, 3)))]), (0.3, lambda: ["--exact"]),
         (0.12, lambda: ["--holdout", "%.4f" % min(max(rng.random() * 200.0 / len(corpus), 0.001), 0.999)]),
         (0.12, lambda: ["--eval", "held.txt"]), (0.1, lambda: ["--encode", "held.txt"]),
     ]
