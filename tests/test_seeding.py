@@ -36,12 +36,27 @@ def dot(x, y):
 
 class Regression(unittest.TestCase):
     def problem(self, rng, vocab, r):
-        """Embeddings, weights and targets of the pairs that were counted, and the weight that every pair has besides."""
+        """Embeddings, even for the weight that every pair has besides; weights and targets of the pairs that were counted; that weight."""
         h = [[rng.gauss(0, 1) for _ in range(r)] for _ in range(vocab)]
         cells = [[(b, rng.uniform(0.2, 3), rng.uniform(-1, 2)) for b in range(vocab) if rng.random() < 0.4] for _ in range(vocab)]
         cells[0] = []
         weight, target = (Table([[(cell[0], cell[k]) for cell in row] for row in cells]) for k in (1, 2))
-        return h, weight, target, [rng.uniform(0.1, 2) for _ in range(vocab)], [rng.random() for _ in range(vocab)]
+        left, right = [rng.uniform(0.1, 2) for _ in range(vocab)], [rng.random() for _ in range(vocab)]
+        return postgpt.even(h, right), weight, target, left, right
+
+    def test_columns_are_made_even_without_leaving_what_they_span(self):
+        rng = random.Random(3)
+        x, n = [[rng.gauss(0, 1) for _ in range(3)] for _ in range(9)], [rng.random() for _ in range(8)] + [0.0]
+        found = postgpt.even(x, n)
+        for i in range(3):
+            for j in range(3):
+                square = math.fsum(w * row[i] * row[j] for w, row in zip(n, found))
+                self.assertAlmostEqual(square, math.fsum(n) * (i == j), delta=1e-12)
+        turn = [solve([row[:] for row in x[:3]], [row[k] for row in found[:3]]) for k in range(3)]
+        for row, other in zip(x[:8], found):
+            for k in range(3):
+                self.assertAlmostEqual(dot(row, turn[k]), other[k], delta=1e-9)
+        self.assertEqual(found[8], [0.0] * 3, "what weighs nothing is nowhere")
 
     def normal_equations(self, h, weight, target, left, right, a):
         """sum over b of w (h - mean)(h - mean)^T x = sum over b of w (h - mean) aim, written out over every b."""
