@@ -1523,20 +1523,24 @@ static const double *window_logits(Window *w) {
  *     constant  1   the same for every token
  *     fill      1   completes every embedding to one length, so that RMSNorm multiplies all by the same `scale`
  *
- * Who follows whom (wte, head)? x[a] and h[b], such that unigram(b) exp(x[a] . h[b]), normalised, comes close to the
- * Kneser-Ney bigram: weighted least squares, one side at a time. x is the follow room of wte, h that of the head, and the
- * log unigram stands in the head's row of the constant. With this alone the transformer is a bigram.
+ * Who follows whom (wte, head)? x[a] and h[b], such that unigram(b) exp(x[a] . h[b]), normalised, comes
+ * close to the Kneser-Ney bigram: weighted least squares, one side at a time. x is the follow room of wte, h
+ * that of the head, and the log unigram stands in the head's row of the constant. With this alone the
+ * transformer is a bigram.
  *
- * What does a token further back tell that the bigram does not know (RRPRAM heads)? A token at distance d stands d before
- * the one to come, d - 1 before the newest. A head that looks there may add x_d P h to the logits. P is Newton's first
- * step from 0: P = Cov(x)^-1 G Cov(h | bigram)^-1, where G is the mean of x_d (h - the h that the bigram expected)^T. Cut to
- * the rank of a head, P = u diag(s) v^T: u goes to its values, v to its rows of the output matrix, and Wr finds the place.
+ * What does a token further back tell that the bigram does not know (RRPRAM heads)? A token at distance d
+ * stands d before the one to come, d - 1 before the newest. A head that looks there may add x_d P h to the
+ * logits. P is Newton's first step from 0: P = Cov(x)^-1 G Cov(h | bigram)^-1, where G is the mean of x_d (h
+ * - the h that the bigram expected)^T. Cut to the rank of a head, P = u diag(s) v^T: u goes to its values, v
+ * to its rows of the output matrix, and Wr finds the place.
  *
- * What stood here the last time (content heads)? Trained transformers find this circuit first: induction heads (Elhage and
- * others 2021, Olsson and others 2022). The first RRPRAM head also writes x_2 u, who stood before, into the room `before`. Deeper, a
- * content head asks with the newest token's x u (q) for the places whose room is alike (k): what stands there came after
- * such a token, and may come again. So one kind of head finds the place, the other the likeness. What to say of it is
- * Newton's step again; its moments are taken where the head would look, on windows read from the corpus.
+ * What stood here the last time (content heads)? Trained transformers find this circuit first: induction
+ * heads (Elhage and others 2021, Olsson and others 2022). The first RRPRAM head also writes x_2 u, who stood
+ * before, into the room `before`. From the second layer on, a content head asks with the newest token's x u
+ * (q) for the places whose room is alike (k): what stands there came after such a token, and may come again.
+ * So one kind of head finds the place, the other the likeness: at the default shape the first layer does the
+ * one, the second the other. What to say of it is Newton's step again; its moments are taken at LESSONS
+ * places of the corpus, where the head would look.
  *
  *     text      the | ghost | speaks | of | the | ?
  *     before      - | the   | ghost  | .. | of        at the last `the`, k is alike at `ghost`: it stands after a `the`
@@ -1556,8 +1560,8 @@ static Rooms rooms_of(size_t embd, size_t vocab, size_t head_dim) {
     return rooms;
 }
 
-/* A symmetric and positive definite matrix of n * n: a spare multiple of the identity, and either a dense one, or the sum over `many` rows
- * near[many][n] of w near near^T, less mean mean^T / sum. */
+/* A symmetric and positive definite matrix of n * n: a spare multiple of the identity, and either a dense one,
+ * or the sum over `many` rows near[many][n] of w near near^T, less mean mean^T / sum. */
 typedef struct {
     size_t n, many;
     double spare, sum;
@@ -1614,8 +1618,9 @@ static void outer(double *c, const double *weight, const double *x, const double
         }
 }
 
-/* Columns of x[vocab][r] turned so that the sum over a of n[a] x[a] x[a]^T becomes the total of n times the identity: where all weigh
- * alike, least squares need no products, and elsewhere a few rounds of conjugate gradients go far. */
+/* Columns of x[vocab][r] turned so that the sum over a of n[a] x[a] x[a]^T becomes the total of n times the
+ * identity: where all weigh alike, least squares need no products, and elsewhere a few rounds of conjugate
+ * gradients go far. */
 static void even(double *x, const double *n, size_t vocab, size_t r) {
     const double whole = total(n, vocab);
     for (size_t a = 0; a < vocab; a++) for (size_t k = 0; k < r; k++) x[a * r + k] *= sqrt(n[a] / whole);
@@ -1628,7 +1633,8 @@ static void even(double *x, const double *n, size_t vocab, size_t r) {
 
 /* Weighted least squares, a row at a time: x[a] = the vector for which x[a] . h[b] + (any constant) comes closest to
  * target(a, b) over all b, where a pair weighs weight(a, b) + left[a] right[b], and where the target is 0 for the pairs that are
- * not in the tables. h is even for the weights `right`. RIDGE pulls a row that was counted little toward 0. x, h: [vocab][r] */
+ * not in the tables. h is even for the weights `right`. RIDGE pulls a row that was counted little toward 0.
+ * x, h: [vocab][r] */
 static void regress(double *x, const double *h, size_t r, const Table *weight, const double *target, const double *left, const double *right, size_t rounds) {
     const size_t vocab = weight->rows;
     const double whole = total(right, vocab);

@@ -1020,20 +1020,24 @@ class Window:
 #     constant  1   the same for every token
 #     fill      1   completes every embedding to one length, so that RMSNorm multiplies all by the same `scale`
 #
-# Who follows whom (wte, head)? x[a] and h[b], such that unigram(b) exp(x[a] . h[b]), normalised, comes close to the
-# Kneser-Ney bigram: weighted least squares, one side at a time. x is the follow room of wte, h that of the head, and the
-# log unigram stands in the head's row of the constant. With this alone the transformer is a bigram.
+# Who follows whom (wte, head)? x[a] and h[b], such that unigram(b) exp(x[a] . h[b]), normalised, comes
+# close to the Kneser-Ney bigram: weighted least squares, one side at a time. x is the follow room of wte, h
+# that of the head, and the log unigram stands in the head's row of the constant. With this alone the
+# transformer is a bigram.
 #
-# What does a token further back tell that the bigram does not know (RRPRAM heads)? A token at distance d stands d before
-# the one to come, d - 1 before the newest. A head that looks there may add x_d P h to the logits. P is Newton's first
-# step from 0: P = Cov(x)^-1 G Cov(h | bigram)^-1, where G is the mean of x_d (h - the h that the bigram expected)^T. Cut to
-# the rank of a head, P = u diag(s) v^T: u goes to its values, v to its rows of the output matrix, and Wr finds the place.
+# What does a token further back tell that the bigram does not know (RRPRAM heads)? A token at distance d
+# stands d before the one to come, d - 1 before the newest. A head that looks there may add x_d P h to the
+# logits. P is Newton's first step from 0: P = Cov(x)^-1 G Cov(h | bigram)^-1, where G is the mean of x_d (h
+# - the h that the bigram expected)^T. Cut to the rank of a head, P = u diag(s) v^T: u goes to its values, v
+# to its rows of the output matrix, and Wr finds the place.
 #
-# What stood here the last time (content heads)? Trained transformers find this circuit first: induction heads (Elhage and
-# others 2021, Olsson and others 2022). The first RRPRAM head also writes x_2 u, who stood before, into the room `before`. Deeper, a
-# content head asks with the newest token's x u (q) for the places whose room is alike (k): what stands there came after
-# such a token, and may come again. So one kind of head finds the place, the other the likeness. What to say of it is
-# Newton's step again; its moments are taken where the head would look, on windows read from the corpus.
+# What stood here the last time (content heads)? Trained transformers find this circuit first: induction
+# heads (Elhage and others 2021, Olsson and others 2022). The first RRPRAM head also writes x_2 u, who stood
+# before, into the room `before`. From the second layer on, a content head asks with the newest token's x u
+# (q) for the places whose room is alike (k): what stands there came after such a token, and may come again.
+# So one kind of head finds the place, the other the likeness: at the default shape the first layer does the
+# one, the second the other. What to say of it is Newton's step again; its moments are taken at LESSONS
+# places of the corpus, where the head would look.
 #
 #     text      the | ghost | speaks | of | the | ?
 #     before      - | the   | ghost  | .. | of        at the last `the`, k is alike at `ghost`: it stands after a `the`
@@ -1042,8 +1046,8 @@ class Window:
 # says: RMSNorm undoes it.
 
 def rooms_of(embd, vocab, head_dim):
-    """The sizes of the rooms follow, before and place; head_dim: of a head that looks back, 0: there is none. The constant and the
-    filling coordinate are the last two."""
+    """The sizes of the rooms follow, before and place; head_dim: of a head that looks back, 0: there is none.
+    The constant and the filling coordinate are the last two."""
     waves = 4 if embd >= 12 and head_dim else 0
     left = embd - 2 - waves
     before = min(head_dim, embd // 5) if waves else 0
@@ -1055,8 +1059,9 @@ NEAR = 3e-4                 # of the square of what is asked for
 
 
 def conjugate(times, b, rounds):
-    """x for which A x comes close to b, times(v) being A v, A symmetric and positive definite: conjugate gradients from 0 (Hestenes and
-    Stiefel 1952). Each round costs one product, and as many rounds as coordinates would be exact; what is NEAR is near enough."""
+    """x for which A x comes close to b, times(v) being A v, A symmetric and positive definite: conjugate
+    gradients from 0 (Hestenes and Stiefel 1952). Each round costs one product, and as many rounds as
+    coordinates would be exact; what is NEAR is near enough."""
     x, rest, way, square = [0.0] * len(b), b, b, dot(b, b)
     enough = NEAR * square
     for _ in range(rounds):
@@ -1090,18 +1095,19 @@ def weighed(weight, x):
 
 
 def even(x, n):
-    """Columns of x turned so that the sum over a of n[a] x[a] x[a]^T becomes the total of n times the identity: where all weigh
-    alike, least squares need no products, and elsewhere a few rounds of conjugate gradients go far."""
+    """Columns of x turned so that the sum over a of n[a] x[a] x[a]^T becomes the total of n times the
+    identity: where all weigh alike, least squares need no products, and elsewhere a few rounds of conjugate
+    gradients go far."""
     whole = total(n)
     root = [sqrt(a / whole) for a in n]
     return weighed([1.0 / a if a > 0.0 else 0.0 for a in root], orthonormalize(weighed(root, x)))
 
 
 def regress(h, weight, target, left, right, rounds):
-    """Weighted least squares, a row at a time: x[a] = the vector for which x[a] . h[b] + (any constant) comes closest to
-    target(a, b) over all b, where a pair weighs weight(a, b) + left[a] right[b], and where the target is 0 for the pairs that
-    are not in the tables. h is even for the weights `right`. RIDGE pulls a row that was counted little toward 0.
-    [vocab][r], Tables, [vocab]s -> [vocab][r]
+    """Weighted least squares, a row at a time: x[a] = the vector for which x[a] . h[b] + (any constant) comes
+    closest to target(a, b) over all b, where a pair weighs weight(a, b) + left[a] right[b], and where the
+    target is 0 for the pairs that are not in the tables. h is even for the weights `right`. RIDGE pulls a row
+    that was counted little toward 0.  [vocab][r], Tables, [vocab]s -> [vocab][r]
     """
     r, x, whole, whole_mean = len(h[0]), [], total(right), matvec([0.0] * len(h[0]), right, h)
     for a, (l, row, aims) in enumerate(zip(left, weight.rows, target.rows)):
@@ -1119,21 +1125,23 @@ def regress(h, weight, target, left, right, rounds):
         mean = matvec([l * m for m in whole_mean], w, near)
 
         def squares(v):
-            """The sum over all b of their weight times (h[b] less the mean) (h[b] less the mean)^T v, and the ridge."""
+            """The sum over b of their weight times (h[b] less the mean) (h[b] less the mean)^T v, and the ridge."""
             along = dot(mean, v) / sum
             y = [spare * a - along * m for a, m in zip(v, mean)]
             return matvec(y, map(mul, w, matvec([0.0] * len(w), v, across)), near)
 
-        x.append(conjugate(squares, [y - hit * m / sum for y, m in zip(matvec([0.0] * r, push, near), mean)], rounds))
+        aimed = matvec([0.0] * r, push, near)
+        x.append(conjugate(squares, [y - hit * m / sum for y, m in zip(aimed, mean)], rounds))
     return x
 
 
 def seed_follow(pairs, bigram, r):
-    """Who follows whom: x and h such that unigram(b) exp(x[a] . h[b]), normalised, comes close to the Kneser-Ney bigram.
+    """Who follows whom: x and h such that unigram(b) exp(x[a] . h[b]), normalised, comes close to the
+    Kneser-Ney bigram.
 
-    The target log(P(b | a) / P(b)) is 0 (up to a constant a row) wherever a never met b; each side is fitted to the other in
-    turn, in closed form, and each pair weighs as often as the bigram expects it (alternating least squares as in
-    Hu, Koren and Volinsky 2008).  -> [vocab][r], [vocab][r]
+    The target log(P(b | a) / P(b)) is 0 (up to a constant a row) wherever a never met b; each side is fitted
+    to the other in turn, in closed form, and each pair weighs as often as the bigram expects it (alternating
+    least squares as in Hu, Koren and Volinsky 2008).  -> [vocab][r], [vocab][r]
     """
     left, weight, target, scaled = [], [], [], []
     for a, (row, n) in enumerate(zip(pairs.rows, pairs.row_sum)):
@@ -1145,9 +1153,10 @@ def seed_follow(pairs, bigram, r):
         scaled.append([(b, t * sqrt(n * bigram.unigram[b])) for b, t in target[-1]])
     weight, target = Table(weight), Table(target)
     h = weighed([1.0 / sqrt(p) for p in bigram.unigram], subspace(Table(scaled), r, 1))
-    x = even(regress(h, weight, target, left, bigram.unigram, ROUNDS[0]), left)
-    h = even(regress(x, weight.transposed(), target.transposed(), bigram.unigram, left, ROUNDS[1]), bigram.unigram)
-    return regress(h, weight, target, left, bigram.unigram, ROUNDS[2]), h
+    right = bigram.unigram
+    x = even(regress(h, weight, target, left, right, ROUNDS[0]), left)
+    h = even(regress(x, weight.transposed(), target.transposed(), right, left, ROUNDS[1]), right)
+    return regress(h, weight, target, left, right, ROUNDS[2]), h
 
 
 SHRINK = 0.4                # of a covariance toward a sphere: its own mean square, times this, is added
@@ -1165,7 +1174,8 @@ class Follow:
     """What the heads are seeded from; every mean is over pairs that were counted.
 
     x [vocab][r]: less its mean
-    expected[d] [vocab][r]: the mean h of what stands d after a token, as the bigram says (d = 1), and what the head for d adds
+    expected[d] [vocab][r]: the mean h of what stands d after a token, as the bigram says (d = 1), and what the
+        head for d adds
     xx, hh [r][r]: the covariance of x, and of h where the bigram is known
     """
 
@@ -1190,16 +1200,18 @@ class Follow:
         self.expected = [None, expected]
 
     def step(self, xx, told, n, rank):
-        """Newton's step as factors u diag(s) v^T of the rank that a head has room for. xx: the covariance of what the head reads;
-        told: the sum of that times (h less the h that was expected), n: of how many.  [r][r], [r][r] -> [r][rank], [rank], [r][rank]"""
+        """Newton's step as factors u diag(s) v^T of the rank that a head has room for. xx: the covariance of
+        what the head reads; told: the sum of that times (h less the h that was expected), n: of how many.
+        [r][r], [r][r] -> [r][rank], [rank], [r][rank]"""
         c = [[value / n for value in row] for row in told]
         c = solve(self.hh, zip(*solve(xx, zip(*c))))
         return factor(Table([list(enumerate(row)) for row in c]), rank, 4)
 
 
 def read_windows(follow, text, context, code, relevance):
-    """What a content head would bring together: on windows of the corpus, at each place, the mean of x where the code of the token
-    before is alike to the newest one's.  -> the sum of that mean times itself; times (h - the h expected); of how many places"""
+    """What a content head would bring together: on windows of the corpus, at each place, the mean of x where
+    the code of the token before is alike to the newest one's.
+    -> the sum of that mean times itself; times (h - the h expected); of how many places"""
     r, met, missed = len(follow.x[0]), [], []
     spans = [(at, min(at + context, end - 1)) for start, end in zip(text.starts, text.starts[1:])
              for at in ([start] if text.lines else range(start, end, context))]
@@ -1465,7 +1477,8 @@ class Field:
             logits = [weight * x for x in logits]
         weights = {"Z": co["kappa"] * self.doubt, "H": co["alpha"], "F": co["beta"], "A": co["gamma"]}
         used = [name for name in weights if name in use]
-        logits = matvec(logits, [weights[name] for name in used], [getattr(self, name.lower()) for name in used])
+        terms = [getattr(self, name.lower()) for name in used]
+        logits = matvec(logits, [weights[name] for name in used], terms)
         if "T" in use:
             logits = logits[:]
             for x, value in self.t:
