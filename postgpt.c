@@ -141,6 +141,12 @@ static double dot(const double *x, const double *y, size_t n) {
     return s;
 }
 
+static double total(const double *x, size_t n) {
+    double s = 0.0;
+    for (size_t i = 0; i < n; i++) s += x[i];
+    return s;
+}
+
 static void zero(double *x, size_t n) { memset(x, 0, n * sizeof *x); }
 
 /* Is a product rounded before it is added, and are sums taken in their order? A compiler may have been told otherwise; what is
@@ -853,6 +859,17 @@ static void chain_probs(const Chain *chain, double *p, const uint32_t *ids, size
     }
 }
 
+/* The root of how much of its say the longest context that was met leaves to shorter ones: 0 to 1. */
+static double chain_doubt(const Chain *chain, const uint32_t *ids, size_t n) {
+    uint32_t node = 0;
+    for (size_t k = 1; k < chain->order && k <= n; k++) {
+        const uint32_t longer = map_get(&chain->child, pair_key(node, ids[n - k]));
+        if (longer == NONE) break;
+        node = longer;
+    }
+    return sqrt(chain->backoff[node]);
+}
+
 /* The probability of one token: the same sums as in chain_probs, for it alone. */
 static double chain_prob(const Chain *chain, const uint32_t *ids, size_t n, uint32_t id) {
     double p = chain->unigram[id];
@@ -1243,17 +1260,15 @@ static void factor(double *u, double *s, double *v, const Table *table, size_t r
 
 #define ROOM_FOR_TRACE 16        /* tokens: the reach of the Hebbian trace */
 #define ROOM_FOR_PROMISE 12      /* tokens: a promise not kept by then was none */
-#define DESTINY 16               /* coordinates of destiny's embeddings */
 #define WHOLE 720720.0           /* the least common multiple of 1 .. 16: WHOLE / distance is a whole number */
 
 typedef struct {
     Text text;
     size_t vocab;
     Chain chain;
-    Table company;               /* the Hebbian trace: (a, then x) at distances 2 .. 16, weight 1 / distance */
-    Table trace;                 /* the same as positive PMI */
+    Table trace;                 /* the Hebbian trace: (a, then x) at distances 2 .. 16, weight 1 / distance, as positive PMI */
     Table promise;               /* prophecy: how much likelier x is within 12 tokens after an a than anywhere */
-    double *topic;               /* [DESTINY][vocab]: unit embeddings, the trace factored and centred */
+    double *share;               /* [vocab]: how much of the text each token is */
 } Metaweights;
 
 static void metaweights_make(Metaweights *meta, Text text, size_t vocab, size_t order) {
@@ -1263,8 +1278,10 @@ static void metaweights_make(Metaweights *meta, Text text, size_t vocab, size_t 
     chain_make(&meta->chain, &text, vocab, order);
 
     for (size_t d = 1; d <= ROOM_FOR_TRACE; d++) weight[d] = d < 2 ? 0.0 : WHOLE / (double)d;
-    table_count(&meta->company, &text, vocab, weight, ROOM_FOR_TRACE, EVERY, WHOLE / 3.0 + 1.0);      /* more than one meeting three apart */
-    table_pmi(&meta->trace, &meta->company);
+    Table company;
+    table_count(&company, &text, vocab, weight, ROOM_FOR_TRACE, EVERY, WHOLE / 3.0 + 1.0);      /* more than one meeting three apart */
+    table_pmi(&meta->trace, &company);
+    table_free(&company);
 
     for (size_t d = 1; d <= ROOM_FOR_PROMISE; d++) weight[d] = 1.0;
     table_count(&meta->promise, &text, vocab, weight, ROOM_FOR_PROMISE, ONCE, 2.0);
@@ -1276,30 +1293,8 @@ static void metaweights_make(Metaweights *meta, Text text, size_t vocab, size_t 
             meta->promise.value[i] = log((meta->promise.value[i] + chance) / ((count[a] + 1.0) * chance));
         }
     table_prune(&meta->promise);
-    free(count);
-}
-
-static void metaweights_topics(Metaweights *meta) {
-    const size_t vocab = meta->vocab, r = vocab < DESTINY ? vocab : DESTINY;
-    double *u = alloc(vocab * r, sizeof *u), *s = alloc(r, sizeof *s), *v = alloc(vocab * r, sizeof *v);
-    factor(u, s, v, &meta->trace, r, 1);
-    /* what all tokens have in common tells nothing: the mean is taken off */
-    const double *count = meta->company.row_sum, all = meta->company.sum > 0.0 ? meta->company.sum : 1.0;
-    double *mean = alloc(r, sizeof *mean);
-    for (size_t t = 0; t < vocab; t++)
-        for (size_t k = 0; k < r; k++) {
-            u[t * r + k] *= sqrt(s[k]);
-            mean[k] += count[t] / all * u[t * r + k];
-        }
-    meta->topic = alloc(DESTINY * vocab, sizeof *meta->topic);
-    for (size_t t = 0; t < vocab; t++) {
-        double *row = u + t * r;
-        for (size_t k = 0; k < r; k++) row[k] -= mean[k];
-        const double length = sqrt(dot(row, row, r));
-        for (size_t k = 0; k < r; k++) meta->topic[k * vocab + t] = length > 0.0 && count[t] > 0.0 ? row[k] / length : 0.0;
-    }
-    free(mean);
-    free(u); free(s); free(v);
+    meta->share = count;
+    for (size_t x = 0; x < vocab; x++) count[x] = (count[x] + 0.5) / ((double)text.n + 0.5 * (double)vocab);
 }
 
 #define COMMON 400               /* a word more frequent than one in so many, */
@@ -1516,39 +1511,48 @@ static void window_free(Window *w) {
     free(w->seen); free(w->hidden); free(w->logits);
 }
 
+/* What a layer's attention heads bring to the window's newest token, into w->x. */
+static void attend(Window *w, size_t l) {
+    const Transformer *net = w->net;
+    const Shape s = net->shape;
+    const Layer *layer = &net->layer[l];
+    const size_t embd = s.embd, context = s.context, head_dim = net->head_dim, content_dim = net->content_dim, at = w->n - 1;
+    double *keys = w->keys + l * content_dim * context, *values = w->values + l * context * embd, *value = values + at * embd;
+    const double root = sqrt((double)head_dim);
+    rmsnorm(w->normed, w->x, embd);
+    zero(w->mixed, content_dim);                                         /* this position's key, before it is filed */
+    matvec(w->mixed, w->normed, layer->k, embd, content_dim, content_dim);
+    for (size_t i = 0; i < content_dim; i++) keys[i * context + at] = w->mixed[i];
+    zero(w->query, content_dim);
+    matvec(w->query, w->normed, layer->q, embd, content_dim, content_dim);
+    zero(value, embd);
+    matvec(value, w->normed, layer->v, embd, content_dim, content_dim);
+    matvec(value + content_dim, w->normed, layer->rv, embd, net->rrpram_dim, net->rrpram_dim);
+    zero(w->mixed, embd);
+    for (size_t h = 0; h < s.content + s.rrpram; h++) {
+        double *score = w->seen + (l * (s.content + s.rrpram) + h) * context;
+        zero(score, at + 1);
+        if (h < s.content) {                                             /* what is relevant: q_i . k_j / sqrt(d) */
+            matvec(score, w->query + h * head_dim, keys + h * head_dim * context, head_dim, at + 1, context);
+            for (size_t j = 0; j <= at; j++) score[j] /= root;
+        } else                                                           /* which places form a pattern: n_i . Wr[:, j] */
+            matvec(score, w->normed, layer->r + (h - s.content) * embd * context, embd, at + 1, context);
+        softmax(score, at + 1);
+        matvec(w->mixed + h * head_dim, score, values + h * head_dim, at + 1, head_dim, embd);
+    }
+    matvec(w->x, w->mixed, layer->out, embd, embd, embd);
+}
+
 /* One token through all layers at the window's next position; the residual stream is left in w->x. */
 static void window_forward(Window *w, uint32_t id) {
     const Transformer *net = w->net;
     const Shape s = net->shape;
-    const size_t embd = s.embd, context = s.context, head_dim = net->head_dim, content_dim = net->content_dim, at = w->n;
-    const double root = sqrt((double)head_dim);
+    const size_t embd = s.embd;
+    for (size_t i = 0; i < embd; i++) w->x[i] = net->wte[id * embd + i] + net->wpe[w->n * embd + i];
     w->ids[w->n++] = id;
-    for (size_t i = 0; i < embd; i++) w->x[i] = net->wte[id * embd + i] + net->wpe[at * embd + i];
     for (size_t l = 0; l < s.layers; l++) {
         const Layer *layer = &net->layer[l];
-        double *keys = w->keys + l * content_dim * context, *values = w->values + l * context * embd, *value = values + at * embd;
-        rmsnorm(w->normed, w->x, embd);
-        zero(w->mixed, content_dim);                                     /* this position's key, before it is filed */
-        matvec(w->mixed, w->normed, layer->k, embd, content_dim, content_dim);
-        for (size_t i = 0; i < content_dim; i++) keys[i * context + at] = w->mixed[i];
-        zero(w->query, content_dim);
-        matvec(w->query, w->normed, layer->q, embd, content_dim, content_dim);
-        zero(value, embd);
-        matvec(value, w->normed, layer->v, embd, content_dim, content_dim);
-        matvec(value + content_dim, w->normed, layer->rv, embd, net->rrpram_dim, net->rrpram_dim);
-        zero(w->mixed, embd);
-        for (size_t h = 0; h < s.content + s.rrpram; h++) {
-            double *score = w->seen + (l * (s.content + s.rrpram) + h) * context;
-            zero(score, at + 1);
-            if (h < s.content) {                                         /* what is relevant: q_i . k_j / sqrt(d) */
-                matvec(score, w->query + h * head_dim, keys + h * head_dim * context, head_dim, at + 1, context);
-                for (size_t j = 0; j <= at; j++) score[j] /= root;
-            } else                                                       /* which places form a pattern: n_i . Wr[:, j] */
-                matvec(score, w->normed, layer->r + (h - s.content) * embd * context, embd, at + 1, context);
-            softmax(score, at + 1);
-            matvec(w->mixed + h * head_dim, score, values + h * head_dim, at + 1, head_dim, embd);
-        }
-        matvec(w->x, w->mixed, layer->out, embd, embd, embd);
+        if (layer->out) attend(w, l);
         rmsnorm(w->normed, w->x, embd);
         zero(w->hidden, s.mlp * embd);
         matvec(w->hidden, w->normed, layer->up, embd, s.mlp * embd, s.mlp * embd);
@@ -1583,129 +1587,153 @@ static const double *window_logits(Window *w) {
  *
  * What stands where? The residual stream is divided into rooms, in this order (coordinates at width 48):
  *
- *     follow   18   x: who follows the token
- *     company   6   what it is talked of with: the first coordinates of its topic (chapter II)
- *     place     6   where it stands: a sine and a cosine for each of three wavelengths
- *     origin    -   with `lines` one more, which is 0 everywhere but at a document's first position
- *     free     16   left to training
+ *     follow   33   x: who follows the token
+ *     before    9   empty at first; there the first head writes who stood before the token
+ *     place     4   where it stands: a sine and a cosine for each of two wavelengths
  *     constant  1   the same for every token
  *     fill      1   completes every embedding to one length, so that RMSNorm multiplies all by the same `scale`
  *
- * Who follows whom (wte, head)? x[a] and h[b], such that unigram(b) exp(x[a] . h[b]), normalised, comes close to the
- * Kneser-Ney bigram: weighted least squares, one side at a time. x is the follow room of wte, h that of the head, and the
- * log unigram stands in the head's row of the constant. With this alone the transformer is a bigram.
+ * Who follows whom (wte, head)? x[a] and h[b], such that unigram(b) exp(x[a] . h[b]), normalised, comes
+ * close to the Kneser-Ney bigram: weighted least squares, one side at a time. x is the follow room of wte, h
+ * that of the head, and the log unigram stands in the head's row of the constant. With this alone the
+ * transformer is a bigram.
  *
- * What does a token further back tell that the bigram does not know (RRPRAM heads)? A token at distance d stands d before
- * the one to come, d - 1 before the newest. A head that looks there may add x_d P h to the logits. P is Newton's first
- * step from 0: P = Cov(x)^-1 G Cov(h | bigram)^-1, where G is the mean of x_d (h - the h that the bigram expected)^T. Cut to
- * the rank of a head, P = u diag(s) v^T: u goes to its values, v to its rows of the output matrix, and Wr finds the place.
+ * What does a token further back tell that the bigram does not know (RRPRAM heads)? A token at distance d
+ * stands d before the one to come, d - 1 before the newest. A head that looks there may add x_d P h to the
+ * logits. P is Newton's first step from 0: P = Cov(x)^-1 G Cov(h | bigram)^-1, where G is the mean of x_d (h
+ * - the h that the bigram expected)^T. Cut to the rank of a head, P = u diag(s) v^T: u goes to its values, v
+ * to its rows of the output matrix, and Wr finds the place.
  *
- * What follows those who are talked of alike (content heads)? q and k copy the company room, so that a head leans to such
- * tokens; what it says is the same step, from all pairs of the trace, against the mean h.
+ * What stood here the last time (content heads)? Trained transformers find this circuit first: induction
+ * heads (Elhage and others 2021, Olsson and others 2022). The first RRPRAM head also writes x_2 u, who stood
+ * before, into the room `before`. From the second layer on, a content head asks with the newest token's x u
+ * (q) for the places whose room is alike (k): what stands there came after such a token, and may come again.
+ * So one kind of head finds the place, the other the likeness: at the default shape the first layer does the
+ * one, the second the other. What to say of it is Newton's step again; its moments are taken at LESSONS
+ * places of the corpus, where the head would look.
+ *
+ *     text      the | ghost | speaks | of | the | ?
+ *     before      - | the   | ghost  | .. | of        at the last `the`, k is alike at `ghost`: it stands after a `the`
  *
  * The MLP adds nothing at first (down is 0); up is random, ready to be trained. All embeddings are SIZE times what this
  * says: RMSNorm undoes it.
  */
-typedef struct { size_t follow, company, waves, origin, constant, fill; } Rooms;     /* sizes; and where the last three are, origin 0: nowhere */
+typedef struct { size_t follow, before, waves, place, constant, fill; } Rooms;       /* the sizes of three; where the last three begin */
 
-static Rooms rooms_of(size_t embd, size_t vocab, int lines) {
-    Rooms rooms = {.company = embd / 8 < DESTINY ? embd / 8 : DESTINY, .waves = embd >= 32 ? 6 : embd >= 12 ? 4 : 0, .constant = embd - 2, .fill = embd - 1};
-    const size_t first = lines && rooms.waves, left = embd - 2 - first - rooms.waves - rooms.company, wanted = embd * 3 / 8 > 8 ? embd * 3 / 8 : 8;
-    rooms.follow = vocab <= left ? vocab - 1 : left < wanted ? left : wanted;     /* a small vocabulary needs no approximation */
-    rooms.origin = first ? rooms.follow + rooms.company + rooms.waves : 0;
+/* head_dim: of a head that looks back, 0: there is none. */
+static Rooms rooms_of(size_t embd, size_t vocab, size_t head_dim) {
+    Rooms rooms = {.waves = embd >= 12 && head_dim ? 4 : 0, .constant = embd - 2, .fill = embd - 1};
+    if (rooms.waves) rooms.before = head_dim < embd / 5 ? head_dim : embd / 5;
+    rooms.follow = embd - 2 - rooms.waves - rooms.before;
+    if (rooms.follow > vocab - 1) rooms.follow = vocab - 1;         /* a small vocabulary needs no approximation */
+    rooms.place = rooms.follow + rooms.before;
     return rooms;
 }
 
-#define LANES 8                  /* systems solved side by side: the innermost loops run across them */
+/* A symmetric and positive definite matrix of n * n: a spare multiple of the identity, and either a dense one,
+ * or the sum over `many` rows near[many][n] of w near near^T, less mean mean^T / sum. */
+typedef struct {
+    size_t n, many;
+    double spare, sum;
+    const double *dense, *mean, *w, *near;       /* dense: NULL where it is the other */
+    double *across, *along;                      /* near transposed, [n][many]; [many] */
+} Squares;
 
-/* Cholesky's factors of positive definite a[n][n][LANES], in place, in the lower triangle. */
-static void cholesky(double (*a)[LANES], size_t n, double least) {
-    for (size_t j = 0; j < n; j++)
-        for (size_t i = j; i < n; i++) {
-            double *t = a[i * n + j];
-            for (size_t k = 0; k < j; k++) {
-                const double *x = a[i * n + k], *y = a[j * n + k];
-                for (size_t l = 0; l < LANES; l++) t[l] -= x[l] * y[l];
-            }
-            if (i == j) for (size_t l = 0; l < LANES; l++) t[l] = sqrt(t[l] > least ? t[l] : least);
-            else for (size_t l = 0; l < LANES; l++) t[l] /= a[j * n + j][l];
+static void squares_times(double *y, const Squares *s, const double *v) {
+    const double along = s->dense ? 0.0 : dot(s->mean, v, s->n) / s->sum;
+    for (size_t i = 0; i < s->n; i++) y[i] = s->dense ? s->spare * v[i] : s->spare * v[i] - along * s->mean[i];
+    if (s->dense) {
+        matvec(y, v, s->dense, s->n, s->n, s->n);
+        return;
+    }
+    zero(s->along, s->many);
+    matvec(s->along, v, s->across, s->n, s->many, s->many);
+    for (size_t b = 0; b < s->many; b++) s->along[b] = s->w[b] * s->along[b];
+    matvec(y, s->along, s->near, s->many, s->n, s->n);
+}
+
+#define NEAR 3e-4                /* of the square of what is asked for */
+
+/* x[n] for which A x comes close to b: conjugate gradients from 0 (Hestenes and Stiefel 1952). Each round costs one product, and as many
+ * rounds as coordinates would be exact; what is NEAR is near enough. work[2 n]; b is used up. */
+static void conjugate(double *x, const Squares *a, double *b, size_t rounds, double *work) {
+    const size_t n = a->n;
+    double *way = work, *image = work + n, square = dot(b, b, n);
+    zero(x, n);
+    memcpy(way, b, n * sizeof *way);
+    const double enough = NEAR * square;
+    for (size_t k = 0; k < rounds && square > enough; k++) {
+        squares_times(image, a, way);
+        const double along = dot(way, image, n), step = square / along, last = square;
+        if (!(along > 0.0)) break;                                  /* A is 0 in this direction */
+        for (size_t i = 0; i < n; i++) {
+            x[i] += step * way[i];
+            b[i] -= step * image[i];
+        }
+        square = dot(b, b, n);
+        const double turn = square / last;
+        for (size_t i = 0; i < n; i++) way[i] = b[i] + turn * way[i];
+    }
+}
+
+#define RIDGE 0.1                /* of regress: added to each square, so that a row counted little stays near 0 */
+
+/* c[r][r] = sum over a of weight[a] * x[a] y[a]^T; weight NULL: 1 */
+static void outer(double *c, const double *weight, const double *x, const double *y, size_t n, size_t r) {
+    zero(c, r * r);
+    for (size_t a = 0; a < n; a++)
+        for (size_t i = 0; i < r; i++) {
+            const double xi = weight ? weight[a] * x[a * r + i] : x[a * r + i];
+            for (size_t j = 0; j < r; j++) c[i * r + j] += xi * y[a * r + j];
         }
 }
 
-/* b[n][LANES] becomes the solutions of the systems that `a` holds the factors of. */
-static void cholesky_solve(double (*a)[LANES], double (*b)[LANES], size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        for (size_t k = 0; k < i; k++) for (size_t l = 0; l < LANES; l++) b[i][l] -= a[i * n + k][l] * b[k][l];
-        for (size_t l = 0; l < LANES; l++) b[i][l] /= a[i * n + i][l];
+/* Columns of x[vocab][r] turned so that the sum over a of n[a] x[a] x[a]^T becomes the total of n times the
+ * identity: where all weigh alike, least squares need no products, and elsewhere a few rounds of conjugate
+ * gradients go far. */
+static void even(double *x, const double *n, size_t vocab, size_t r) {
+    const double whole = total(n, vocab);
+    for (size_t a = 0; a < vocab; a++) for (size_t k = 0; k < r; k++) x[a * r + k] *= sqrt(n[a] / whole);
+    orthonormalize(x, vocab, r);
+    for (size_t a = 0; a < vocab; a++) {
+        const double root = n[a] > 0.0 ? 1.0 / sqrt(n[a] / whole) : 0.0;
+        for (size_t k = 0; k < r; k++) x[a * r + k] *= root;
     }
-    for (size_t i = n; i-- > 0;) {
-        for (size_t k = i + 1; k < n; k++) for (size_t l = 0; l < LANES; l++) b[i][l] -= a[k * n + i][l] * b[k][l];
-        for (size_t l = 0; l < LANES; l++) b[i][l] /= a[i * n + i][l];
-    }
-}
-
-#define RIDGE 0.1                /* of regress: added to each square, so that a row counted little stays near 0; also the least pivot */
-
-/* a += w x x^T, the lower half, rows padded to whole LANES so that the innermost loop is one vector. */
-static void add_square(double *restrict a, double w, const double *restrict x, size_t r, size_t padded) {
-    for (size_t i = 0; i < r; i++)
-        for (size_t j = 0; j <= i; j += LANES)
-            for (size_t l = 0; l < LANES; l++) a[i * padded + j + l] += w * (x[i] * x[j + l]);
 }
 
 /* Weighted least squares, a row at a time: x[a] = the vector for which x[a] . h[b] + (any constant) comes closest to
  * target(a, b) over all b, where a pair weighs weight(a, b) + left[a] right[b], and where the target is 0 for the pairs that are
- * not in the tables. Entries that weigh under `least` are passed over. RIDGE pulls a row that was counted little toward 0. */
-static void regress(double *x, const double *h, size_t r, const Table *weight, const double *target, const double *left, const double *right,
-                    double least) {
-    const size_t vocab = weight->rows, padded = (r + LANES - 1) / LANES * LANES;
-    double *wide = alloc(vocab * padded, sizeof *wide);             /* h, its rows padded */
-    double *common = alloc(r * padded, sizeof *common), *common_mean = alloc(padded, sizeof *common_mean), common_sum = 0.0;
-    double *a = alloc(r * padded, sizeof *a), *y = alloc(padded, sizeof *y), *mean = alloc(padded, sizeof *mean);
-    double(*systems)[LANES] = alloc(r * r, sizeof *systems), (*sides)[LANES] = alloc(r, sizeof *sides);
-    size_t waiting[LANES], n = 0;
-    for (size_t b = 0; b < vocab; b++) {
-        memcpy(wide + b * padded, h + b * r, r * sizeof *h);
-        add_square(common, right[b], wide + b * padded, r, padded);
-        common_sum += right[b];
-    }
-    matvec(common_mean, right, h, vocab, r, r);
+ * not in the tables. h is even for the weights `right`. RIDGE pulls a row that was counted little toward 0.
+ * x, h: [vocab][r] */
+static void regress(double *x, const double *h, size_t r, const Table *weight, const double *target, const double *left, const double *right, size_t rounds) {
+    const size_t vocab = weight->rows;
+    const double whole = total(right, vocab);
+    double *whole_mean = alloc(r, 8), *mean = alloc(r, 8), *side = alloc(r, 8), *work = alloc(2 * r, 8);
+    double *near = alloc(vocab * r, 8), *across = alloc(vocab * r, 8), *push = alloc(vocab, 8);
+    matvec(whole_mean, right, h, vocab, r, r);
     zero(x, vocab * r);
-    for (size_t row = 0; row <= vocab; row++) {
+    for (size_t row = 0; row < vocab; row++) {
+        const size_t begin = weight->first[row], many = weight->first[row + 1] - begin;
+        const double *w = weight->value + begin;
+        double sum = left[row] * whole, hit = 0.0;
         progress("seeding: %zu of %zu tokens", row, vocab);
-        if (n == LANES || (n && row == vocab)) {
-            cholesky(systems, r, RIDGE);
-            cholesky_solve(systems, sides, r);
-            for (size_t l = 0; l < n; l++) for (size_t i = 0; i < r; i++) x[waiting[l] * r + i] = sides[i][l];
-            n = 0;
+        if (!many) continue;
+        for (size_t e = 0; e < many; e++) {
+            const size_t b = weight->column[begin + e];
+            push[e] = (w[e] + left[row] * right[b]) * target[begin + e];
+            sum += w[e];
+            hit += push[e];
+            for (size_t i = 0; i < r; i++) across[i * many + e] = near[e * r + i] = h[b * r + i];
         }
-        if (row == vocab || weight->first[row] == weight->first[row + 1]) continue;
-        double sum = left[row] * common_sum, hit = 0.0;
-        zero(y, r);
-        for (size_t i = 0; i < r; i++) mean[i] = left[row] * common_mean[i];
-        for (size_t i = 0; i < r * padded; i++) a[i] = left[row] * common[i];
-        for (size_t e = weight->first[row]; e < weight->first[row + 1]; e++) {
-            if (weight->value[e] < least) continue;
-            const size_t b = weight->column[e];
-            const double w = weight->value[e], push = (w + left[row] * right[b]) * target[e];
-            sum += w;
-            hit += push;
-            const double *hb = wide + b * padded;
-            for (size_t i = 0; i < padded; i += LANES)
-                for (size_t l = 0; l < LANES; l++) {
-                    y[i + l] += push * hb[i + l];
-                    mean[i + l] += w * hb[i + l];
-                }
-            add_square(a, w, hb, r, padded);
-        }
-        for (size_t i = 0; i < r; i++) {
-            sides[i][n] = y[i] - hit * mean[i] / sum;
-            for (size_t j = 0; j <= i; j++) systems[i * r + j][n] = a[i * padded + j] - mean[i] * mean[j] / sum;
-            systems[i * r + i][n] += RIDGE;
-        }
-        waiting[n++] = row;
+        for (size_t i = 0; i < r; i++) mean[i] = left[row] * whole_mean[i];
+        matvec(mean, w, near, many, r, r);
+        zero(side, r);
+        matvec(side, push, near, many, r, r);
+        for (size_t i = 0; i < r; i++) side[i] -= hit * mean[i] / sum;
+        const Squares squares = {r, many, RIDGE + left[row] * whole, sum, NULL, mean, w, near, across, push};
+        conjugate(x + row * r, &squares, side, rounds, work);
     }
-    free(wide); free(common); free(common_mean); free(a); free(y); free(mean); free(systems); free(sides);
+    free(whole_mean); free(mean); free(side); free(work); free(near); free(across); free(push);
 }
 
 /* Who follows whom: x[vocab][r] and h[vocab][r] such that unigram(b) exp(x[a] . h[b]), normalised, comes close to the
@@ -1728,146 +1756,161 @@ static void seed_follow(double *x, double *h, size_t r, const Table *pairs, cons
             const size_t b = pairs->column[i];
             weight.value[i] = pairs->row_sum[a] * bigram->prob[e];
             target.value[i] = log(1.0 + bigram->prob[e] / (keep * bigram->unigram[b]));
-            scaled.value[i] = target.value[i] * sqrt(pairs->row_sum[a] * pairs->column_sum[b]);
+            scaled.value[i] = target.value[i] * sqrt(pairs->row_sum[a] * bigram->unigram[b]);
         }
     }
     subspace(h, &scaled, r, 1);
-    for (size_t b = 0; b < vocab; b++)
-        for (size_t k = 0; k < r; k++) h[b * r + k] *= pairs->column_sum[b] > 0.0 ? sqrt(pairs->sum / pairs->column_sum[b]) : 0.0;
+    for (size_t b = 0; b < vocab; b++) for (size_t k = 0; k < r; k++) h[b * r + k] *= 1.0 / sqrt(bigram->unigram[b]);
     Table weight_back, target_back;
     table_transpose(&weight_back, &weight);
     table_transpose(&target_back, &target);
-    /* a pair that was met once weighs 0.3, twice 0.9, three times 1.6: the discounts are taken off */
-    regress(x, h, r, &weight, target.value, left, bigram->unigram, 1.2);       /* a sketch: without the pairs met once or twice */
-    regress(h, x, r, &weight_back, target_back.value, bigram->unigram, left, 0.6);        /* without those met once: quicker, and hardly worse */
-    regress(x, h, r, &weight, target.value, left, bigram->unigram, 0.0);
+    regress(x, h, r, &weight, target.value, left, bigram->unigram, 2);         /* a sketch */
+    even(x, left, vocab, r);
+    regress(h, x, r, &weight_back, target_back.value, bigram->unigram, left, 4);
+    even(h, bigram->unigram, vocab, r);
+    regress(x, h, r, &weight, target.value, left, bigram->unigram, 4);
     free(weight.value); free(target.value); free(scaled.value); free(left);
     table_free(&weight_back); table_free(&target_back);
 }
 
-#define SHRINK 0.1               /* of a covariance toward a sphere: its own mean square, times this, is added */
+#define SHRINK 0.4               /* of a covariance toward a sphere: its own mean square, times this, is added */
+#define SOLVE 6                  /* rounds of conjugate gradients for a shrunk covariance */
 #define SIZE 0.2                 /* of the residual stream: RMSNorm undoes it, but the smaller it is, the sooner training can turn it */
 
-/* c[r][r] = sum over a of weight[a] * x[a] y[a]^T; weight NULL: 1 */
-static void outer(double *c, const double *weight, const double *x, const double *y, size_t n, size_t r) {
-    zero(c, r * r);
-    for (size_t a = 0; a < n; a++)
-        for (size_t i = 0; i < r; i++) {
-            const double xi = weight ? weight[a] * x[a * r + i] : x[a * r + i];
-            for (size_t j = 0; j < r; j++) c[i * r + j] += xi * y[a * r + j];
-        }
-}
-
-/* Shrinks a covariance c[r][r], and factors it to solve systems with. */
-static void shrink(double (*factor_of)[LANES], double *c, size_t r) {
-    double sphere = 0.0;
-    for (size_t i = 0; i < r; i++) sphere += c[i * r + i];
-    for (size_t i = 0; i < r; i++) c[i * r + i] += SHRINK * sphere / (double)r;
-    for (size_t i = 0; i < r * r; i++) for (size_t l = 0; l < LANES; l++) factor_of[i][l] = c[i];
-    cholesky(factor_of, r, 1e-9);
-}
+#define REACH 3                  /* tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this */
 
 /* What the heads are seeded from; every mean is over pairs that were counted. */
 typedef struct {
-    size_t r;
-    double *x;                       /* [vocab][r]; less its mean; a document's start, where `lines`, is 0: it has no distance */
-    double *x_mean, *h_mean;         /* [r] */
-    double *expected;                /* [vocab][r]: the mean h of what follows a token, as the bigram says */
-    double (*xx)[LANES], (*hh)[LANES];
+    size_t vocab, r;
+    const double *h;
+    double *x;                       /* [vocab][r]; less its mean */
+    double *x_mean;                  /* [r] */
+    double *expected[REACH + 1];     /* [vocab][r]: the mean h of what stands d after a token, as the bigram says (d = 1), and what the head for d
+                                        adds; NULL: there is none */
+    double *xx, *hh;                 /* [r][r]: the covariance of x, and of h where the bigram is known */
 } Follow;
 
 static void follow_make(Follow *f, const Text *text, const Table *pairs, const Chain *bigram, const double *x, const double *h, size_t r) {
     const size_t vocab = pairs->rows;
-    double *share = alloc(vocab, sizeof *share), *c = alloc(r * r, sizeof *c), *left = alloc(r * r, sizeof *left), *all = alloc(r, sizeof *all);
-    *f = (Follow){r, alloc(vocab * r, sizeof(double)), alloc(r, sizeof(double)), alloc(r, sizeof(double)), alloc(vocab * r, sizeof(double)),
-                  alloc(r * r, LANES * sizeof(double)), alloc(r * r, LANES * sizeof(double))};
+    double *share = alloc(vocab, sizeof *share), *left = alloc(r * r, sizeof *left), *all = alloc(r, sizeof *all);
+    *f = (Follow){vocab, r, h, alloc(vocab * r, sizeof(double)), alloc(r, sizeof(double)), {NULL, alloc(vocab * r, sizeof(double))},
+                  alloc(r * r, sizeof(double)), alloc(r * r, sizeof(double))};
     matvec(all, bigram->unigram, h, vocab, r, r);
     for (size_t a = 0; a < vocab; a++) {
         const uint32_t node = pairs->row_sum[a] > 0.0 ? map_get(&bigram->child, pair_key(0, a)) : 0;
-        double *to = f->expected + a * r;
+        double *to = f->expected[1] + a * r;
         for (size_t i = 0; node && i < r; i++) to[i] = bigram->backoff[node] * all[i];
         for (size_t e = bigram->first[node]; node && e < bigram->first[node + 1]; e++)
             for (size_t i = 0; i < r; i++) to[i] += bigram->prob[e] * h[bigram->token[e] * r + i];
     }
     for (size_t a = 0; a < vocab; a++) share[a] = pairs->row_sum[a] / pairs->sum;
     matvec(f->x_mean, share, x, vocab, r, r);
-    for (size_t a = 0; a < vocab; a++)
-        for (size_t i = 0; i < r; i++) f->x[a * r + i] = text->lines && a == text->ids[0] ? 0.0 : x[a * r + i] - f->x_mean[i];
-    outer(c, share, f->x, f->x, vocab, r);
-    shrink(f->xx, c, r);
-    outer(left, share, f->expected, f->expected, vocab, r);
+    for (size_t a = 0; a < vocab; a++) for (size_t i = 0; i < r; i++) f->x[a * r + i] = x[a * r + i] - f->x_mean[i];
+    outer(f->xx, share, f->x, f->x, vocab, r);
+    outer(left, share, f->expected[1], f->expected[1], vocab, r);
     for (size_t b = 0; b < vocab; b++) share[b] = pairs->column_sum[b] / pairs->sum;
-    matvec(f->h_mean, share, h, vocab, r, r);
-    outer(c, share, h, h, vocab, r);
-    for (size_t i = 0; i < r * r; i++) c[i] -= left[i];             /* the variance that the bigram leaves */
-    shrink(f->hh, c, r);
-    if (text->lines) zero(f->expected + text->ids[0] * r, r);       /* nothing follows a document's end */
-    free(share); free(c); free(left); free(all);
+    outer(f->hh, share, h, h, vocab, r);
+    for (size_t i = 0; i < r * r; i++) f->hh[i] -= left[i];
+    if (text->lines) zero(f->expected[1] + text->ids[0] * r, r);       /* nothing follows a document's end */
+    free(share); free(left); free(all);
 }
 
-static void follow_free(Follow *f) { free(f->x); free(f->x_mean); free(f->h_mean); free(f->expected); free(f->xx); free(f->hh); }
+static void follow_free(Follow *f) {
+    for (size_t d = 1; d <= REACH; d++) free(f->expected[d]);
+    free(f->x); free(f->x_mean); free(f->xx); free(f->hh);
+}
 
-/* Solves a system for each column of c[r][r]. */
-static void solve_columns(double (*a)[LANES], double *c, size_t r, double (*work)[LANES]) {
-    for (size_t j = 0; j < r; j += LANES) {
-        for (size_t i = 0; i < r; i++) for (size_t l = 0; l < LANES; l++) work[i][l] = j + l < r ? c[i * r + j + l] : 0.0;
-        cholesky_solve(a, work, r);
-        for (size_t i = 0; i < r; i++) for (size_t l = 0; l < LANES && j + l < r; l++) c[i * r + j + l] = work[i][l];
+/* The covariance c[r][r], shrunk, inverted, times each row of x[r][r]. */
+static void solve(const double *c, double *x, size_t r) {
+    double *work = alloc(3 * r, sizeof *work), sphere = 0.0;
+    for (size_t i = 0; i < r; i++) sphere += c[i * r + i];
+    const Squares squares = {.n = r, .spare = SHRINK * sphere / (double)r, .dense = c};
+    for (size_t k = 0; k < r; k++) {
+        memcpy(work + 2 * r, x + k * r, r * sizeof *x);
+        conjugate(x + k * r, &squares, work + 2 * r, SOLVE, work);
     }
+    free(work);
 }
 
-/* Newton's step as factors u diag(s) v^T of the rank that a head has room for. told[vocab][r]: after each token the sum of h less the
- * sum that was expected; n: how often it was asked. */
-static void follow_step(double *u, double *s, double *v, const Follow *f, const double *told, double n, size_t vocab, size_t rank) {
+/* Newton's step as factors u[r][rank] diag(s) v[r][rank]^T of the rank that a head has room for. xx[r][r]: the covariance of what the head
+ * reads; told[r][r]: the sum of that times (h less the h that was expected), n: of how many. */
+static void follow_step(double *u, double *s, double *v, const Follow *f, const double *xx, const double *told, double n, size_t rank) {
     const size_t r = f->r;
-    double *c = alloc(r * r, sizeof *c), *t = alloc(r * r, sizeof *t), (*work)[LANES] = alloc(r, sizeof *work);
-    outer(c, NULL, f->x, told, vocab, r);
-    for (size_t i = 0; i < r * r; i++) c[i] /= n;
-    solve_columns(f->xx, c, r, work);
-    for (size_t i = 0; i < r; i++) for (size_t j = 0; j < r; j++) t[j * r + i] = c[i * r + j];
-    solve_columns(f->hh, t, r, work);
+    double *c = alloc(r * r, sizeof *c), *t = alloc(r * r, sizeof *t);
+    for (size_t i = 0; i < r; i++) for (size_t j = 0; j < r; j++) t[j * r + i] = told[i * r + j] / n;
+    solve(xx, t, r);
     for (size_t i = 0; i < r; i++) for (size_t j = 0; j < r; j++) c[i * r + j] = t[j * r + i];
+    solve(f->hh, c, r);
     Table dense = {r, r * r, alloc(r + 1, sizeof(size_t)), alloc(r * r, sizeof(uint32_t)), c, NULL, NULL, 0.0};
     for (size_t i = 0; i < r * r; i++) dense.column[i] = (uint32_t)(i % r);
     for (size_t i = 0; i <= r; i++) dense.first[i] = i * r;
     factor(u, s, v, &dense, rank, 4);
-    free(t); free(work);
+    free(t);
     table_free(&dense);
 }
 
-/* Where a head's numbers go. */
-typedef struct { double *value; size_t width; double *out; size_t embd, origin; double scale, constant, swing; } Head;
+#define CHORUS 0.6               /* how loud the content heads are */
+#define SHARPNESS 20.0           /* of a head that reads places: at the default shape softmax then puts more than 90 % on one */
+#define RELEVANCE 1.5            /* of a head that reads likeness, in standard deviations: it leans, and training may turn it */
+#define LESSONS 4096             /* places of the corpus that content heads are seeded from */
 
-/* The map u diag(s) v^T, `loud` times, into a head's value matrix and the rows of the output matrix that belong to it. What it is applied
- * to is x less its mean, which the constant coordinate takes off; and at a document's start nothing, which the origin coordinate does. */
-static void seed_value(const Head *head, const Follow *f, const double *u, const double *s, const double *v, size_t rank, double loud, const double *start) {
-    for (size_t k = 0; k < rank; k++) {
-        const double root = sqrt(s[k]);
-        double mean = 0.0, first = 0.0;
-        for (size_t i = 0; i < f->r; i++) {
-            mean += f->x_mean[i] * u[i * rank + k];
-            head->value[i * head->width + k] = u[i * rank + k] * root / head->scale;
-            head->out[k * head->embd + i] = SIZE * loud * (root * v[i * rank + k]);
+/* What a content head would bring together: on windows of the corpus, at each place, the mean of x where the code of the token before
+ * is alike to the newest one's. met[r][r], missed[r][r]: the sum of that mean times itself; times (h - the h expected).
+ * Returns of how many places. */
+static size_t read_windows(double *met, double *missed, const Follow *f, const Text *text, size_t context, const double *code, size_t n_code, double relevance) {
+    const size_t r = f->r, every = text->n / LESSONS > 1 ? text->n / LESSONS : 1;
+    const size_t windows = text->lines ? text->n_docs : (text->n + context - 1) / context, most = ((windows + every - 1) / every) * context;
+    double *keys = alloc(n_code * context, 8), *near = alloc(context * r, 8), *query = alloc(n_code, 8), *alike = alloc(context, 8);
+    double *mean = alloc(most * r, 8), *error = alloc(most * r, 8);
+    size_t n = 0;
+    for (size_t k = 0; k < windows; k += every) {
+        const size_t at = text->lines ? text->start[k] : k * context, left = (text->lines ? text->start[k + 1] : text->n) - at;
+        const uint32_t *ids = text->ids + at;
+        for (size_t i = 0; i < context && i + 1 < left; i++, n++) {
+            for (size_t c = 0; c < n_code; c++) {
+                keys[c * context + i] = code[ids[i ? i - 1 : 0] * n_code + c];
+                query[c] = relevance * code[ids[i] * n_code + c];
+            }
+            memcpy(near + i * r, f->x + ids[i] * r, r * sizeof *near);
+            zero(alike, i + 1);
+            matvec(alike, query, keys, n_code, i + 1, context);
+            softmax(alike, i + 1);
+            matvec(mean + n * r, alike, near, i + 1, r, r);
+            memcpy(error + n * r, f->h + ids[i + 1] * r, r * sizeof *error);
+            for (size_t d = 1; d <= i + 1 && d <= REACH && f->expected[d]; d++)
+                for (size_t c = 0; c < r; c++) error[n * r + c] -= f->expected[d][ids[i + 1 - d] * r + c];
         }
-        head->value[(head->embd - 2) * head->width + k] = -(mean * root / (head->constant * head->scale));
-        if (!start) continue;
-        for (size_t i = 0; i < f->r; i++) first += start[i] * u[i * rank + k];
-        head->value[head->origin * head->width + k] = -((first - mean) * root / (head->swing * head->scale));
     }
+    outer(met, NULL, mean, mean, n, r);
+    outer(missed, NULL, mean, error, n, r);
+    free(keys); free(near); free(query); free(alike); free(mean); free(error);
+    return n;
 }
 
-#define CHORUS 0.05              /* how loud the content heads of all layers are together */
-#define SHARPNESS 4.0            /* of a head that reads places: at the default shape softmax then puts more than 90 % on one */
-#define RELEVANCE 0.2            /* of a head that reads company: it leans, and training may turn it */
-#define REACH 8                  /* tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this */
+typedef struct { const Follow *f; size_t embd; double scale, constant; } Stream;     /* what stands in the residual stream */
+
+/* Lets a column of a matrix read (x less its mean) . u, `gain` times; the constant coordinate takes the mean off. */
+static void seed_read(const Stream *stream, double *column, size_t width, const double *u, size_t stride, double gain) {
+    double mean = 0.0;
+    for (size_t i = 0; i < stream->f->r; i++) {
+        column[i * width] = u[i * stride] * gain / stream->scale;
+        mean += stream->f->x_mean[i] * u[i * stride];
+    }
+    column[(stream->embd - 2) * width] = -(mean * gain / (stream->constant * stream->scale));
+}
+
+/* Lets a row of a matrix add v, `gain` times, to the follow room. */
+static void seed_tell(const Stream *stream, double *row, const double *v, size_t stride, double gain) {
+    for (size_t i = 0; i < stream->f->r; i++) row[i] = SIZE * gain * v[i * stride];
+}
 
 static void seed(Transformer *net, const Metaweights *meta) {
     const Shape s = net->shape;
     const Text *text = &meta->text;
-    const size_t embd = s.embd, vocab = net->vocab, head_dim = net->head_dim;
-    const Rooms rooms = rooms_of(embd, vocab, text->lines);
-    const size_t r = rooms.follow, company = rooms.follow, place = company + rooms.company;
-    const double turn = 6.283185307179586, period[3] = {5.0, 8.0, s.context > 64 ? (double)s.context / 2.0 : 32.0};
+    const size_t embd = s.embd, vocab = net->vocab, d = net->head_dim;
+    const Rooms rooms = rooms_of(embd, vocab, s.rrpram ? d : 0);
+    const size_t r = rooms.follow, before = rooms.follow;
+    const double turn = 6.283185307179586, slow = (double)s.context / 1.6, period[2] = {6.0, slow > 40.0 ? slow : 40.0};
 
     /* who follows whom, one apart; and positional affinity: who stands before whom at each distance that a head can look at */
     size_t reach = rooms.waves && r ? s.layers * s.rrpram + 1 : 1;
@@ -1875,41 +1918,35 @@ static void seed(Transformer *net, const Metaweights *meta) {
     Chain bigram;
     Table apart[REACH + 1];
     chain_make(&bigram, text, vocab, 2);
-    for (size_t d = 1; d <= reach; d++) {
+    for (size_t distance = 1; distance <= reach; distance++) {
         double weight[REACH + 1] = {0.0};
-        weight[d] = 1.0;
-        table_count(&apart[d], text, vocab, weight, d, EVERY, 1.0);
+        weight[distance] = 1.0;
+        table_count(&apart[distance], text, vocab, weight, distance, EVERY, 1.0);
     }
     double *x = alloc(vocab * r, sizeof *x), *h = alloc(vocab * r, sizeof *h);
     seed_follow(x, h, r, &apart[1], &bigram);
 
     /* the embeddings: rooms filled, then completed to one length */
     double longest = 0.0;
-    double *square = alloc(vocab, sizeof *square);
+    for (size_t t = 0; t < vocab; t++) {
+        const double square = dot(x + t * r, x + t * r, r);
+        if (square > longest) longest = square;
+    }
+    const double whole = 1.02 * longest + 0.01, constant = sqrt(whole / 4.0), length = whole + whole / 4.0;
     for (size_t t = 0; t < vocab; t++) {
         double *row = net->wte + t * embd;
-        for (size_t k = 0; k < r; k++) row[k] = x[t * r + k];
-        for (size_t k = 0; k < rooms.company; k++) row[company + k] = meta->topic[k * vocab + t];
-        square[t] = dot(row, row, embd);
-        if (square[t] > longest) longest = square[t];
-    }
-    const double total = 1.02 * longest + 0.01, constant = sqrt(total / 4.0), length = total + total / 4.0;
-    for (size_t t = 0; t < vocab; t++) {
-        net->wte[t * embd + rooms.fill] = sqrt(total - square[t]);
-        net->wte[t * embd + rooms.constant] = constant;
-        for (size_t k = 0; k < embd; k++) net->wte[t * embd + k] = SIZE * net->wte[t * embd + k];
+        for (size_t k = 0; k < r; k++) row[k] = SIZE * x[t * r + k];
+        row[rooms.fill] = SIZE * sqrt(whole - dot(x + t * r, x + t * r, r));
+        row[rooms.constant] = SIZE * constant;
     }
     const double swing = rooms.waves ? sqrt(length / (5.0 * (double)rooms.waves)) : 0.0;
     for (size_t i = 0; i < s.context; i++)
         for (size_t k = 0; k < rooms.waves; k += 2) {
             const double angle = turn * (double)i / period[k / 2];
-            net->wpe[i * embd + place + k] = SIZE * swing * sin(angle);
-            net->wpe[i * embd + place + k + 1] = SIZE * swing * cos(angle);
+            net->wpe[i * embd + rooms.place + k] = SIZE * swing * sin(angle);
+            net->wpe[i * embd + rooms.place + k + 1] = SIZE * swing * cos(angle);
         }
-    const double *start = rooms.origin ? x + text->ids[0] * r : NULL;
-    if (start) net->wpe[rooms.origin] = SIZE * swing;
-    /* RMSNorm multiplies every embedding by this (but at the origin) */
-    const double scale = sqrt((double)embd / (length + swing * swing * (double)rooms.waves / 2.0));
+    const double scale = sqrt((double)embd / (length + swing * swing * (double)rooms.waves / 2.0));     /* RMSNorm multiplies every embedding by this */
     for (size_t t = 0; t < vocab; t++) {
         for (size_t k = 0; k < r; k++) net->head[k * vocab + t] = h[t * r + k] / scale;
         net->head[rooms.constant * vocab + t] = log(bigram.unigram[t]) / (constant * scale);
@@ -1922,49 +1959,83 @@ static void seed(Transformer *net, const Metaweights *meta) {
 
     Follow f;
     follow_make(&f, text, &apart[1], &bigram, x, h, r);
-    const size_t wide = net->content_dim > head_dim ? net->content_dim : head_dim, most = wide < r ? wide : r;
+    const Stream stream = {&f, embd, scale, constant};
+    const size_t wide = net->content_dim > d ? net->content_dim : d, rank = d < r ? d : r, most = net->content_dim < r ? net->content_dim : r;
     double *u = alloc(r * wide, 8), *sv = alloc(wide, 8), *v = alloc(r * wide, 8), *told = alloc(vocab * r, 8), *expected = alloc(vocab * r, 8);
+    double *sums = alloc(r * r, 8), *back = alloc(r * r, 8), *first = alloc(r * d, 8), *code = NULL;
+    const size_t n_code = rooms.before < rank ? rooms.before : rank;
 
-    /* RRPRAM heads: each looks at one distance, the nearer first */
+    /* RRPRAM heads: each looks at one distance, the nearer first; the first also writes who stands there into `before` */
     for (size_t l = 0; l < s.layers; l++)
         for (size_t n = 0; n < s.rrpram; n++) {
-            const size_t distance = l * s.rrpram + n + 2, rank = head_dim < r ? head_dim : r;
+            const size_t distance = l * s.rrpram + n + 2;
             if (distance > reach) continue;
+            progress("seeding: heads that look %zu back", distance);
             Layer *layer = &net->layer[l];
             table_times(told, &apart[distance], h, r);
-            table_times(expected, &apart[distance - 1], f.expected, r);
-            for (size_t i = 0; i < vocab * r; i++) told[i] -= expected[i];
-            follow_step(u, sv, v, &f, told, apart[1].sum, vocab, rank);
+            for (size_t nearer = 1; nearer < distance; nearer++) {       /* what is expected already: by the newest token, and by the heads before */
+                table_times(expected, &apart[distance - nearer], f.expected[nearer], r);
+                for (size_t i = 0; i < vocab * r; i++) told[i] -= expected[i];
+            }
+            outer(sums, NULL, f.x, told, vocab, r);
+            follow_step(u, sv, v, &f, f.xx, sums, apart[1].sum, rank);
             for (size_t j = 0; j < s.context; j++)
                 for (size_t k = 0; k < rooms.waves; k += 2) {
                     const double angle = turn * (double)(j + distance - 1) / period[k / 2];
-                    double *wr = layer->r + (n * embd + place + k) * s.context + j;
+                    double *wr = layer->r + (n * embd + rooms.place + k) * s.context + j;
                     wr[0] = SHARPNESS / (swing * scale) * sin(angle);
                     wr[s.context] = SHARPNESS / (swing * scale) * cos(angle);
                 }
-            const Head head = {layer->rv + n * head_dim, net->rrpram_dim, layer->out + (net->content_dim + n * head_dim) * embd, embd, rooms.origin, scale, constant, swing};
-            seed_value(&head, &f, u, sv, v, rank, 1.0, start);
+            double *out = layer->out + (net->content_dim + n * d) * embd;
+            for (size_t k = 0; k < rank; k++) {
+                seed_read(&stream, layer->rv + n * d + k, net->rrpram_dim, u + k, rank, 1.0);
+                seed_tell(&stream, out + k * embd, v + k, rank, sv[k]);
+                if (!code && k < n_code) out[k * embd + before + k] = SIZE;
+            }
+            zero(back, r * r);
+            for (size_t i = 0; i < r; i++)
+                for (size_t k = 0; k < rank; k++) for (size_t j = 0; j < r; j++) back[i * r + j] += sv[k] * u[i * rank + k] * v[j * rank + k];
+            zero(sums, r * r);
+            for (size_t i = 0; i < r; i++) matvec(sums + i * r, back + i * r, f.hh, r, r, r);
+            f.expected[distance] = alloc(vocab * r, 8);
+            for (size_t t = 0; t < vocab; t++) matvec(f.expected[distance] + t * r, f.x + t * r, sums, r, r, r);
+            if (code) continue;
+            code = alloc(vocab * n_code, sizeof *code);
+            for (size_t k = 0; k < n_code; k++) {
+                for (size_t i = 0; i < r; i++) first[k * r + i] = u[i * rank + k];
+                for (size_t t = 0; t < vocab; t++) code[t * n_code + k] = dot(f.x + t * r, first + k * r, r);
+            }
         }
 
-    /* content heads: they look where the company is alike, and tell what follows such tokens at a distance */
-    if (s.content && r && meta->company.sum > 0.0) {
-        table_times(told, &meta->company, h, r);
-        for (size_t a = 0; a < vocab; a++) for (size_t i = 0; i < r; i++) told[a * r + i] -= meta->company.row_sum[a] * f.h_mean[i];
-        follow_step(u, sv, v, &f, told, meta->company.sum, vocab, most);
-        for (size_t l = 0; l < s.layers; l++) {
-            Layer *layer = &net->layer[l];
-            for (size_t n = 0; n < s.content; n++)
-                for (size_t k = 0; k < rooms.company && k < head_dim; k++) {
-                    layer->q[(company + k) * net->content_dim + n * head_dim + k] = RELEVANCE * sqrt((double)head_dim) / (scale * scale);
-                    layer->k[(company + k) * net->content_dim + n * head_dim + k] = 1.0;
+    if (code) {
+        double *share = alloc(vocab, sizeof *share), *spread = alloc(n_code * n_code, sizeof *spread), likeness = 0.0;
+        for (size_t a = 0; a < vocab; a++) share[a] = apart[1].row_sum[a] / apart[1].sum;
+        outer(spread, share, code, code, vocab, n_code);
+        /* content heads: they look where the token before is alike, in all layers but the first, where nobody knows yet who stood before */
+        for (size_t k = 0; k < n_code; k++) likeness += spread[k * n_code + k];
+        if (s.content && s.layers > 1 && likeness > 0.0) {
+            likeness = RELEVANCE * (double)n_code / likeness;
+            const size_t n = read_windows(expected, told, &f, text, s.context, code, n_code, likeness / sqrt((double)d));
+            for (size_t i = 0; i < r * r; i++) expected[i] /= (double)n;
+            follow_step(u, sv, v, &f, expected, told, (double)n, most);
+            for (size_t l = 1; l < s.layers; l++) {
+                Layer *layer = &net->layer[l];
+                for (size_t head = 0; head < s.content; head++)
+                    for (size_t k = 0; k < n_code; k++) {
+                        seed_read(&stream, layer->q + head * d + k, net->content_dim, first + k * r, 1, likeness);
+                        layer->k[(before + k) * net->content_dim + head * d + k] = 1.0 / scale;
+                    }
+                for (size_t k = 0; k < most; k++) {
+                    seed_read(&stream, layer->v + k, net->content_dim, u + k, most, 1.0);
+                    seed_tell(&stream, layer->out + k * embd, v + k, most, CHORUS / (double)(s.layers - 1) * sv[k]);
                 }
-            const Head head = {layer->v, net->content_dim, layer->out, embd, rooms.origin, scale, constant, swing};
-            seed_value(&head, &f, u, sv, v, most, CHORUS / (double)s.layers, start);
+            }
         }
+        free(share); free(spread); free(code);
     }
-    free(x); free(h); free(square); free(u); free(sv); free(v); free(told); free(expected);
+    free(x); free(h); free(u); free(sv); free(v); free(told); free(expected); free(sums); free(back); free(first);
     follow_free(&f);
-    for (size_t d = 1; d <= reach; d++) table_free(&apart[d]);
+    for (size_t distance = 1; distance <= reach; distance++) table_free(&apart[distance]);
     chain_free(&bigram);
 }
 
@@ -1974,22 +2045,24 @@ static void seed(Transformer *net, const Metaweights *meta) {
 typedef struct { double lambda, kappa, alpha, beta, gamma, trauma; size_t memory; } Coefficients;
 
 /* Where tests/tune.py ends. A transformer that was trained is believed more. */
-#define LAMBDA 0.82
-#define KAPPA 0.19
-#define ALPHA 0.05
+#define LAMBDA 0.6
+#define KAPPA 0.4
+#define ALPHA 0.08
 #define BETA 1.0
-#define GAMMA 0.4
-#define TRAUMA 6.0
-#define TRAINED_LAMBDA 0.65
-#define TRAINED_KAPPA 0.35
+#define GAMMA 0.3
+#define TRAUMA 1.6
+#define TRAINED_LAMBDA 0.5
+#define TRAINED_KAPPA 0.5
+#define ALONE 0.8                /* lambda where no transformer speaks */
 
 #define ECHO 0.85                /* resonance fades by this with each token back */
-#define DRIFT 0.98               /* destiny keeps this much of its direction at each token */
+#define DRIFT 0.99               /* destiny keeps this much of what it heard at each token */
+#define PRIOR 200.0              /* tokens of the corpus that destiny has heard before the talk begins */
 #define CALM 0.9                 /* trauma keeps this much of its level at each token */
-#define REST 0.5
-#define DOUBT 256.0              /* a match of 4 tokens (4^4 = 256) is believed half */
-#define FADE 64.0                /* tokens: a moment this long ago counts 1 / sqrt(2) */
-enum { MATCH = 32 };             /* tokens: the longest match that is told from a longer one: it is believed 0.9998 */
+#define REST 0.3                 /* trauma up to this level is silent */
+#define DEPTH 4                  /* tokens of context that recall looks at */
+static const double DOUBT[DEPTH] = {66.0, 16.0, 16.0, 16.0};     /* what recall adds to a context's count for each token that followed it, by its length */
+enum { MATCH = 32 };             /* tokens: the longest match that is told from a longer one */
 enum { PLACES = 256 };           /* moments: of those that ended on the same token the newest so many are looked at */
 
 typedef struct Voice Voice;      /* chapter VI */
@@ -2005,7 +2078,9 @@ typedef struct {
     size_t size;
     uint32_t *newest;            /* [vocab]: 1 + the last place of each token */
     double level;                /* trauma: 0 where all comes as expected, 1 where nothing does */
-    double destiny[DESTINY], gone;             /* gone: DRIFT to the power of the memory */
+    double doubt;                /* the chain's, in what it says of the next token */
+    double *destiny, gone;       /* [vocab]: how often each token came, faded; gone: DRIFT to the power of the memory */
+    uint32_t *followed;          /* [DEPTH][vocab]: how often each token followed the newest 1, 2, .. tokens */
     Spelling spelling;           /* the word under way */
     double *p, *log_p, *h, *f, *a, *t;      /* [vocab] each: the terms for the next token */
     const double *z;             /* [vocab]: the transformer's logits */
@@ -2021,6 +2096,8 @@ static void field_make(Field *field, const Metaweights *meta, const Words *words
     field->spelling = (Spelling){words, NULL, 0, 0, WHOLE_WORD, 0};
     field->newest = alloc(vocab, sizeof *field->newest);
     field->since = alloc(vocab, sizeof *field->since);
+    field->destiny = alloc(vocab, sizeof *field->destiny);
+    field->followed = alloc(DEPTH * vocab, sizeof *field->followed);
     double **terms[6] = {&field->p, &field->log_p, &field->h, &field->f, &field->a, &field->t};
     for (size_t i = 0; i < 6; i++) *terms[i] = alloc(vocab, sizeof(double));
     field->gone = 1.0;
@@ -2028,7 +2105,7 @@ static void field_make(Field *field, const Metaweights *meta, const Words *words
 }
 
 static void field_free(Field *field) {
-    free(field->text.ids); free(field->before); free(field->newest); free(field->since);
+    free(field->text.ids); free(field->before); free(field->newest); free(field->since); free(field->destiny); free(field->followed);
     free(field->spelling.word); free(field->p); free(field->log_p); free(field->h); free(field->f); free(field->a); free(field->t);
 }
 
@@ -2038,9 +2115,9 @@ static void field_reset(Field *field) {                        /* a new document
     field->level = 0.0;
     field->spelling.length = 0;
     field->spelling.known = WHOLE_WORD;
+    zero(field->destiny, field->meta->vocab);
     field->spelling.free = 0;
     if (field->voice) voice_clear(field->voice);
-    zero(field->destiny, DESTINY);
     if (field->window) field->window->n = 0;
 }
 
@@ -2076,13 +2153,9 @@ static void field_push(Field *field, uint32_t id, double expected) {
     }
     field->before[n] = field->newest[id];
     field->newest[id] = (uint32_t)n + 1;
-    if (field->meta->topic) {
-        const double *topic = field->meta->topic;
-        const double gone = n >= field->co->memory ? field->gone : 0.0;       /* what is forgotten leaves the mean */
-        const uint32_t old = field->text.ids[n >= field->co->memory ? n - field->co->memory : n];
-        for (size_t k = 0; k < DESTINY; k++)
-            field->destiny[k] = DRIFT * field->destiny[k] + topic[k * vocab + id] - gone * topic[k * vocab + old];
-    }
+    for (size_t x = 0; x < vocab; x++) field->destiny[x] *= DRIFT;
+    field->destiny[id] += 1.0;
+    if (n >= field->co->memory) field->destiny[field->text.ids[n - field->co->memory]] -= field->gone;     /* what is forgotten leaves the sum */
     if (field->window) window_push(field->window, id);
 }
 
@@ -2093,6 +2166,7 @@ static void field_terms(Field *field) {
     const uint32_t *ids = field->text.ids;
     /* B: what the counts say, what the transformer computes */
     chain_probs(&meta->chain, field->p, ids, n);
+    field->doubt = chain_doubt(&meta->chain, ids, n);
     if (field->voice) voice_speak(field->voice, field->p);
     for (size_t x = 0; x < vocab; x++) field->log_p[x] = log(field->p[x]);
     if (field->window) {
@@ -2118,26 +2192,34 @@ static void field_terms(Field *field) {
         for (size_t i = meta->promise.first[a]; i < meta->promise.first[a + 1]; i++)
             if (field->since[meta->promise.column[i]] != field->step) field->f[meta->promise.column[i]] += age * meta->promise.value[i];
     }
-    /* A: destiny: the cosine with the direction of the talk, times how settled that direction is */
-    zero(field->a, vocab);
-    if (meta->topic) {
-        double direction[DESTINY];
-        for (size_t k = 0; k < DESTINY; k++) direction[k] = (1.0 - DRIFT) * field->destiny[k];
-        matvec(field->a, direction, meta->topic, DESTINY, vocab, vocab);
-    }
-    /* T: trauma: earlier moments like this one, and what followed them; log(1 + odds) mixes recall with the chain */
+    /* A: destiny: how much more of the talk, lately, each token is than of the corpus, up to a constant */
+    for (size_t x = 0; x < vocab; x++) field->a[x] = field->destiny[x] > 0.0 ? log(1.0 + field->destiny[x] / (PRIOR * meta->share[x])) : 0.0;
+    /* T: trauma: recall, a chain of the talk itself: what followed the newest 1, 2, .. tokens, each context mixed with the shorter ones
+     * (Witten and Bell 1991), and all with the chain of the corpus */
     zero(field->t, vocab);
-    if (n)
-        for (size_t at = field->before[n - 1], places = 0; at > from && places < PLACES; at = field->before[at - 1], places++) {
-            const double m = (double)field_match(field, at), m4 = m * m * (m * m), age = (double)(n - at);
-            field->t[ids[at]] += m4 / (m4 + DOUBT) / sqrt(1.0 + age / FADE);
+    memset(field->followed, 0, DEPTH * vocab * sizeof *field->followed);
+    for (size_t at = n ? field->before[n - 1] : 0, places = 0; at > from && places < PLACES; at = field->before[at - 1], places++)
+        for (size_t k = 0, match = field_match(field, at); k < match && k < DEPTH; k++) field->followed[k * vocab + ids[at]]++;
+    double free_mass = 1.0;
+    for (size_t k = 0; k < DEPTH; k++) {
+        const uint32_t *counts = field->followed + k * vocab;
+        size_t different = 0, all = 0;
+        for (size_t x = 0; x < vocab; x++) { different += counts[x] > 0; all += counts[x]; }
+        if (!different) break;
+        const double own = DOUBT[k] * (double)different, every = own + (double)all, keep = own / every;
+        free_mass *= keep;
+        for (size_t x = 0; x < vocab; x++) {
+            field->t[x] *= keep;
+            if (counts[x]) field->t[x] += (double)counts[x] / every;
         }
-    const double odds = field->level > REST ? field->co->trauma * (field->level - REST) : 0.0;
+    }
+    const double odds = field->level > REST ? field->co->trauma * (field->level - REST) / free_mass : 0.0;
     for (size_t x = 0; x < vocab; x++)
         if (field->t[x] > 0.0) field->t[x] = log(1.0 + odds * field->t[x] / field->p[x]);
 }
 
-/* Which terms speak. The chain alone, and META, leave it its full weight; FULL, and FULL without one of its terms, weigh it with lambda. */
+/* Which terms speak. The chain alone, and META, leave it its full weight; else it is weighed with lambda, without the transformer
+ * with ALONE, where it doubts, the more so the more it doubts; and so is the transformer with kappa. */
 enum { USE_CHAIN = 1, USE_NET = 2, USE_H = 4, USE_F = 8, USE_A = 16, USE_T = 32, META = USE_CHAIN | USE_H | USE_F, FULL = 63 };
 
 static void field_logits(const Field *field, double *logits, int use) {
@@ -2147,9 +2229,10 @@ static void field_logits(const Field *field, double *logits, int use) {
         memcpy(logits, field->z, vocab * sizeof *logits);
         return;
     }
-    const double lambda = use == META || use == USE_CHAIN ? 1.0 : co->lambda;
+    const double lambda = use == META || use == USE_CHAIN ? 1.0 : 1.0 - field->doubt * (1.0 - (use & USE_NET ? co->lambda : ALONE));
+    const double kappa = co->kappa * field->doubt;
     for (size_t x = 0; x < vocab; x++) logits[x] = lambda * field->log_p[x];
-    if (use & USE_NET) for (size_t x = 0; x < vocab; x++) logits[x] += co->kappa * field->z[x];
+    if (use & USE_NET) for (size_t x = 0; x < vocab; x++) logits[x] += kappa * field->z[x];
     if (use & USE_H) for (size_t x = 0; x < vocab; x++) logits[x] += co->alpha * field->h[x];
     if (use & USE_F) for (size_t x = 0; x < vocab; x++) logits[x] += co->beta * field->f[x];
     if (use & USE_A) for (size_t x = 0; x < vocab; x++) logits[x] += co->gamma * field->a[x];
@@ -3458,12 +3541,6 @@ static void remember(double *numbers, size_t *n, size_t size, double newest) {
     numbers[(*n)++] = newest;
 }
 
-static double total(const double *x, size_t n) {
-    double s = 0.0;
-    for (size_t i = 0; i < n; i++) s += x[i];
-    return s;
-}
-
 /* A step's loss: sets factor. */
 static void chuck_watch(Chuck *chuck, double loss) {
     remember(chuck->losses, &chuck->n, 2 * WATCH, loss);
@@ -3471,7 +3548,7 @@ static void chuck_watch(Chuck *chuck, double loss) {
     if (chuck->n < 2 * WATCH) return;
     const double rise = (total(chuck->losses + WATCH, WATCH) - total(chuck->losses, WATCH)) / WATCH;
     if (rise > 0.02) chuck->factor = chuck->factor - 0.05 > 0.5 ? chuck->factor - 0.05 : 0.5;
-    else if (rise < 0.0) chuck->factor = chuck->factor + 0.05 < 1.5 ? chuck->factor + 0.05 : 1.5;
+    else if (rise < -0.02) chuck->factor = chuck->factor + 0.05 < 1.5 ? chuck->factor + 0.05 : 1.5;
 }
 
 /* A step's gradient norm: sets limit, returns what the gradient is to be multiplied by. */
@@ -3521,10 +3598,20 @@ static double chuck_step(Chuck *chuck, Team *team, double *w, const double *grad
     return norm;
 }
 
-/* The turn-th window that training sees: with `lines` the start of the documents in order, else a place drawn from all places. */
-static Span window_draw(const Text *text, size_t context, Rng *rng, size_t turn) {
+/* order[n] becomes 0 .. n - 1 in an order drawn from rng (Fisher and Yates 1938). */
+static void shuffle(size_t *order, size_t n, Rng *rng) {
+    for (size_t i = 0; i < n; i++) order[i] = i;
+    for (size_t i = n; i-- > 1;) {
+        const size_t j = rng_next(rng) % (i + 1), moved = order[i];
+        order[i] = order[j];
+        order[j] = moved;
+    }
+}
+
+/* The turn-th window that training sees: with `lines` the start of the documents, in their shuffled order, else a place drawn from all places. */
+static Span window_draw(const Text *text, size_t context, Rng *rng, size_t turn, const size_t *order) {
     if (text->lines) {
-        const size_t doc = turn % text->n_docs, n = text->start[doc + 1] - text->start[doc] - 1;
+        const size_t doc = order[turn % text->n_docs], n = text->start[doc + 1] - text->start[doc] - 1;
         return (Span){text->ids + text->start[doc], n < context ? n : context};
     }
     const size_t n = text->n - 1 < context ? text->n - 1 : context;
@@ -3579,20 +3666,21 @@ static int train(Transformer *net, const Text *text, const Text *held_out, const
     Chuck chuck;
     Rng rng = {how->seed};
     Span *window = alloc(batch, sizeof *window);
-    size_t n_losses = 0, most = 0;
+    size_t n_losses = 0, most = 0, *order = text->lines ? alloc(text->n_docs, sizeof *order) : NULL;
+    if (order) shuffle(order, text->n_docs, &rng);
     for (size_t doc = 0; doc < text->n_docs; doc++) if (text->start[doc + 1] - text->start[doc] - 1 > most) most = text->start[doc + 1] - text->start[doc] - 1;
     for (size_t doc = 0; held_out && doc < held_out->n_docs; doc++)
         if (held_out->start[doc + 1] - held_out->start[doc] - 1 > most) most = held_out->start[doc + 1] - held_out->start[doc] - 1;
     if (most > context) most = context;
     double *kept = alloc(net->n_params, 8), losses[BEST], best = 0.0;
-    int any = 0, fine = 1;
+    int any = 0, enough = 0, fine = 1;          /* enough: the kept state has been judged */
     team_make(&team, net->n_params * most > 1000000 ? MOST_THREADS : 1);                     /* small windows are done sooner than parts are taken */
     pass_make(&pass, net, &team, most);
     chuck_make(&chuck, net->n_params);
     for (size_t step = 0;; step++) {
         double loss = 0.0, n = 0.0;
         *done = step;
-        for (size_t i = 0; i < batch; i++) window[i] = window_draw(text, context, &rng, step * batch + i);
+        for (size_t i = 0; i < batch; i++) window[i] = window_draw(text, context, &rng, step * batch + i, order);
         if (step < steps) loss = batch_gradient(&pass, window, batch);
         else {
             for (size_t i = 0; i < batch; i++) { loss += window_loss(&pass, window[i]); n += (double)window[i].n; }
@@ -3607,10 +3695,11 @@ static int train(Transformer *net, const Text *text, const Text *held_out, const
         const int look = held_out && step * LOOKS % steps < LOOKS;
         const double judged = look ? held_out_loss(&pass, held_out) : total(losses, n_losses) / (double)n_losses;
         if (stopped) break;
-        if ((look || !held_out) && (!any || judged < best)) {
+        if ((look || !held_out) && (!enough || judged < best)) {
             *least = best = judged;
             memcpy(kept, net->params, bytes);
             any = 1;
+            enough = look || n_losses == BEST;
         }
         if (look) report(how, begin, step, judged, best, "held-out after %zu steps: loss %.17g best %.17g", step, judged, best);
         if (step == steps) {
@@ -3631,7 +3720,7 @@ static int train(Transformer *net, const Text *text, const Text *held_out, const
     if (any) memcpy(net->params, kept, bytes);
     team_end(&team);
     pass_free(&pass);
-    free(chuck.mean); free(chuck.square); free(window); free(kept);
+    free(chuck.mean); free(chuck.square); free(window); free(kept); free(order);
     return fine;
 }
 
@@ -3808,8 +3897,9 @@ static int checkpoint_take(Transformer *net, About *about, const unsigned char *
  * VIII  EVALUATION: held-out figures, teacher-forced through the same window as generation
  */
 static const struct { const char *label; int use; } ROWS[] = {
-    {"uniform", 0}, {"unigram", 0}, {"bigram", 0}, {"chain", USE_CHAIN}, {"transformer", USE_NET}, {"meta", META}, {"full", FULL},
-    {"full -H", FULL - USE_H}, {"full -F", FULL - USE_F}, {"full -A", FULL - USE_A}, {"full -T", FULL - USE_T}, {"full -transformer", FULL - USE_NET}};
+    {"uniform", 0}, {"unigram", 0}, {"bigram", 0}, {"chain", USE_CHAIN}, {"transformer", USE_NET}, {"transformer -heads", USE_NET},
+    {"meta", META}, {"full", FULL}, {"full -H", FULL - USE_H}, {"full -F", FULL - USE_F}, {"full -A", FULL - USE_A}, {"full -T", FULL - USE_T},
+    {"full -heads", FULL}, {"full -transformer", FULL - USE_NET}};
 enum { N_ROWS = sizeof ROWS / sizeof *ROWS };
 
 /* ---------------------------------------------------------------------------------------------
@@ -3953,7 +4043,6 @@ static void model_count(Model *model, const Bytes *corpus) {
     const Text text = text_make(&model->tokenizer, &model->ids, &model->start, corpus->data, corpus->length, o->lines);
     words_make(&model->words, &model->tokenizer);
     metaweights_make(&model->meta, text, model->tokenizer.vocab, o->order);
-    metaweights_topics(&model->meta);
     transformer_make(&model->net, o->shape, model->tokenizer.vocab);
     if (o->load) return;
     if (!strcmp(o->init, "ghost")) seed(&model->net, &model->meta);
@@ -3964,24 +4053,34 @@ static void model_count(Model *model, const Bytes *corpus) {
 static size_t evaluate(const Model *model, const Text *text, double *nats) {
     const size_t vocab = model->meta.vocab;
     Chain shorter[2];
-    Window window;
+    Transformer without_heads = model->net;              /* nothing that the attention heads bring goes on */
+    Window window, silent;
     Field field;
     double *logits = alloc(vocab, sizeof *logits);
     size_t tokens = 0;
     for (size_t k = 0; k < 2; k++) chain_make(&shorter[k], &model->meta.text, vocab, k + 1);
+    without_heads.layer = alloc(model->net.shape.layers, sizeof(Layer));
+    for (size_t l = 0; l < model->net.shape.layers; l++) {
+        without_heads.layer[l] = model->net.layer[l];
+        without_heads.layer[l].out = NULL;
+    }
     window_make(&window, &model->net);
+    window_make(&silent, &without_heads);
     const Coefficients co = model_coefficients(model);
     field_make(&field, &model->meta, &model->words, &co, &window);
     zero(nats, N_ROWS);
     for (size_t doc = 0; doc < text->n_docs; doc++) {
         field_reset(&field);
+        silent.n = 0;
         for (size_t i = text->start[doc]; i < text->start[doc + 1]; i++) {
             const uint32_t id = text->ids[i];
             if (!text->lines || i > text->start[doc]) {
                 nats[0] += log((double)vocab);
                 for (size_t k = 0; k < 2; k++) nats[1 + k] -= log(chain_prob(&shorter[k], field.text.ids, field.text.n, id));
                 field_terms(&field);
+                const double *heard = field.z, *alone = silent.n ? window_logits(&silent) : field.log_p;
                 for (size_t row = 3; row < N_ROWS; row++) {
+                    field.z = strstr(ROWS[row].label, "-heads") ? alone : heard;
                     field_logits(&field, logits, ROWS[row].use);
                     nats[row] += surprise(logits, vocab, id);
                 }
@@ -3989,10 +4088,13 @@ static size_t evaluate(const Model *model, const Text *text, double *nats) {
                 progress("evaluating: %zu of %zu tokens, full %.4f nats/token so far", tokens, text->n, nats[6] / (double)tokens);
             }
             field_push(&field, id, field_expected(&field, id));
+            window_push(&silent, id);
         }
     }
     for (size_t k = 0; k < 2; k++) chain_free(&shorter[k]);
+    free(without_heads.layer);
     window_free(&window);
+    window_free(&silent);
     field_free(&field);
     free(logits);
     return tokens;
@@ -4160,12 +4262,12 @@ static const char HELP[] =
     "                         rrpram=2,context=64,mlp=4)\n"
     "      --init NAME        ghost or random: seed it from the counts or not\n"
     "      --lambda X         the field's coefficients, 0 to 100: the chain\n"
-    "                         (default 0.82, after training 0.65)\n"
-    "      --kappa X          the transformer (default 0.19, after training 0.35)\n"
-    "      --alpha X          Hebbian resonance (default 0.05)\n"
+    "                         (default 0.6, after training 0.5)\n"
+    "      --kappa X          the transformer (default 0.4, after training 0.5)\n"
+    "      --alpha X          Hebbian resonance (default 0.08)\n"
     "      --beta X           prophecy (default 1)\n"
-    "      --gamma X          destiny (default 0.4)\n"
-    "      --trauma X         trauma (default 6)\n"
+    "      --gamma X          destiny (default 0.3)\n"
+    "      --trauma X         trauma (default 1.6)\n"
     "      --memory N         tokens the field remembers, 1 to 1000000 (default 4096)\n"
     "      --eval FILE        held-out figures: bits a byte, nats a token\n"
     "      --holdout F        build on all but F of the corpus, evaluate the rest\n"
@@ -4703,7 +4805,6 @@ static void model_info(const Model *model, const Bytes *corpus) {
              "chain        order %zu: %zu contexts, %zu counts\n"
              "trace        %zu pairs that keep company\n"
              "prophecy     %zu promises\n"
-             "destiny      %d coordinates a token\n"
              "parameters   %zu\n"
              "  wte        %zu: %zu x %zu\n"
              "  wpe        %zu: %zu x %zu\n"
@@ -4716,7 +4817,7 @@ static void model_info(const Model *model, const Bytes *corpus) {
              "memory       %zu bytes of parameters, %zu of keys and values, %zu tokens in the field\n",
              corpus->length, crc32_of(corpus->data, corpus->length), model->utf8 ? "UTF-8" : "not UTF-8",
              model->meta.text.n_docs, model->ids.n, net->vocab, model->tokenizer.base, model->tokenizer.merges,
-             meta->chain.order, meta->chain.n_nodes, meta->chain.n_entries, meta->trace.n, meta->promise.n, DESTINY, net->n_params,
+             meta->chain.order, meta->chain.n_nodes, meta->chain.n_entries, meta->trace.n, meta->promise.n, net->n_params,
              net->vocab * embd, net->vocab, embd, s.context * embd, s.context, embd, s.layers * a_layer, s.layers, a_layer,
              3 * embd * net->content_dim, s.content, net->head_dim, s.rrpram * embd * s.context + embd * net->rrpram_dim, s.rrpram, net->head_dim,
              embd * embd, 2 * s.mlp * embd * embd, embd * net->vocab, embd, net->vocab,

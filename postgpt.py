@@ -530,6 +530,16 @@ class Chain:
                 p[token] += q
         return p
 
+    def doubt(self, ids):
+        """The root of how much of its say the longest context that was met leaves to shorter ones: 0 to 1."""
+        node = 0
+        for back in range(1, min(self.order, len(ids) + 1)):
+            longer = self.child.get(node * self.vocab + ids[-back])
+            if longer is None:
+                break
+            node = longer
+        return sqrt(self.backoff[node])
+
     def token_prob(self, ids, token):
         """The probability of one token: the same sums as in probs, for it alone."""
         p, node = self.unigram[token], 0
@@ -776,7 +786,6 @@ def factor(table, r, rounds):
 
 ROOM_FOR_TRACE = 16         # tokens: the reach of the Hebbian trace
 ROOM_FOR_PROMISE = 12       # tokens: a promise not kept by then was none
-DESTINY = 16                # coordinates of destiny's embeddings
 WHOLE = 720720              # the least common multiple of 1 .. 16: WHOLE / distance is a whole number
 
 
@@ -784,20 +793,21 @@ class Metaweights:
     """What is counted in a text of token ids, a language model already.
 
     chain    the probability of the next token after the last order - 1
-    company  the Hebbian trace: (a, then x) at distances 2 .. 16, weight 1 / distance; trace: the same as positive PMI
+    trace    the Hebbian trace: (a, then x) at distances 2 .. 16, weight 1 / distance, as positive PMI
     promise  prophecy: how much likelier x is within 12 tokens after an a than anywhere, as a logarithm
-    topic    destiny: unit embeddings, the trace factored and centred, [16][vocab]; filled by topics()
+    share    destiny: how much of the text each token is, [vocab]
 
     Positional affinity, the pairs at each distance alone, is counted where it is read, in chapter IV.
     """
 
     def __init__(self, ids, vocab, order=3, starts=None):
-        self.text, self.vocab, self.topic = Text(ids, starts), vocab, None
+        self.text, self.vocab = Text(ids, starts), vocab
         self.chain = Chain(self.text, vocab, order)
         weight = [0, 0] + [WHOLE // d for d in range(2, ROOM_FOR_TRACE + 1)]
-        self.company = count_pairs(self.text, vocab, weight, ROOM_FOR_TRACE, WHOLE / 3.0 + 1.0)       # more than one meeting three apart
-        self.trace = pmi(self.company)
+        self.trace = pmi(count_pairs(self.text, vocab, weight, ROOM_FOR_TRACE, WHOLE / 3.0 + 1.0))    # more than one meeting three apart
         self.promise = self.promises()
+        often = Counter(ids)
+        self.share = [(often[x] + 0.5) / (len(ids) + 0.5 * vocab) for x in range(vocab)]
 
     def promises(self):
         """How much likelier each x is within 12 tokens after an a than within any 12 tokens, where it is, as a Table."""
@@ -817,21 +827,6 @@ class Metaweights:
             row = [(x, log((k + chance[x]) / ((often[a] + 1.0) * chance[x]))) for x, k in sorted(met[a].items()) if k >= 2]
             rows.append([(x, value) for x, value in row if value > 0.0])
         return Table(rows)
-
-    def topics(self):
-        """Fills topic: the trace factored into one unit vector a token. What all tokens have in common tells nothing: the mean is
-        taken off."""
-        r, count = min(DESTINY, self.vocab), self.company.row_sum
-        u, s, _ = factor(self.trace, r, 1)
-        root = list(map(sqrt, s))
-        u = [list(map(mul, row, root)) for row in u]
-        mean = matvec([0.0] * r, [n / (self.company.sum or 1.0) for n in count], u)
-        rows = []
-        for row, n in zip(u, count):
-            row = [x - m for x, m in zip(row, mean)]
-            length = sqrt(dot(row, row))
-            rows.append([x / length if length > 0.0 and n > 0.0 else 0.0 for x in row] + [0.0] * (DESTINY - r))
-        self.topic = list(map(list, zip(*rows)))
 
 
 COMMON = 400                # a word more frequent than one in so many,
@@ -995,7 +990,7 @@ class Window:
 
     def __init__(self, net):
         self.net, self.head = net, Rows(net.head)
-        self.layers = [(Rows(layer.q), Rows(layer.k), Rows(layer.v), [Rows(r) for r in layer.r], Rows(layer.rv), Rows(layer.out),
+        self.layers = [(Rows(layer.q), Rows(layer.k), Rows(layer.v), [Rows(r) for r in layer.r], Rows(layer.rv), layer.out and Rows(layer.out),
                         Rows(layer.up), Rows(layer.down)) for layer in net.layers]
         self.clear()
 
@@ -1014,20 +1009,21 @@ class Window:
         self.ids.append(id)
         seen = []
         for (q, k, v, r, rv, out, up, down), keys, values in zip(self.layers, self.keys, self.values):
-            normed = rmsnorm(x)
-            for row, key in zip(keys, k.times(normed)):
-                row.append(key)
-            query, value, mixed = q.times(normed), v.times(normed) + rv.times(normed), []
-            for h, held in enumerate(values):
-                held.append(value[h * d:h * d + d])
-                if h < content:                           # what is relevant: q_i . k_j / sqrt(d)
-                    score = [s / root for s in matvec([0.0] * n, query[h * d:h * d + d], keys[h * d:h * d + d])]
-                else:                                     # which places form a pattern: n_i . Wr[:, j]
-                    score = r[h - content].times(normed, [0.0] * n)
-                score = softmax(score)
-                seen.append(score)
-                mixed += matvec([0.0] * d, score, held)
-            x = out.times(mixed, x)
+            if out:
+                normed = rmsnorm(x)
+                for row, key in zip(keys, k.times(normed)):
+                    row.append(key)
+                query, value, mixed = q.times(normed), v.times(normed) + rv.times(normed), []
+                for h, held in enumerate(values):
+                    held.append(value[h * d:h * d + d])
+                    if h < content:                           # what is relevant: q_i . k_j / sqrt(d)
+                        score = [s / root for s in matvec([0.0] * n, query[h * d:h * d + d], keys[h * d:h * d + d])]
+                    else:                                     # which places form a pattern: n_i . Wr[:, j]
+                        score = r[h - content].times(normed, [0.0] * n)
+                    score = softmax(score)
+                    seen.append(score)
+                    mixed += matvec([0.0] * d, score, held)
+                x = out.times(mixed, x)
             x = down.times([u if u > 0.0 else 0.0 for u in up.times(rmsnorm(x))] if down.at else [], x)
         self.x, self.seen = x, seen
 
@@ -1053,140 +1049,74 @@ class Window:
 #
 # What stands where? The residual stream is divided into rooms, in this order (coordinates at width 48):
 #
-#     follow   18   x: who follows the token
-#     company   6   what it is talked of with: the first coordinates of its topic (chapter II)
-#     place     6   where it stands: a sine and a cosine for each of three wavelengths
-#     origin    -   with `lines` one more, which is 0 everywhere but at a document's first position
-#     free     16   left to training
+#     follow   33   x: who follows the token
+#     before    9   empty at first; there the first head writes who stood before the token
+#     place     4   where it stands: a sine and a cosine for each of two wavelengths
 #     constant  1   the same for every token
 #     fill      1   completes every embedding to one length, so that RMSNorm multiplies all by the same `scale`
 #
-# Who follows whom (wte, head)? x[a] and h[b], such that unigram(b) exp(x[a] . h[b]), normalised, comes close to the
-# Kneser-Ney bigram: weighted least squares, one side at a time. x is the follow room of wte, h that of the head, and the
-# log unigram stands in the head's row of the constant. With this alone the transformer is a bigram.
+# Who follows whom (wte, head)? x[a] and h[b], such that unigram(b) exp(x[a] . h[b]), normalised, comes
+# close to the Kneser-Ney bigram: weighted least squares, one side at a time. x is the follow room of wte, h
+# that of the head, and the log unigram stands in the head's row of the constant. With this alone the
+# transformer is a bigram.
 #
-# What does a token further back tell that the bigram does not know (RRPRAM heads)? A token at distance d stands d before
-# the one to come, d - 1 before the newest. A head that looks there may add x_d P h to the logits. P is Newton's first
-# step from 0: P = Cov(x)^-1 G Cov(h | bigram)^-1, where G is the mean of x_d (h - the h that the bigram expected)^T. Cut to
-# the rank of a head, P = u diag(s) v^T: u goes to its values, v to its rows of the output matrix, and Wr finds the place.
+# What does a token further back tell that the bigram does not know (RRPRAM heads)? A token at distance d
+# stands d before the one to come, d - 1 before the newest. A head that looks there may add x_d P h to the
+# logits. P is Newton's first step from 0: P = Cov(x)^-1 G Cov(h | bigram)^-1, where G is the mean of x_d (h
+# - the h that the bigram expected)^T. Cut to the rank of a head, P = u diag(s) v^T: u goes to its values, v
+# to its rows of the output matrix, and Wr finds the place.
 #
-# What follows those who are talked of alike (content heads)? q and k copy the company room, so that a head leans to such
-# tokens; what it says is the same step, from all pairs of the trace, against the mean h.
+# What stood here the last time (content heads)? Trained transformers find this circuit first: induction
+# heads (Elhage and others 2021, Olsson and others 2022). The first RRPRAM head also writes x_2 u, who stood
+# before, into the room `before`. From the second layer on, a content head asks with the newest token's x u
+# (q) for the places whose room is alike (k): what stands there came after such a token, and may come again.
+# So one kind of head finds the place, the other the likeness: at the default shape the first layer does the
+# one, the second the other. What to say of it is Newton's step again; its moments are taken at LESSONS
+# places of the corpus, where the head would look.
+#
+#     text      the | ghost | speaks | of | the | ?
+#     before      - | the   | ghost  | .. | of        at the last `the`, k is alike at `ghost`: it stands after a `the`
 #
 # The MLP adds nothing at first (down is 0); up is random, ready to be trained. All embeddings are SIZE times what this
 # says: RMSNorm undoes it.
 
-def rooms_of(embd, vocab, lines):
-    """The sizes of the rooms follow, company and place, without the origin; and where the origin is, 0: nowhere. The constant and
-    the filling coordinate are the last two."""
-    waves, company = 6 if embd >= 32 else 4 if embd >= 12 else 0, min(embd // 8, DESTINY)
-    first = lines and waves > 0
-    left = embd - 2 - first - waves - company
-    follow = vocab - 1 if vocab <= left else min(left, max(embd * 3 // 8, 8))     # a small vocabulary needs no approximation
-    return follow, company, waves, follow + company + waves if first else 0
+def rooms_of(embd, vocab, head_dim):
+    """The sizes of the rooms follow, before and place; head_dim: of a head that looks back, 0: there is none.
+    The constant and the filling coordinate are the last two."""
+    waves = 4 if embd >= 12 and head_dim else 0
+    left = embd - 2 - waves
+    before = min(head_dim, embd // 5) if waves else 0
+    follow = min(left - before, vocab - 1)                # a small vocabulary needs no approximation
+    return follow, before, waves
 
 
-def cholesky(a, least):
-    """Cholesky's factors of many positive definite matrices at once: a[i][j], j <= i, is a list over the matrices."""
-    for j in range(len(a)):
-        for i in range(j, len(a)):
-            t, x, y = a[i][j], a[i], a[j]
-            k = 0
-            while j - k >= 4:
-                t = [s - x0 * y0 - x1 * y1 - x2 * y2 - x3 * y3 for s, x0, y0, x1, y1, x2, y2, x3, y3 in
-                     zip(t, x[k], y[k], x[k + 1], y[k + 1], x[k + 2], y[k + 2], x[k + 3], y[k + 3])]
-                k += 4
-            while k < j:
-                t = [s - x0 * y0 for s, x0, y0 in zip(t, x[k], y[k])]
-                k += 1
-            a[i][j] = [sqrt(max(s, least)) for s in t] if i == j else [s / p for s, p in zip(t, y[j])]
+NEAR = 3e-4                 # of the square of what is asked for
 
 
-def cholesky_solve(a, b):
-    """Solves the systems that `a` holds the factors of: b[i] is a list over the systems. Returns the solutions."""
-    n = len(a)
-    b = list(b)
-    for i in range(n):
-        for k in range(i):
-            b[i] = [s - x * y for s, x, y in zip(b[i], a[i][k], b[k])]
-        b[i] = [s / p for s, p in zip(b[i], a[i][i])]
-    for i in reversed(range(n)):
-        for k in range(i + 1, n):
-            b[i] = [s - x * y for s, x, y in zip(b[i], a[k][i], b[k])]
-        b[i] = [s / p for s, p in zip(b[i], a[i][i])]
-    return b
-
-
-RIDGE = 0.1                 # of regress: added to each square, so that a row counted little stays near 0; also the least pivot
-
-
-def triangle(x):
-    """The products x[i] * x[j], j <= i, in one list: the lower half of an outer product."""
-    return [a * b for i, a in enumerate(x) for b in x[:i + 1]]
-
-
-def regress(h, weight, target, left, right, least=0.0):
-    """Weighted least squares, a row at a time: x[a] = the vector for which x[a] . h[b] + (any constant) comes closest to
-    target(a, b) over all b, where a pair weighs weight(a, b) + left[a] right[b], and where the target is 0 for the pairs that
-    are not in the tables. RIDGE pulls a row that was counted little toward 0.  [vocab][r], Tables, [vocab]s -> [vocab][r]
-    """
-    vocab, r = len(h), len(h[0])
-    squares = [triangle(row) for row in h]
-    common = matvec([0.0] * len(squares[0]), right, squares)
-    common_mean, common_sum = matvec([0.0] * r, right, h), total(right)
-    counted = [a for a, row in enumerate(weight.rows) if row]
-    systems, sides = [], []
-    for a in counted:
-        progress.say("seeding: %d of %d tokens", a, vocab)
-        l, row = left[a], [(b, w, aim) for (b, w), (_, aim) in zip(weight.rows[a], target.rows[a]) if w >= least]
-        w = [value for _, value, _ in row]
-        push = [(value + l * right[b]) * aim for b, value, aim in row]
-        near = [h[b] for b, _, _ in row]
-        sum, hit = l * common_sum, 0.0
-        for value, p in zip(w, push):
-            sum += value
-            hit += p
-        mean = matvec([l * m for m in common_mean], w, near)
-        sides.append([y - hit * m / sum for y, m in zip(matvec([0.0] * r, push, near), mean)])
-        both = matvec([l * c for c in common], w, [squares[b] for b, _, _ in row])
-        systems.append([s - m / sum for s, m in zip(both, triangle(mean))])
-    x = [[0.0] * r for _ in range(vocab)]
-    if counted and r:
-        flat = list(map(list, zip(*systems)))
-        a = [flat[i * (i + 1) // 2:(i + 1) * (i + 2) // 2] for i in range(r)]
-        for i in range(r):
-            a[i][i] = [s + RIDGE for s in a[i][i]]
-        cholesky(a, RIDGE)
-        for token, row in zip(counted, zip(*cholesky_solve(a, map(list, zip(*sides))))):
-            x[token] = list(row)
+def conjugate(times, b, rounds):
+    """x for which A x comes close to b, times(v) being A v, A symmetric and positive definite: conjugate
+    gradients from 0 (Hestenes and Stiefel 1952). Each round costs one product, and as many rounds as
+    coordinates would be exact; what is NEAR is near enough."""
+    x, rest, way, square = [0.0] * len(b), b, b, dot(b, b)
+    enough = NEAR * square
+    for _ in range(rounds):
+        if not square > enough:
+            break
+        image = times(way)
+        along = dot(way, image)
+        if not along > 0.0:                               # A is 0 in this direction
+            break
+        step = square / along
+        x = [a + step * k for a, k in zip(x, way)]
+        rest = [a - step * k for a, k in zip(rest, image)]
+        last, square = square, dot(rest, rest)
+        turn = square / last
+        way = [a + turn * k for a, k in zip(rest, way)]
     return x
 
 
-def seed_follow(pairs, bigram, r):
-    """Who follows whom: x and h such that unigram(b) exp(x[a] . h[b]), normalised, comes close to the Kneser-Ney bigram.
-
-    The target log(P(b | a) / P(b)) is 0 (up to a constant a row) wherever a never met b; each side is fitted to the other in
-    turn, in closed form, and each pair weighs as often as the bigram expects it (alternating least squares as in
-    Hu, Koren and Volinsky 2008).  -> [vocab][r], [vocab][r]
-    """
-    left, weight, target, scaled = [], [], [], []
-    for a, (row, n) in enumerate(zip(pairs.rows, pairs.row_sum)):
-        node = bigram.child.get(a) if row else None
-        keep, prob = (bigram.backoff[node], bigram.prob[node]) if row else (0.0, {})
-        left.append(n * keep)
-        weight.append([(b, n * prob[b]) for b, _ in row])
-        target.append([(b, log(1.0 + prob[b] / (keep * bigram.unigram[b]))) for b, _ in row])
-        scaled.append([(b, t * sqrt(n * pairs.column_sum[b])) for b, t in target[-1]])
-    weight, target = Table(weight), Table(target)
-    h = [[y * (sqrt(pairs.sum / n) if n > 0.0 else 0.0) for y in row] for row, n in zip(subspace(Table(scaled), r, 1), pairs.column_sum)]
-    # a pair that was met once weighs 0.3, twice 0.9, three times 1.6: the discounts are taken off
-    x = regress(h, weight, target, left, bigram.unigram, 1.2)         # a sketch: without the pairs met once or twice
-    h = regress(x, weight.transposed(), target.transposed(), bigram.unigram, left, 0.6)       # without those met once: quicker, and hardly worse
-    return regress(h, weight, target, left, bigram.unigram), h
-
-
-SHRINK = 0.1                # of a covariance toward a sphere: its own mean square, times this, is added
-SIZE = 0.2                  # of the residual stream: RMSNorm undoes it, but the smaller it is, the sooner training can turn it
+RIDGE = 0.1                 # of regress: added to each square, so that a row counted little stays near 0
+ROUNDS = (2, 4, 4)          # of conjugate gradients: a sketch of x, then h, then x
 
 
 def outer(x, y):
@@ -1199,66 +1129,153 @@ def weighed(weight, x):
     return [[w * k for k in row] for w, row in zip(weight, x)]
 
 
-def shrink(c):
-    """Shrinks a covariance, and factors it, ready to solve r systems at once.  [r][r] -> [r][<= r][r]"""
-    r = len(c)
-    sphere = SHRINK * total([c[i][i] for i in range(r)]) / r
-    c = [[[s + sphere if i == j else s] for j, s in enumerate(row[:i + 1])] for i, row in enumerate(c)]
-    cholesky(c, 1e-9)
-    return [[factor * r for factor in row] for row in c]
+def even(x, n):
+    """Columns of x turned so that the sum over a of n[a] x[a] x[a]^T becomes the total of n times the
+    identity: where all weigh alike, least squares need no products, and elsewhere a few rounds of conjugate
+    gradients go far."""
+    whole = total(n)
+    root = [sqrt(a / whole) for a in n]
+    return weighed([1.0 / a if a > 0.0 else 0.0 for a in root], orthonormalize(weighed(root, x)))
+
+
+def regress(h, weight, target, left, right, rounds):
+    """Weighted least squares, a row at a time: x[a] = the vector for which x[a] . h[b] + (any constant) comes
+    closest to target(a, b) over all b, where a pair weighs weight(a, b) + left[a] right[b], and where the
+    target is 0 for the pairs that are not in the tables. h is even for the weights `right`. RIDGE pulls a row
+    that was counted little toward 0.  [vocab][r], Tables, [vocab]s -> [vocab][r]
+    """
+    r, x, whole, whole_mean = len(h[0]), [], total(right), matvec([0.0] * len(h[0]), right, h)
+    for a, (l, row, aims) in enumerate(zip(left, weight.rows, target.rows)):
+        progress.say("seeding: %d of %d tokens", a, len(left))
+        if not row:
+            x.append([0.0] * r)
+            continue
+        w, near = [value for _, value in row], [h[b] for b, _ in row]
+        push = [(value + l * right[b]) * aim for (b, value), (_, aim) in zip(row, aims)]
+        across, sum, hit = list(zip(*near)), l * whole, 0.0
+        spare = RIDGE + sum
+        for value, p in zip(w, push):
+            sum += value
+            hit += p
+        mean = matvec([l * m for m in whole_mean], w, near)
+
+        def squares(v):
+            """The sum over b of their weight times (h[b] less the mean) (h[b] less the mean)^T v, and the ridge."""
+            along = dot(mean, v) / sum
+            y = [spare * a - along * m for a, m in zip(v, mean)]
+            return matvec(y, map(mul, w, matvec([0.0] * len(w), v, across)), near)
+
+        aimed = matvec([0.0] * r, push, near)
+        x.append(conjugate(squares, [y - hit * m / sum for y, m in zip(aimed, mean)], rounds))
+    return x
+
+
+def seed_follow(pairs, bigram, r):
+    """Who follows whom: x and h such that unigram(b) exp(x[a] . h[b]), normalised, comes close to the
+    Kneser-Ney bigram.
+
+    The target log(P(b | a) / P(b)) is 0 (up to a constant a row) wherever a never met b; each side is fitted
+    to the other in turn, in closed form, and each pair weighs as often as the bigram expects it (alternating
+    least squares as in Hu, Koren and Volinsky 2008).  -> [vocab][r], [vocab][r]
+    """
+    left, weight, target, scaled = [], [], [], []
+    for a, (row, n) in enumerate(zip(pairs.rows, pairs.row_sum)):
+        node = bigram.child.get(a) if row else None
+        keep, prob = (bigram.backoff[node], bigram.prob[node]) if row else (0.0, {})
+        left.append(n * keep)
+        weight.append([(b, n * prob[b]) for b, _ in row])
+        target.append([(b, log(1.0 + prob[b] / (keep * bigram.unigram[b]))) for b, _ in row])
+        scaled.append([(b, t * sqrt(n * bigram.unigram[b])) for b, t in target[-1]])
+    weight, target = Table(weight), Table(target)
+    h = weighed([1.0 / sqrt(p) for p in bigram.unigram], subspace(Table(scaled), r, 1))
+    right = bigram.unigram
+    x = even(regress(h, weight, target, left, right, ROUNDS[0]), left)
+    h = even(regress(x, weight.transposed(), target.transposed(), right, left, ROUNDS[1]), right)
+    return regress(h, weight, target, left, right, ROUNDS[2]), h
+
+
+SHRINK = 0.4                # of a covariance toward a sphere: its own mean square, times this, is added
+SOLVE = 6                   # rounds of conjugate gradients for a shrunk covariance
+SIZE = 0.2                  # of the residual stream: RMSNorm undoes it, but the smaller it is, the sooner training can turn it
+
+
+def solve(c, b):
+    """A shrunk covariance's inverse times each of the vectors b.  [r][r], [n][r] -> [n][r]"""
+    sphere = SHRINK * total([row[i] for i, row in enumerate(c)]) / len(c)
+    return [conjugate(lambda v: matvec([sphere * k for k in v], v, c), list(row), SOLVE) for row in b]
 
 
 class Follow:
     """What the heads are seeded from; every mean is over pairs that were counted.
 
-    x [vocab][r]: less its mean; a document's start, with `lines`, is 0: it has no distance
-    expected [vocab][r]: the mean h of what follows a token, as the bigram says
+    x [vocab][r]: less its mean
+    expected[d] [vocab][r]: the mean h of what stands d after a token, as the bigram says (d = 1), and what the
+        head for d adds
+    xx, hh [r][r]: the covariance of x, and of h where the bigram is known
     """
 
     def __init__(self, text, pairs, bigram, x, h):
         r = len(x[0])
         every = matvec([0.0] * r, bigram.unigram, h)
-        self.expected = []
+        self.h, expected = h, []
         for a, n in enumerate(pairs.row_sum):
             node = bigram.child[a] if n > 0.0 else 0
             mean = [bigram.backoff[node] * k for k in every] if node else [0.0] * r
             follows = bigram.prob[node] if node else {}
-            self.expected.append(matvec(mean, follows.values(), [h[b] for b in follows]))
+            expected.append(matvec(mean, follows.values(), [h[b] for b in follows]))
         share = [n / pairs.sum for n in pairs.row_sum]
         self.x_mean = matvec([0.0] * r, share, x)
         self.x = [[k - m for k, m in zip(row, self.x_mean)] for row in x]
+        self.xx = outer(weighed(share, self.x), self.x)
+        left = outer(weighed(share, expected), expected)
+        every = outer(weighed([n / pairs.sum for n in pairs.column_sum], h), h)
+        self.hh = [[a - b for a, b in zip(row, other)] for row, other in zip(every, left)]
         if text.lines:
-            self.x[text.ids[0]] = [0.0] * r
-        self.xx = shrink(outer(weighed(share, self.x), self.x))
-        left = outer(weighed(share, self.expected), self.expected)
-        share = [n / pairs.sum for n in pairs.column_sum]
-        self.h_mean = matvec([0.0] * r, share, h)
-        every = outer(weighed(share, h), h)
-        self.hh = shrink([[a - b for a, b in zip(row, other)] for row, other in zip(every, left)])      # what the bigram leaves
-        if text.lines:
-            self.expected[text.ids[0]] = [0.0] * r        # nothing follows a document's end
+            expected[text.ids[0]] = [0.0] * r             # nothing follows a document's end
+        self.expected = [None, expected]
 
-    def step(self, told, n, rank):
-        """Newton's step as factors u diag(s) v^T of the rank that a head has room for. told [vocab][r]: after each token the sum of h
-        less the sum that was expected; n: how often it was asked.  -> [r][rank], [rank], [r][rank]"""
-        c = [[value / n for value in row] for row in outer(self.x, told)]
-        c = cholesky_solve(self.hh, zip(*cholesky_solve(self.xx, c)))
-        return factor(Table([list(enumerate(row)) for row in zip(*c)]), rank, 4)
+    def step(self, xx, told, n, rank):
+        """Newton's step as factors u diag(s) v^T of the rank that a head has room for. xx: the covariance of
+        what the head reads; told: the sum of that times (h less the h that was expected), n: of how many.
+        [r][r], [r][r] -> [r][rank], [rank], [r][rank]"""
+        c = [[value / n for value in row] for row in told]
+        c = solve(self.hh, zip(*solve(xx, zip(*c))))
+        return factor(Table([list(enumerate(row)) for row in c]), rank, 4)
 
 
-CHORUS = 0.05               # how loud the content heads of all layers are together
-SHARPNESS = 4.0             # of a head that reads places: at the default shape softmax then puts more than 90 % on one
-RELEVANCE = 0.2             # of a head that reads company: it leans, and training may turn it
-REACH = 8                   # tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this
+def read_windows(follow, text, context, code, relevance):
+    """What a content head would bring together: on windows of the corpus, at each place, the mean of x where
+    the code of the token before is alike to the newest one's.
+    -> the sum of that mean times itself; times (h - the h expected); of how many places"""
+    r, met, missed = len(follow.x[0]), [], []
+    spans = [(at, min(at + context, end - 1)) for start, end in zip(text.starts, text.starts[1:])
+             for at in ([start] if text.lines else range(start, end, context))]
+    for at, end in spans[::max(len(text.ids) // LESSONS, 1)]:
+        ids = text.ids[at:end]
+        keys, near = list(map(list, zip(*[code[id] for id in ids[:1] + ids]))), [follow.x[id] for id in ids]
+        for i, id in enumerate(ids):
+            met.append(matvec([0.0] * r, softmax(matvec([0.0] * (i + 1), [relevance * k for k in code[id]], keys)), near))
+            rest = follow.h[text.ids[at + i + 1]]
+            for back, expected in zip(ids[i::-1], follow.expected[1:]):
+                rest = list(map(sub, rest, expected[back]))
+            missed.append(rest)
+    return outer(met, met), outer(met, missed), len(met)
+
+
+CHORUS = 0.6                # how loud the content heads are
+SHARPNESS = 20.0            # of a head that reads places: at the default shape softmax then puts more than 90 % on one
+RELEVANCE = 1.5             # of a head that reads likeness, in standard deviations: it leans, and training may turn it
+REACH = 3                   # tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this
+LESSONS = 4096              # places of the corpus that content heads are seeded from
 
 
 def seed(net, meta):
     """Fills the transformer's matrices from what was counted: no gradient step."""
     shape, vocab, text = net.shape, net.vocab, meta.text
     embd, d = shape.embd, shape.head_dim
-    r, n_company, waves, origin = rooms_of(embd, vocab, text.lines)
-    company, place, constant_at, fill_at = r, r + n_company, embd - 2, embd - 1
-    turn, period = 6.283185307179586, (5.0, 8.0, shape.context / 2.0 if shape.context > 64 else 32.0)
+    r, n_before, waves = rooms_of(embd, vocab, d if shape.rrpram else 0)
+    before, place, constant_at, fill_at = r, r + n_before, embd - 2, embd - 1
+    turn, period = 6.283185307179586, (6.0, max(shape.context / 1.6, 40.0))
 
     # who follows whom, one apart; and positional affinity: who stands before whom at each distance that a head can look at
     reach = min(shape.layers * shape.rrpram + 1, REACH) if waves and r else 1
@@ -1267,12 +1284,11 @@ def seed(net, meta):
     x, h = seed_follow(apart[1], bigram, r) if r else ([[] for _ in range(vocab)],) * 2
 
     # the embeddings: rooms filled, then completed to one length
-    rows = [x[t] + [meta.topic[k][t] for k in range(n_company)] for t in range(vocab)]
-    square = [dot(row, row) for row in rows]
+    square = [dot(row, row) for row in x]
     whole = 1.02 * max(square) + 0.01
     constant, length = sqrt(whole / 4.0), whole + whole / 4.0
-    for t, row in enumerate(rows):
-        net.wte[t][:len(row)] = [SIZE * k for k in row]
+    for t, row in enumerate(x):
+        net.wte[t][:r] = [SIZE * k for k in row]
         net.wte[t][fill_at] = SIZE * sqrt(whole - square[t])
         net.wte[t][constant_at] = SIZE * constant
     swing = sqrt(length / (5.0 * waves)) if waves else 0.0
@@ -1280,9 +1296,7 @@ def seed(net, meta):
         for k in range(0, waves, 2):
             angle = turn * i / period[k // 2]
             row[place + k], row[place + k + 1] = SIZE * swing * sin(angle), SIZE * swing * cos(angle)
-    if origin:
-        net.wpe[0][origin] = SIZE * swing
-    scale = sqrt(embd / (length + swing * swing * waves / 2.0))       # RMSNorm multiplies every embedding by this (but at the origin)
+    scale = sqrt(embd / (length + swing * swing * waves / 2.0))       # RMSNorm multiplies every embedding by this
     for k in range(r):
         net.head[k] = [row[k] / scale for row in h]
     net.head[constant_at] = [log(p) / (constant * scale) for p in bigram.unigram]
@@ -1296,63 +1310,81 @@ def seed(net, meta):
 
     follow = Follow(text, apart[1], bigram, x, h)
 
-    def seed_value(value, column, out, row, u, s, v, loud):
-        """The map u diag(s) v^T, `loud` times, into a head's columns of the value matrix and its rows of the output matrix. What it is
-        applied to is x less its mean, which the constant coordinate takes off; and at a document's start nothing, which the origin
-        coordinate does."""
-        for k, root in enumerate(map(sqrt, s)):
-            for i in range(r):
-                value[i][column + k] = u[i][k] * root / scale
-                out[row + k][i] = SIZE * loud * (root * v[i][k])
-            direction = [a[k] for a in u]
-            mean = dot(follow.x_mean, direction)
-            value[constant_at][column + k] = -(mean * root / (constant * scale))
-            if origin:
-                value[origin][column + k] = -((dot(x[text.ids[0]], direction) - mean) * root / (swing * scale))
+    def read(matrix, column, u, gain):
+        """Lets a column of a matrix read (x less its mean) . u, `gain` times; the constant coordinate takes the mean off."""
+        for i, a in enumerate(u):
+            matrix[i][column] = a * gain / scale
+        matrix[constant_at][column] = -(dot(follow.x_mean, u) * gain / (constant * scale))
 
-    # RRPRAM heads: each looks at one distance, the nearer first
+    def tell(matrix, row, v, gain):
+        """Lets a row of a matrix add v, `gain` times, to the follow room."""
+        matrix[row][:r] = [SIZE * gain * a for a in v]
+
+    # RRPRAM heads: each looks at one distance, the nearer first; the first also writes who stands there into `before`
+    code = []
     for l, layer in enumerate(net.layers):
         for n in range(shape.rrpram):
             distance = l * shape.rrpram + n + 2
             if distance > reach:
                 continue
             progress.say("seeding: heads that look %d back", distance)
-            told = [list(map(sub, a, b)) for a, b in zip(apart[distance].times(h), apart[distance - 1].times(follow.expected))]
-            u, s, v = follow.step(told, apart[1].sum, min(d, r))
+            told = apart[distance].times(h)
+            for nearer in range(1, distance):             # what is expected already: by the newest token, and by the heads before
+                told = [list(map(sub, a, b)) for a, b in zip(told, apart[distance - nearer].times(follow.expected[nearer]))]
+            u, s, v = follow.step(follow.xx, outer(follow.x, told), apart[1].sum, min(d, r))
             for j in range(shape.context):
                 for k in range(0, waves, 2):
                     angle = turn * (j + distance - 1) / period[k // 2]
                     layer.r[n][place + k][j] = SHARPNESS / (swing * scale) * sin(angle)
                     layer.r[n][place + k + 1][j] = SHARPNESS / (swing * scale) * cos(angle)
-            seed_value(layer.rv, n * d, layer.out, shape.content_dim + n * d, u, s, v, 1.0)
+            for k, (column, back) in enumerate(zip(zip(*u), zip(*v))):
+                read(layer.rv, n * d + k, column, 1.0)
+                tell(layer.out, shape.content_dim + n * d + k, back, s[k])
+                if not code and k < n_before:
+                    layer.out[shape.content_dim + n * d + k][before + k] = SIZE
+            back = [matvec([0.0] * r, map(mul, s, row), list(zip(*v))) for row in u]
+            follow.expected.append(outer(list(zip(*follow.x)), outer(list(zip(*back)), follow.hh)))
+            if not code:
+                first = list(map(list, zip(*u)))[:n_before]
+                code = [[dot(row, column) for column in first] for row in follow.x]
+    if not code:
+        return
 
-    # content heads: they look where the company is alike, and tell what follows such tokens at a distance
-    if shape.content and meta.company.sum > 0.0:
-        told = [[k - n * m for k, m in zip(row, follow.h_mean)] for row, n in zip(meta.company.times(h), meta.company.row_sum)]
-        u, s, v = follow.step(told, meta.company.sum, min(shape.content_dim, r))
-        for layer in net.layers:
-            for n in range(shape.content):
-                for k in range(min(n_company, d)):
-                    layer.q[company + k][n * d + k] = RELEVANCE * sqrt(d) / (scale * scale)
-                    layer.k[company + k][n * d + k] = 1.0
-            seed_value(layer.v, 0, layer.out, 0, u, s, v, CHORUS / shape.layers)
+    # content heads: they look where the token before is alike, in all layers but the first, where nobody knows yet who stood before
+    share = [n / apart[1].sum for n in apart[1].row_sum]
+    spread = outer(weighed(share, code), code)
+    likeness = total([row[k] for k, row in enumerate(spread)])
+    if shape.content and shape.layers > 1 and likeness > 0.0:
+        relevance = RELEVANCE * len(first) / likeness
+        xx, told, n = read_windows(follow, text, shape.context, code, relevance / sqrt(d))
+        u, s, v = follow.step([[value / n for value in row] for row in xx], told, n, min(shape.content_dim, r))
+        for layer in net.layers[1:]:
+            for head in range(shape.content):
+                for k, column in enumerate(first):
+                    read(layer.q, head * d + k, column, relevance)
+                    layer.k[before + k][head * d + k] = 1.0 / scale
+            for k, (column, back) in enumerate(zip(zip(*u), zip(*v))):
+                read(layer.v, k, column, 1.0)
+                tell(layer.out, k, back, CHORUS / (shape.layers - 1) * s[k])
 
 
 # ---------------------------------------------------------------------------------------------
 # V  THE DARIO FIELD: p(x | context) = softmax((B + alpha H + beta F + gamma A + T) / tau)
 
 ECHO = 0.85                 # resonance fades by this with each token back
-DRIFT = 0.98                # destiny keeps this much of its direction at each token
+DRIFT = 0.99                # destiny keeps this much of what it heard at each token
+PRIOR = 200.0               # tokens of the corpus that destiny has heard before the talk begins
 CALM = 0.9                  # trauma keeps this much of its level at each token
-REST = 0.5                  # trauma up to this level is silent
-DOUBT = 256.0               # a match of 4 tokens (4^4 = 256) is believed half
-FADE = 64.0                 # tokens: a moment this long ago counts 1 / sqrt(2)
-MATCH = 32                  # tokens: the longest match that is told from a longer one: it is believed 0.9998
+REST = 0.3                  # trauma up to this level is silent
+DEPTH = 4                   # tokens of context that recall looks at
+DOUBT = (66.0, 16.0, 16.0, 16.0)    # what recall adds to a context's count for each token that followed it, by the context's length
+MATCH = 32                  # tokens: the longest match that is told from a longer one
 PLACES = 256                # moments: of those that ended on the same token the newest so many are looked at
 
 # where tests/tune.py ends
-COEFFICIENTS = {"lambda": 0.82, "kappa": 0.19, "alpha": 0.05, "beta": 1.0, "gamma": 0.4, "trauma": 6.0}
-TRAINED = {"lambda": 0.65, "kappa": 0.35}                  # a transformer that was trained is believed more
+COEFFICIENTS = {"lambda": 0.6, "kappa": 0.4, "alpha": 0.08, "beta": 1.0, "gamma": 0.3, "trauma": 1.6}
+TRAINED = {"lambda": 0.5, "kappa": 0.5}                  # a transformer that was trained is believed more
+ALONE = 0.8                 # lambda where no transformer speaks
 
 # Which terms speak in a mode: B the chain and Z the transformer (together the B of the title), H, F, A, T
 META, TRANSFORMER, FULL = "BHF", "Z", "BZHFAT"
@@ -1379,7 +1411,7 @@ class Field:
         self.before = []                    # the last earlier place of the same token, or -1
         self.newest = {}                    # the last place of each token
         self.level = 0.0                    # trauma: 0 where all comes as expected, 1 where nothing does
-        self.destiny = [0.0] * DESTINY
+        self.destiny = [0.0] * self.meta.vocab
         for listener in self.spelling, self.window, self.voice:
             if listener:
                 listener.clear()
@@ -1400,9 +1432,10 @@ class Field:
             self.voice.write(id)
         before.append(self.newest.get(id, -1))
         self.newest[id] = n
-        if self.meta.topic:
-            gone, old = (self.gone, ids[n - self.memory]) if n >= self.memory else (0.0, id)     # what is forgotten leaves the mean
-            self.destiny = [DRIFT * k + topic[id] - gone * topic[old] for k, topic in zip(self.destiny, self.meta.topic)]
+        self.destiny = [DRIFT * k for k in self.destiny]
+        self.destiny[id] += 1.0
+        if n >= self.memory:
+            self.destiny[ids[n - self.memory]] -= self.gone                # what is forgotten leaves the sum
         if self.window:
             self.window.push(id)
 
@@ -1428,7 +1461,7 @@ class Field:
         p = meta.chain.probs(ids)
         if self.voice:
             p = self.voice.speak(p)
-        self.log_p = list(map(log, p))
+        self.log_p, self.doubt = list(map(log, p)), meta.chain.doubt(ids)
         if self.window:                                   # before the first token there is nothing to transform
             self.z = self.window.logits() if self.window.ids else self.log_p
         # H: Hebbian resonance with the last tokens but the newest, fading with distance
@@ -1448,33 +1481,43 @@ class Field:
             for x, value in meta.promise.rows[ids[-back]]:
                 if x not in since:
                     f[x] += age * value
-        # A: destiny: the cosine with the direction of the talk, times how settled that direction is
-        self.a = nothing
-        if meta.topic:
-            self.a = matvec(nothing, [(1.0 - DRIFT) * k for k in self.destiny], meta.topic)
-        # T: trauma: earlier moments like this one, and what followed them; log(1 + odds) mixes recall with the chain
-        recall = {}
+        # A: destiny: how much more of the talk, lately, each token is than of the corpus, up to a constant
+        self.a = [log(1.0 + k / (PRIOR * q)) if k > 0.0 else 0.0 for k, q in zip(self.destiny, meta.share)]
+        # T: trauma: recall, a chain of the talk itself: what followed the newest 1, 2, .. tokens, each context mixed with the shorter ones
+        # (Witten and Bell 1991), and all with the chain of the corpus
+        followed = [{} for _ in range(DEPTH)]
         for at, length in self.moments():
-            m = float(length)
-            m4 = m * m * (m * m)
             x = ids[at + 1]
-            recall[x] = recall.get(x, 0.0) + m4 / (m4 + DOUBT) / sqrt(1.0 + (n - at - 1) / FADE)
-        odds = self.co["trauma"] * (self.level - REST) if self.level > REST else 0.0
+            for counts in followed[:length]:
+                counts[x] = counts.get(x, 0) + 1
+        recall, free = {}, 1.0
+        for counts, doubt in zip(followed, DOUBT):
+            if counts:
+                own = doubt * len(counts)
+                every = own + sum(counts.values())
+                free *= own / every
+                for x in recall:
+                    recall[x] *= own / every
+                for x, k in counts.items():
+                    recall[x] = recall.get(x, 0.0) + k / every
+        odds = self.co["trauma"] * (self.level - REST) / free if self.level > REST else 0.0
         self.t = [(x, log(1.0 + odds * value / p[x])) for x, value in recall.items()]
 
     def logits(self, use):
-        """The terms named in `use`, weighed and added. The chain alone, and META, leave it its full weight; FULL, and FULL
-        without one of its terms, weigh it with lambda.  -> [vocab]"""
+        """The terms named in `use`, weighed and added. The chain alone, and META, leave it its full weight; else it is weighed with
+        lambda, without the transformer with ALONE, where it doubts, the more so the more it doubts; and so is the transformer
+        with kappa.  -> [vocab]"""
         co = self.co
         if use == TRANSFORMER:
             return self.z
         logits = self.log_p
         if use not in ("B", META):
-            logits = [co["lambda"] * x for x in logits]
-        for name, weight, term in (("Z", "kappa", "z"), ("H", "alpha", "h"), ("F", "beta", "f"), ("A", "gamma", "a")):
-            if name in use:
-                w = co[weight]
-                logits = [x + w * y for x, y in zip(logits, getattr(self, term))]
+            weight = 1.0 - self.doubt * (1.0 - (co["lambda"] if "Z" in use else ALONE))
+            logits = [weight * x for x in logits]
+        weights = {"Z": co["kappa"] * self.doubt, "H": co["alpha"], "F": co["beta"], "A": co["gamma"]}
+        used = [name for name in weights if name in use]
+        terms = [getattr(self, name.lower()) for name in used]
+        logits = matvec(logits, [weights[name] for name in used], terms)
         if "T" in use:
             logits = logits[:]
             for x, value in self.t:
@@ -2039,7 +2082,7 @@ class Chuck:
     """AdamW (Kingma and Ba 2015; Loshchilov and Hutter 2019) that watches itself.
 
     factor   of its rate: 0.05 less where the mean loss of the newest 8 steps has risen by more than 0.02 nats over the 8 before
-             (not under 0.5), 0.05 more where it has fallen (not over 1.5); and each step it drifts back to 1 by 0.1 %
+             (not under 0.5), 0.05 more where it has fallen by as much (not over 1.5); and each step it drifts back to 1 by 0.1 %
     limit    of the gradient's norm: twice its moving average (0.99 a step, from the first norm on), or 1 if that is more
     """
 
@@ -2055,7 +2098,7 @@ class Chuck:
             rise = (total(self.losses[WATCH:]) - total(self.losses[:WATCH])) / WATCH
             if rise > 0.02:
                 self.factor = max(self.factor - 0.05, 0.5)
-            elif rise < 0.0:
+            elif rise < -0.02:
                 self.factor = min(self.factor + 0.05, 1.5)
 
     def clip(self, norm):
@@ -2088,11 +2131,20 @@ class Chuck:
         return norm
 
 
-def window_draw(text, context, rng, turn):
-    """The ids of the turn-th window that training sees: with `lines` the start of the documents in order, else a place drawn from
-    all places.  -> [n + 1], n <= context"""
+def shuffled(n, rng):
+    """0 .. n - 1 in an order drawn from rng (Fisher and Yates 1938)."""
+    order = list(range(n))
+    for i in range(n - 1, 0, -1):
+        j = rng.next() % (i + 1)
+        order[i], order[j] = order[j], order[i]
+    return order
+
+
+def window_draw(text, context, rng, turn, order):
+    """The ids of the turn-th window that training sees: with `lines` the start of the documents, in their shuffled order, else a place
+    drawn from all places.  -> [n + 1], n <= context"""
     if text.lines:
-        at = turn % (len(text.starts) - 1)
+        at = order[turn % len(order)]
         start, end = text.starts[at], text.starts[at + 1]
         return text.ids[start:min(end, start + context + 1)]
     n = min(context, len(text.ids) - 1)
@@ -2127,13 +2179,15 @@ def train(net, text, steps, rate=0.003, batch=4, seed=42, held_out=None, report=
 
     text, held_out: Text. Each step takes `batch` windows; the rate falls linearly to zero over the steps, as microgpt's does.
     The best state is the one with the lowest held-out loss where there is a held-out text (looked at LOOKS times), else the lowest
-    mean loss of the newest BEST steps: a state is judged before it is changed, and the last one by one more batch.
+    mean loss of the newest BEST steps: a state is judged before it is changed, and the last one by one more batch. Before there are so
+    many losses, the newest state is kept.
     report(line, step, loss, best) hears of every step and every look. Raises Failure where the loss or the gradient's norm is not a finite number.
     """
     rng, chuck, losses, now = Rng(seed), Chuck(net), [], copied(net)
-    best, report = None, report or (lambda *line: None)
+    order = shuffled(len(text.starts) - 1, rng) if text.lines else []
+    best, lowest, report = None, 0.0, report or (lambda *line: None)
     for step in range(steps + 1):
-        windows = [window_draw(text, now.shape.context, rng, step * batch + i) for i in range(batch)]
+        windows = [window_draw(text, now.shape.context, rng, step * batch + i, order) for i in range(batch)]
         if step < steps:
             loss, grad = batch_gradient(now, windows)
         else:
@@ -2145,12 +2199,14 @@ def train(net, text, steps, rate=0.003, batch=4, seed=42, held_out=None, report=
         look = held_out and step * LOOKS % steps < LOOKS
         judged = held_out_loss(now, held_out) if look else total(losses) / len(losses)
         if (look or not held_out) and (best is None or judged < best):
-            best = judged
+            lowest = judged
+            if look or len(losses) == BEST:
+                best = judged
             vars(net).update(vars(copied(now)))           # all at once: no interrupt finds half of it
         if look:
-            report("held-out after %d steps: loss %.17g best %.17g" % (step, judged, best), step, judged, best)
+            report("held-out after %d steps: loss %.17g best %.17g" % (step, judged, lowest), step, judged, lowest)
         if step == steps:
-            report("after %d steps: loss %.17g best %.17g" % (step, loss, best), step, loss, best)
+            report("after %d steps: loss %.17g best %.17g" % (step, loss, lowest), step, loss, lowest)
             break
         chuck.watch(loss)
         falling = rate * ((steps - step) / steps)
@@ -2158,7 +2214,7 @@ def train(net, text, steps, rate=0.003, batch=4, seed=42, held_out=None, report=
         if not norm < 1e300:
             raise Failure("the gradient of step %d is not a number; the best state so far is kept (a lower --lr may help)" % (step + 1))
         report("step %d loss %.17g rate %.17g factor %.17g norm %.17g clip %.17g best %.17g" %
-               (step + 1, loss, falling * chuck.factor, chuck.factor, norm, chuck.limit, best), step + 1, loss, best)
+               (step + 1, loss, falling * chuck.factor, chuck.factor, norm, chuck.limit, lowest), step + 1, loss, lowest)
 
 
 def matrix_names(shape):
@@ -2252,8 +2308,18 @@ def checkpoint_take(net, about, data):
 
 LN2 = 0.6931471805599453
 
-ROWS = [("uniform", ""), ("unigram", ""), ("bigram", ""), ("chain", "B"), ("transformer", TRANSFORMER), ("meta", META), ("full", FULL),
-        ("full -H", "BZFAT"), ("full -F", "BZHAT"), ("full -A", "BZHFT"), ("full -T", "BZHFA"), ("full -transformer", "BHFAT")]
+ROWS = [("uniform", ""), ("unigram", ""), ("bigram", ""), ("chain", "B"), ("transformer", TRANSFORMER), ("transformer -heads", TRANSFORMER),
+        ("meta", META), ("full", FULL), ("full -H", "BZFAT"), ("full -F", "BZHAT"), ("full -A", "BZHFT"), ("full -T", "BZHFA"), ("full -heads", FULL),
+        ("full -transformer", "BHFAT")]
+
+
+def without_heads(net):
+    """The same transformer, but nothing that its attention heads bring goes on."""
+    other = Transformer(net.shape, 0)
+    other.vocab, other.wte, other.wpe, other.head = net.vocab, net.wte, net.wpe, net.head
+    for silent, layer in zip(other.layers, net.layers):
+        silent.out, silent.up, silent.down = None, layer.up, layer.down
+    return other
 
 
 # ---------------------------------------------------------------------------------------------
@@ -2360,7 +2426,6 @@ class PostGPT:
         """The transformer, seeded when it is first wanted."""
         if not self.network:
             with Resting():
-                self.meta.topics()
                 net = Transformer(self.shape, self.tokenizer.vocab)
                 if self.init == "ghost":
                     seed(net, self.meta)
@@ -2393,7 +2458,6 @@ class PostGPT:
         trained = b'"trained":"yes"' in data[:1024]
         checkpoint_take(net, self.about(trained), data)
         self.trained = trained
-        self.meta.topics()
         self.network = net
 
     def field(self, use, words=(), voice=None):
@@ -2497,22 +2561,26 @@ class PostGPT:
         if not data:
             raise Failure("the text is empty: there is nothing to evaluate")
         text = Text(*encode_text(self.tokenizer, data, self.lines))
-        field, vocab = self.field(FULL), self.meta.vocab
+        field, vocab, silent = self.field(FULL), self.meta.vocab, Window(without_heads(self.net))
         shorter = [Chain(self.meta.text, vocab, order) for order in (1, 2)]
         nats, tokens = [0.0] * len(ROWS), 0
         for ids in text.documents():
             field.reset()
+            silent.clear()
             for i, id in enumerate(ids):
                 if i >= self.lines:
                     field.terms()
+                    heard, alone = field.z, silent.logits() if silent.ids else field.log_p
                     nats[0] += log(vocab)
                     for k, chain in enumerate(shorter, 1):
                         nats[k] -= log(chain.token_prob(field.ids, id))
-                    for k, (_, use) in enumerate(ROWS[3:], 3):
+                    for k, (label, use) in enumerate(ROWS[3:], 3):
+                        field.z = alone if label.endswith("-heads") else heard
                         nats[k] += surprise(field.logits(use), id)
                     tokens += 1
                     progress.say("evaluating: %d of %d tokens, full %.4f nats/token so far", tokens, len(text.ids), nats[6] / tokens)
                 field.push(id, field.expected(id))
+                silent.push(id)
         return [(label, n / LN2 / len(data), n / tokens) for (label, _), n in zip(ROWS, nats)]
 
 
@@ -2674,12 +2742,12 @@ a short demonstration from eight places of the corpus.
                          rrpram=2,context=64,mlp=4)
       --init NAME        ghost or random: seed it from the counts or not
       --lambda X         the field's coefficients, 0 to 100: the chain
-                         (default 0.82, after training 0.65)
-      --kappa X          the transformer (default 0.19, after training 0.35)
-      --alpha X          Hebbian resonance (default 0.05)
+                         (default 0.6, after training 0.5)
+      --kappa X          the transformer (default 0.4, after training 0.5)
+      --alpha X          Hebbian resonance (default 0.08)
       --beta X           prophecy (default 1)
-      --gamma X          destiny (default 0.4)
-      --trauma X         trauma (default 6)
+      --gamma X          destiny (default 0.3)
+      --trauma X         trauma (default 1.6)
       --memory N         tokens the field remembers, 1 to 1000000 (default 4096)
       --eval FILE        held-out figures: bits a byte, nats a token
       --holdout F        build on all but F of the corpus, evaluate the rest
@@ -3156,7 +3224,6 @@ vocabulary   %d: %d bytes and %d merges
 chain        order %d: %d contexts, %d counts
 trace        %d pairs that keep company
 prophecy     %d promises
-destiny      %d coordinates a token
 parameters   %d
   wte        %d: %d x %d
   wpe        %d: %d x %d
@@ -3170,7 +3237,7 @@ memory       %d bytes of parameters, %d of keys and values, %d tokens in the fie
 files        %s
 """ % (options["corpus"], len(corpus), zlib.crc32(corpus), "UTF-8" if model.utf8 else "not UTF-8",
        len(meta.text.starts) - 1, len(meta.text.ids), vocab, model.tokenizer.base, len(model.tokenizer.pairs),
-       meta.chain.order, len(meta.chain.backoff), meta.chain.counts, len(meta.trace), len(meta.promise), DESTINY, n,
+       meta.chain.order, len(meta.chain.backoff), meta.chain.counts, len(meta.trace), len(meta.promise), n,
        vocab * embd, vocab, embd, context * embd, context, embd, shape.layers * a_layer, shape.layers, a_layer,
        3 * embd * shape.content_dim, shape.content, shape.head_dim,
        shape.rrpram * embd * context + embd * shape.rrpram_dim, shape.rrpram, shape.head_dim, embd * embd, 2 * shape.mlp * embd * embd,

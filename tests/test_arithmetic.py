@@ -5,6 +5,7 @@ import random
 import re
 import sys
 import unittest
+from unittest import mock
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -256,34 +257,23 @@ class LinearAlgebra(Close):
         u, s, v = postgpt.factor(table([[0.0] * 4] * 4), 2, 2)
         self.assertEqual((u, s), ([[0.0] * 2] * 4, [0.0] * 2))
 
-    def systems(self, rng, n, many):
-        """Positive definite matrices, and the same as lists over them: a[i][j][k] is matrix k's [i][j], j <= i."""
-        halves = [matrix(rng, n, n + 1) for _ in range(many)]
-        whole = [product(half, transposed(half)) for half in halves]
-        return whole, [[[m[i][j] for m in whole] for j in range(i + 1)] for i in range(n)]
-
-    def test_cholesky_times_its_transpose_is_the_matrix(self):
+    def test_conjugate_gradients_solve_a_system_in_as_many_rounds_as_it_has_unknowns(self):
         rng = random.Random(14)
-        for n in (1, 2, 4, 5, 9, 13):
-            whole, a = self.systems(rng, n, 3)
-            postgpt.cholesky(a, 0.0)
-            for k, m in enumerate(whole):
-                lower = [[a[i][j][k] if j <= i else 0.0 for j in range(n)] for i in range(n)]
-                self.assertMatrix(product(lower, transposed(lower)), m)
+        for n in (1, 2, 4, 9):
+            half = matrix(rng, n, n + 3)
+            whole, x = product(half, transposed(half)), [rng.gauss(0, 1) for _ in range(n)]
+            times = lambda v: [math.fsum(a * b for a, b in zip(row, v)) for row in whole]
+            with mock.patch.object(postgpt, "NEAR", 0.0):
+                found = postgpt.conjugate(times, times(x), 3 * n)
+            self.assertMatrix([found], [x], 1e-5)
 
-    def test_cholesky_solve_solves_each_system(self):
-        rng = random.Random(15)
-        for n in (1, 3, 6, 11):
-            whole, a = self.systems(rng, n, 4)
-            x = matrix(rng, n, 4)
-            sides = [[math.fsum(whole[k][i][j] * x[j][k] for j in range(n)) for k in range(4)] for i in range(n)]
-            postgpt.cholesky(a, 0.0)
-            self.assertMatrix(postgpt.cholesky_solve(a, sides), x, 1e-5)
-
-    def test_cholesky_goes_on_where_the_matrix_is_singular(self):
-        a = [[[4.0]], [[2.0], [1.0]]]
-        postgpt.cholesky(a, 1e-6)
-        self.assertEqual(a, [[[2.0]], [[1.0], [1e-3]]])
+    def test_conjugate_gradients_stop_where_it_is_near_enough_and_where_the_matrix_says_nothing(self):
+        asked = []
+        times = lambda v: asked.append(v) or [2.0 * a for a in v]
+        self.assertEqual(postgpt.conjugate(times, [1.0, -3.0], 50), [0.5, -1.5])
+        self.assertEqual(len(asked), 1)
+        self.assertEqual(postgpt.conjugate(lambda v: [0.0, 0.0], [1.0, 2.0], 5), [0.0, 0.0])
+        self.assertEqual(postgpt.conjugate(times, [0.0, 0.0], 5), [0.0, 0.0])
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 import postgpt
-from postgpt import CALM, DOUBT, DRIFT, ECHO, FADE, REST, ROOM_FOR_PROMISE, ROOM_FOR_TRACE, Field, PostGPT, Window
+from postgpt import CALM, DOUBT, DRIFT, ECHO, PRIOR, REST, ROOM_FOR_PROMISE, ROOM_FOR_TRACE, Field, PostGPT, Window
 
 BOOK = (ROOT / "postgpt.txt").read_bytes()
 SHAPE = dict(layers=1, embd=24, content=1, rrpram=1, context=16, mlp=1)
@@ -44,10 +44,10 @@ class Slow:
                          for back, a in self.back(ROOM_FOR_PROMISE - 1) if x not in self.ids[len(self.ids) - back + 1:])
 
     def a(self, x):
-        """The moving average of the embeddings, times that of x."""
-        n, topic = len(self.ids), self.meta.topic
-        average = [(1.0 - DRIFT) * math.fsum(DRIFT ** (n - 1 - i) * row[self.ids[i]] for i in range(self.oldest, n)) for row in topic]
-        return math.fsum(k * row[x] for k, row in zip(average, topic))
+        """How often x came, each time worth less with every token since, against how often the corpus would have said it."""
+        n = len(self.ids)
+        came = math.fsum(DRIFT ** (n - 1 - i) for i in range(self.oldest, n) if self.ids[i] == x)
+        return math.log(1.0 + came / (PRIOR * self.meta.share[x]))
 
     def level(self):
         """How little was expected of what came, lately."""
@@ -56,16 +56,17 @@ class Slow:
 
     def t(self):
         """{x: how strongly earlier moments like this one recall it}"""
-        ids, n, recall = self.ids, len(self.ids), {}
+        ids, n, recall, free = self.ids, len(self.ids), {}, 1.0
         odds = self.co["trauma"] * max(self.level() - REST, 0.0)
-        for i in range(self.oldest, n - 1):               # the moment after ids[i]; x = ids[i + 1] followed
-            length = 0
-            while length <= i and ids[i - length] == ids[n - 1 - length]:
-                length += 1
-            if length:
-                trust = length ** 4 / (length ** 4 + DOUBT) / math.sqrt(1.0 + (n - 1 - i) / FADE)
-                recall[ids[i + 1]] = recall.get(ids[i + 1], 0.0) + trust
-        return {x: math.log(1.0 + odds * strength / math.exp(self.log_p(x))) for x, strength in recall.items()}
+        for length, doubt in enumerate(DOUBT, 1):         # what followed the newest so many tokens whenever they stood so before
+            newest = ids[n - length:]
+            met = [ids[i + length] for i in range(self.oldest, n - length) if ids[i:i + length] == newest]
+            if not met:
+                break
+            every = len(met) + doubt * len(set(met))
+            recall = {x: recall.get(x, 0.0) * (every - len(met)) / every + met.count(x) / every for x in {*recall, *met}}
+            free *= (every - len(met)) / every
+        return {x: math.log(1.0 + odds * share / free / math.exp(self.log_p(x))) for x, share in recall.items()}
 
 
 class FieldCase(unittest.TestCase):
@@ -154,17 +155,20 @@ class EveryTermIsItsFormula(FieldCase):
         co, ids = self.model.coefficients, self.held[:70]
         field = self.field(ids)
         t = [dict(field.t).get(x, 0.0) for x in range(self.vocab)]
-        parts = {"Z": (co["kappa"], field.z), "H": (co["alpha"], field.h), "F": (co["beta"], field.f), "A": (co["gamma"], field.a), "T": (1.0, t)}
-        full = [co["lambda"] * b + math.fsum(w * term[x] for w, term in parts.values()) for x, b in enumerate(field.log_p)]
+        doubt = math.sqrt(self.model.meta.chain.backoff[self.model.meta.chain.child[self.model.meta.chain.child[ids[-1]] * self.vocab + ids[-2]]])
+        self.assertTrue(0.0 < doubt < 1.0)
+        parts = {"Z": (co["kappa"] * doubt, field.z), "H": (co["alpha"], field.h), "F": (co["beta"], field.f), "A": (co["gamma"], field.a), "T": (1.0, t)}
+        full = [(1.0 - doubt * (1.0 - co["lambda"])) * b + math.fsum(w * term[x] for w, term in parts.values()) for x, b in enumerate(field.log_p)]
         self.assertClose(field.logits(postgpt.MODES["full"]), full)
         self.assertClose(field.logits(postgpt.MODES["meta"]), [b + co["alpha"] * h + co["beta"] * f for b, h, f in zip(field.log_p, field.h, field.f)])
         self.assertEqual(field.logits(postgpt.MODES["transformer"]), field.z)
         self.assertEqual(field.logits("B"), field.log_p)
         for label, use in postgpt.ROWS:
-            if label.startswith("full -"):
+            if label.startswith("full -") and label != "full -heads":
                 name = {"t": "Z"}.get(label[6], label[6])
                 w, term = parts[name]
-                self.assertClose(field.logits(use), [x - w * y for x, y in zip(full, term)])
+                alone = doubt * (postgpt.ALONE - co["lambda"]) if name == "Z" else 0.0
+                self.assertClose(field.logits(use), [x - w * y + alone * b for x, y, b in zip(full, term, field.log_p)])
 
 
 class WhatTheFieldRemembers(FieldCase):
@@ -261,8 +265,8 @@ class Distributions(FieldCase):
             self.assertAlmostEqual(figures[mode][0], total / math.log(2) / len(data), delta=1e-9)
             self.assertAlmostEqual(figures[mode][1], total / len(ids), delta=1e-9)
         self.assertAlmostEqual(figures["uniform"][1], math.log(self.vocab), delta=1e-12)
-        self.assertEqual(list(figures), ["uniform", "unigram", "bigram", "chain", "transformer", "meta", "full", "full -H", "full -F", "full -A",
-                                         "full -T", "full -transformer"])
+        self.assertEqual(list(figures), ["uniform", "unigram", "bigram", "chain", "transformer", "transformer -heads", "meta", "full",
+                                         "full -H", "full -F", "full -A", "full -T", "full -heads", "full -transformer"])
 
 
 class Documents(unittest.TestCase):

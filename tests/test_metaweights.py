@@ -300,13 +300,14 @@ class WhatIsCounted(unittest.TestCase):
             for d in range(2, reach + 1):
                 if i + d < len(self.ids):
                     want[a, self.ids[i + d]] += 1.0 / d
-        found = {(a, x): n / unit for a, row in enumerate(self.meta.company.rows) for x, n in row}
+        company = postgpt.count_pairs(self.meta.text, self.meta.vocab, [0, 0] + [unit // d for d in range(2, reach + 1)], reach, unit / 3.0 + 1.0)
+        found = {(a, x): n / unit for a, row in enumerate(company.rows) for x, n in row}
         self.assertTrue(found.keys() < want.keys() and len(found) > len(want) / 5)           # what is rare is not kept
         for pair in found:
             self.assertAlmostEqual(found[pair], want[pair], delta=1e-9)
-        self.assertAlmostEqual(self.meta.company.sum / unit, math.fsum(want.values()), delta=1e-6)
+        self.assertAlmostEqual(company.sum / unit, math.fsum(want.values()), delta=1e-6)
         self.assertTrue(all(unit % d == 0 for d in range(2, reach + 1)), "every weight is a whole number")
-        self.assertEqual(self.meta.trace.rows, postgpt.pmi(self.meta.company).rows)
+        self.assertEqual(self.meta.trace.rows, postgpt.pmi(company).rows)
 
     def check_promises(self, meta, documents):
         window, n = postgpt.ROOM_FOR_PROMISE, sum(map(len, documents))
@@ -335,25 +336,11 @@ class WhatIsCounted(unittest.TestCase):
         documents = [self.ids[i:i + 9] for i in range(0, 900, 9)]
         self.check_promises(Metaweights(self.ids[:900], self.tokenizer.vocab, 3, list(range(0, 901, 9))), documents)
 
-    def test_destiny_has_unit_embeddings_or_none(self):
-        self.meta.topics()
-        self.assertEqual(len(self.meta.topic), postgpt.DESTINY)
-        lengths = [math.sqrt(math.fsum(x * x for x in column)) for column in zip(*self.meta.topic)]
-        occurs = {id for i, id in enumerate(self.ids) if self.meta.company.row_sum[id]}
-        for id, length in enumerate(lengths):
-            self.assertAlmostEqual(length, 1.0 if id in occurs else 0.0, delta=1e-9)
-
-    def test_destiny_puts_those_who_keep_alike_company_side_by_side(self):
-        rng, ids = random.Random(6), []
-        for i in range(300):                              # two topics of six words each, by turns
-            ids += [rng.randrange(6) + 6 * (i % 2) for _ in range(20)]
-        meta = Metaweights(ids, 12)
-        meta.topics()
-        embedding = list(zip(*meta.topic))
-        cosine = lambda a, b: math.fsum(x * y for x, y in zip(embedding[a], embedding[b]))
-        within = [cosine(a, b) for a in range(12) for b in range(a) if a // 6 == b // 6]
-        across = [cosine(a, b) for a in range(12) for b in range(a) if a // 6 != b // 6]
-        self.assertGreater(sum(within) / len(within), sum(across) / len(across) + 0.5)
+    def test_shares_are_what_each_token_is_of_the_text_and_never_0(self):
+        self.assertAlmostEqual(math.fsum(self.meta.share), 1.0, delta=1e-9)
+        often = Counter(self.ids)
+        for id, share in enumerate(self.meta.share):
+            self.assertAlmostEqual(share, (often[id] + 0.5) / (len(self.ids) + 0.5 * self.meta.vocab), delta=1e-12)
 
 
 if __name__ == "__main__":

@@ -21,16 +21,18 @@ unigram               2.5000 bits/byte    6.0000 nats/token
 bigram                1.5000 bits/byte    5.0000 nats/token
 chain                 1.4500 bits/byte    4.5000 nats/token
 transformer           2.0000 bits/byte    5.5000 nats/token
+transformer -heads    2.0400 bits/byte    5.6100 nats/token
 meta                  1.4200 bits/byte    4.2000 nats/token
 full                  1.4000 bits/byte    4.0000 nats/token
 full -H               1.4100 bits/byte    4.0400 nats/token
 full -F               1.4100 bits/byte    4.0100 nats/token
 full -A               1.4000 bits/byte    4.0000 nats/token
 full -T               1.4000 bits/byte    3.9996 nats/token
+full -heads           1.4070 bits/byte    4.0200 nats/token
 full -transformer     1.3900 bits/byte    3.9000 nats/token
 """
 FIGURES = thesis.parse(OUTPUT)
-BOOK = thesis.Row(thesis.Text("book", "a book", ("--holdout", "0.1")), FIGURES, {**FIGURES, "chain": thesis.Figure(1.44, 4.2)})
+BOOK = thesis.Row(thesis.Text("book", "a book", ("--holdout", "0.1")), FIGURES, {**FIGURES, "chain": thesis.Figure(1.44, 4.2)}, FIGURES, (1.5, 1.45, ""))
 
 
 def lines_of(data):
@@ -58,16 +60,18 @@ class Figures(unittest.TestCase):
 
     def test_the_tables(self):
         self.assertEqual(printed(thesis.main_table, [BOOK]).splitlines()[2],
-                         "| a book | 3.000 | 1.500 | 1.450 | 1.440 | 2.000 (75 % of the way to the bigram) | 1.420 | **1.400** (-4.8 % against KN 5) |  |")
-        self.assertEqual(printed(thesis.terms_table, [BOOK]).splitlines()[2], "| a book | +1.00 % | +0.25 % | +0.00 % | -0.01 % | -2.50 % |")
+                         "| a book | 3.000 | 1.500 | 1.450 | 1.440 | 1.400 | 1.500 | 1.450 | 2.000 (75 % of the way to the bigram) | 1.420 | **1.400** (-4.8 % against KN 5) |  |")
+        self.assertEqual(printed(thesis.terms_table, [BOOK]).splitlines()[2], "| a book | +1.00 % | +0.25 % | +0.00 % | -0.01 % | +0.50 % | -2.50 % | +2.00 % |")
 
     def test_claims_hold_or_do_not(self):
-        self.assertEqual([holds for holds, _ in thesis.claim_transformer({"book": BOOK})], [True])
-        self.assertEqual([holds for holds, _ in thesis.claim_transformer({"small": BOOK})], [False])
+        self.assertEqual([holds for holds, _ in thesis.claim_transformer({"book": BOOK})], [False, True, True])
+        self.assertEqual([holds for holds, _ in thesis.claim_transformer({"small": BOOK})], [False, True, True])
         self.assertEqual([holds for holds, _ in thesis.claim_order([BOOK])], [True])
-        self.assertEqual([holds for holds, _ in thesis.claim_terms([BOOK] * 4)], [True, True, False, False, False])
-        self.assertEqual([holds for holds, _ in thesis.claim_gain({"book": BOOK, "tiny": BOOK}, 2.08)], [True, True, True, False])
-        self.assertEqual([holds for holds, _ in thesis.claim_names({"names": BOOK})], [False, False])
+        self.assertEqual([holds for holds, _ in thesis.claim_terms(dict.fromkeys(thesis.HEADS, BOOK))],
+                         [True, True, False, False, True, False])
+        self.assertEqual([holds for holds, _ in thesis.claim_gain({"book": BOOK, "tiny": BOOK}, 2.08, 2.1)],
+                         [True] * 6 + [False, True, False])
+        self.assertEqual([holds for holds, _ in thesis.claim_names({"names": BOOK})], [False, False, True])
 
     def test_meta_may_equal_the_chain_but_full_not_meta(self):
         for label, wanted in (("chain", True), ("full", False)):
@@ -76,8 +80,8 @@ class Figures(unittest.TestCase):
                 self.assertEqual([holds for holds, _ in thesis.claim_order([BOOK._replace(base=base)])], [wanted])
 
     def test_what_is_not_measured_is_not_claimed(self):
-        out = printed(thesis.print_claims, [BOOK], None)
-        self.assertEqual(len(re.findall("(?m)^- (?:holds|does not hold): ", out)), 3)
+        out = printed(thesis.print_claims, [BOOK], None, None)
+        self.assertEqual(len(re.findall("(?m)^- (?:holds|does not hold): ", out)), 7)
         self.assertNotIn("names, order", out)
         self.assertIn("make thesis TEXTS=", out)
 
@@ -129,12 +133,30 @@ class Runs(unittest.TestCase):
     def test_a_row_is_what_the_program_prints(self):
         text, = thesis.texts_of(self.path)
         found = thesis.measure([text.args, (*text.args, "--order", "5")])
-        row = printed(thesis.main_table, [thesis.Row(text, *found.values())]).splitlines()[2]
+        row = printed(thesis.main_table, [thesis.Row(text, *found.values(), {"full": thesis.Figure(9.5, 9.5)}, None)]).splitlines()[2]
         said = [twins.run(thesis.PROGRAM, ["-c", self.path, "--holdout", "0.1", "--order", order])[1].decode() for order in ("3", "5")]
         bits = [dict(re.findall(r"(?m)^(\S+) +(\S+) bits/byte", output)) for output in said]
-        wanted = ["%.3f" % float(figure) for figure in (*(bits[0][label] for label in ("uniform", "bigram", "chain")), bits[1]["chain"],
+        wanted = ["%.3f" % float(figure) for figure in (*(bits[0][label] for label in ("uniform", "bigram", "chain")), bits[1]["chain"], 9.5,
                                                         *(bits[0][label] for label in ("transformer", "meta", "full")))]
         self.assertEqual(re.findall(r"\d\.\d{3}", row), wanted)
+
+    def test_blocks_carry_nothing_over(self):
+        """What two blocks of one text cost is what each costs alone, by its bytes."""
+        data = twins.BOOK.read_bytes()[:4000]
+        with mock.patch.object(thesis, "WINDOW", 200):
+            found = thesis.blocks((), thesis.write("blocks.txt", data))
+        rest, held = thesis.split(data, 0.1)
+        corpus = thesis.write("rest.txt", rest)
+        each = [thesis.parse(thesis.run(("--corpus", corpus, "--eval", thesis.write("part.txt", part)))[0])["full"].bits for part in (held[:200], held[200:])]
+        self.assertAlmostEqual(found, sum(each) / 2, delta=1e-9)
+
+    def test_a_constant_is_tuned_in_a_copy_of_the_source(self):
+        pieces = tune.pieces_of(self.path)
+        with mock.patch.multiple(tune, FACTORS=(1.0, 0.01), CFLAGS=("-std=c11", "-O1", "-ffp-contract=off")), contextlib.redirect_stdout(io.StringIO()) as out:
+            self.assertEqual(tune.try_constant(pieces, postgpt.COEFFICIENTS, "CALM"), 0.9)
+        self.assertEqual(len(re.findall("(?m)^CALM ", out.getvalue())), 2)
+        for name in tune.CONSTANTS:
+            self.assertEqual(tune.default_of(name), getattr(postgpt, name))
 
     def test_a_command_can_be_typed(self):
         self.assertEqual(thesis.command(("--corpus", self.path)), "./postgpt --corpus 'small corpus.txt'")

