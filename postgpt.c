@@ -2419,7 +2419,7 @@ static uint32_t sample(Draw *draw, const Tokenizer *tok, const Ids *text, const 
     return draw->kept[n - 1];
 }
 
-#define TEMPERATURE 0.6          /* the defaults of the options of these names */
+#define TEMPERATURE 0.75         /* the defaults of the options of these names */
 #define REPETITION 0.0
 #define DISCOUNT 0.2
 #define VERBATIM 7
@@ -4237,7 +4237,7 @@ static const char HELP[] =
     "  -n, --tokens N         tokens to generate, 1 to 1000000 (default 100), and on\n"
     "                         to the end of the sentence, at most 60 more\n"
     "      --exact            stop after exactly N tokens\n"
-    "  -t, --temperature X    0 to 10, 0 is greedy (default 0.6)\n"
+    "  -t, --temperature X    0 to 10, 0 is greedy (default 0.75)\n"
     "  -k, --top-k N          0 to the vocabulary's size, 0 is all (default 15)\n"
     "  -p, --top-p X          0 to 1: of these, the most probable that together have\n"
     "                         so much (default 1)\n"

@@ -1595,7 +1595,7 @@ class Speller:
         return self.valid(data) and (self.spelling is None or self.spelling.allows(data))
 
 
-TEMPERATURE, REPETITION, DISCOUNT, VERBATIM = 0.6, 0.0, 0.2, 7        # the defaults of the options of these names
+TEMPERATURE, REPETITION, DISCOUNT, VERBATIM = 0.75, 0.0, 0.2, 7        # the defaults of the options of these names
 GRACE = 60                  # tokens that a text may go on to the end of its sentence
 SPEAKS = 8                  # the order of the chain that speaks
 LONELY = 3.0                # nats that a token loses for each word that is missing to SHARED
@@ -2717,7 +2717,7 @@ a short demonstration from eight places of the corpus.
   -n, --tokens N         tokens to generate, 1 to 1000000 (default 100), and on
                          to the end of the sentence, at most 60 more
       --exact            stop after exactly N tokens
-  -t, --temperature X    0 to 10, 0 is greedy (default 0.6)
+  -t, --temperature X    0 to 10, 0 is greedy (default 0.75)
   -k, --top-k N          0 to the vocabulary's size, 0 is all (default 15)
   -p, --top-p X          0 to 1: of these, the most probable that together have
                          so much (default 1)
