@@ -101,7 +101,7 @@ static void fuzz_merges(const unsigned char *data, size_t size) {
         tokenizer_learn(&model.tokenizer, corpus.data, corpus.length, o.merges);
     }
     count(&model, &corpus);
-    generate(&model, corpus.data, 2, FULL, 42, hear);
+    generate(&model, corpus.data, 2, FULL, 42, hear, NULL);
 }
 
 /* A checkpoint for a tiny model: as it is, or (first byte odd) with the checksum of its weights. */
@@ -134,7 +134,7 @@ static void fuzz_checkpoint(const unsigned char *data, size_t size) {
             }
     }
     if (!checkpoint_take(&model.net, about, file.data, file.length, fault)) return;
-    generate(&model, (const unsigned char *)"a", 1, FULL, 42, hear);
+    generate(&model, (const unsigned char *)"a", 1, FULL, 42, hear, NULL);
     double nats[N_ROWS];
     evaluate(&model, &model.meta.text, nats);
 }
@@ -164,7 +164,7 @@ static void fuzz_corpus(const unsigned char *data, size_t size) {
     check_bytes(&model, text.data, text.length, "the text");
     tokenizer_learn(&model.tokenizer, corpus.data, corpus.length, o.merges);
     count(&model, &corpus);
-    generate(&model, prompt.data, prompt.length, FULL, 42, hear);
+    generate(&model, prompt.data, prompt.length, FULL, 42, hear, NULL);
     Ids ids = {0};
     size_t *start;
     double nats[N_ROWS];
