@@ -2218,9 +2218,16 @@ static void field_terms(Field *field) {
         if (field->t[x] > 0.0) field->t[x] = log(1.0 + odds * field->t[x] / field->p[x]);
 }
 
-/* Which terms speak. The chain alone, and META, leave it its full weight; else it is weighed with lambda, without the transformer
- * with ALONE, where it doubts, the more so the more it doubts; and so is the transformer with kappa. */
+/* Which terms speak. */
 enum { USE_CHAIN = 1, USE_NET = 2, USE_H = 4, USE_F = 8, USE_A = 16, USE_T = 32, META = USE_CHAIN | USE_H | USE_F, FULL = 63 };
+
+/* What the chain and the transformer are multiplied by. The chain alone, and META, leave it its full weight; else it is weighed with
+ * lambda, without the transformer with ALONE, where it doubts, the more so the more it doubts; and so is the transformer with kappa. */
+static double field_lambda(const Field *field, int use) {
+    return use == META || use == USE_CHAIN ? 1.0 : 1.0 - field->doubt * (1.0 - (use & USE_NET ? field->co->lambda : ALONE));
+}
+
+static double field_kappa(const Field *field) { return field->co->kappa * field->doubt; }
 
 static void field_logits(const Field *field, double *logits, int use) {
     const Coefficients *co = field->co;
@@ -2229,8 +2236,7 @@ static void field_logits(const Field *field, double *logits, int use) {
         memcpy(logits, field->z, vocab * sizeof *logits);
         return;
     }
-    const double lambda = use == META || use == USE_CHAIN ? 1.0 : 1.0 - field->doubt * (1.0 - (use & USE_NET ? co->lambda : ALONE));
-    const double kappa = co->kappa * field->doubt;
+    const double lambda = field_lambda(field, use), kappa = field_kappa(field);
     for (size_t x = 0; x < vocab; x++) logits[x] = lambda * field->log_p[x];
     if (use & USE_NET) for (size_t x = 0; x < vocab; x++) logits[x] += kappa * field->z[x];
     if (use & USE_H) for (size_t x = 0; x < vocab; x++) logits[x] += co->alpha * field->h[x];
@@ -2244,9 +2250,8 @@ enum { N_PARTS = 6, N_TERMS };   /* what the field adds to a logit; and what the
 /* What each term adds to the logit of x: chain, transformer, H, F, A, T. */
 static void field_parts(const Field *field, int use, uint32_t x, double parts[N_PARTS]) {
     const Coefficients *co = field->co;
-    const double lambda = use == META || use == USE_CHAIN ? 1.0 : co->lambda;
-    parts[0] = use == USE_NET ? 0.0 : lambda * field->log_p[x];
-    parts[1] = use == USE_NET ? field->z[x] : use & USE_NET ? co->kappa * field->z[x] : 0.0;
+    parts[0] = use == USE_NET ? 0.0 : field_lambda(field, use) * field->log_p[x];
+    parts[1] = use == USE_NET ? field->z[x] : use & USE_NET ? field_kappa(field) * field->z[x] : 0.0;
     parts[2] = use & USE_H ? co->alpha * field->h[x] : 0.0;
     parts[3] = use & USE_F ? co->beta * field->f[x] : 0.0;
     parts[4] = use & USE_A ? co->gamma * field->a[x] : 0.0;

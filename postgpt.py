@@ -1503,18 +1503,20 @@ class Field:
         odds = self.co["trauma"] * (self.level - REST) / free if self.level > REST else 0.0
         self.t = [(x, log(1.0 + odds * value / p[x])) for x, value in recall.items()]
 
-    def logits(self, use):
-        """The terms named in `use`, weighed and added. The chain alone, and META, leave it its full weight; else it is weighed with
-        lambda, without the transformer with ALONE, where it doubts, the more so the more it doubts; and so is the transformer
-        with kappa.  -> [vocab]"""
+    def weights(self, use):
+        """What each term is multiplied by. The chain alone, and META, leave it its full weight; else it is weighed with lambda, without the
+        transformer with ALONE, where it doubts, the more so the more it doubts; and so is the transformer with kappa."""
         co = self.co
+        chain = 1.0 if use in ("B", META) else 1.0 - self.doubt * (1.0 - (co["lambda"] if "Z" in use else ALONE))
+        return {"B": chain, "Z": co["kappa"] * self.doubt, "H": co["alpha"], "F": co["beta"], "A": co["gamma"]}
+
+    def logits(self, use):
+        """The terms named in `use`, weighed and added.  -> [vocab]"""
         if use == TRANSFORMER:
             return self.z
-        logits = self.log_p
-        if use not in ("B", META):
-            weight = 1.0 - self.doubt * (1.0 - (co["lambda"] if "Z" in use else ALONE))
-            logits = [weight * x for x in logits]
-        weights = {"Z": co["kappa"] * self.doubt, "H": co["alpha"], "F": co["beta"], "A": co["gamma"]}
+        weights = self.weights(use)
+        chain = weights.pop("B")
+        logits = self.log_p if chain == 1.0 else [chain * x for x in self.log_p]
         used = [name for name in weights if name in use]
         terms = [getattr(self, name.lower()) for name in used]
         logits = matvec(logits, [weights[name] for name in used], terms)
@@ -1527,12 +1529,12 @@ class Field:
 
     def parts(self, use, x):
         """What each term adds to the logit of x: chain, transformer, H, F, A, T; their sum is logits(use)[x] but for rounding."""
-        co = self.co
         if use == TRANSFORMER:
             return [0.0, self.z[x], 0.0, 0.0, 0.0, 0.0]
-        found = [self.log_p[x] if use in ("B", META) else co["lambda"] * self.log_p[x]]
-        for name, weight, term in (("Z", "kappa", "z"), ("H", "alpha", "h"), ("F", "beta", "f"), ("A", "gamma", "a")):
-            found.append(co[weight] * getattr(self, term)[x] if name in use else 0.0)
+        weights = self.weights(use)
+        found = [weights["B"] * self.log_p[x]]
+        for name, term in (("Z", "z"), ("H", "h"), ("F", "f"), ("A", "a")):
+            found.append(weights[name] * getattr(self, term)[x] if name in use else 0.0)
         return found + [dict(self.t).get(x, 0.0) if "T" in use else 0.0]
 
     def promises(self, most):
