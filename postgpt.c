@@ -1764,11 +1764,11 @@ static void seed_follow(double *x, double *h, size_t r, const Table *pairs, cons
     Table weight_back, target_back;
     table_transpose(&weight_back, &weight);
     table_transpose(&target_back, &target);
-    regress(x, h, r, &weight, target.value, left, bigram->unigram, 2);         /* a sketch */
+    regress(x, h, r, &weight, target.value, left, bigram->unigram, 4);         /* a sketch */
     even(x, left, vocab, r);
-    regress(h, x, r, &weight_back, target_back.value, bigram->unigram, left, 4);
+    regress(h, x, r, &weight_back, target_back.value, bigram->unigram, left, 6);
     even(h, bigram->unigram, vocab, r);
-    regress(x, h, r, &weight, target.value, left, bigram->unigram, 4);
+    regress(x, h, r, &weight, target.value, left, bigram->unigram, 6);
     free(weight.value); free(target.value); free(scaled.value); free(left);
     table_free(&weight_back); table_free(&target_back);
 }
@@ -2512,7 +2512,7 @@ static void voice_follow(Voice *voice, uint32_t id) {
     voice->last = id;
 }
 
-/* The piece under way is whole: it is read again as the corpus would have it, should it have been said in other tokens. */
+/* Reads the piece under way as the corpus would have it, should it be said in other tokens. */
 static void voice_piece(Voice *voice) {
     const Tokenizer *tok = voice->reader.tok;
     size_t length = 0;
@@ -2524,12 +2524,14 @@ static void voice_piece(Voice *voice) {
     }
     voice->whole.n = 0;
     tokenizer_encode(voice->tok, &voice->whole, voice->bytes, length);
-    if (voice->whole.n != voice->piece.n || memcmp(voice->whole.ids, voice->piece.ids, voice->piece.n * sizeof(uint32_t))) {
-        if (voice->n_start) memcpy(voice->spots, voice->start, voice->n_start * sizeof *voice->spots);
-        voice->n = voice->n_start;
-        voice->last = voice->last_start;
-        for (size_t i = 0; i < voice->whole.n; i++) voice_follow(voice, voice->whole.ids[i]);
-    }
+    if (voice->n_start) memcpy(voice->spots, voice->start, voice->n_start * sizeof *voice->spots);
+    voice->n = voice->n_start;
+    voice->last = voice->last_start;
+    for (size_t i = 0; i < voice->whole.n; i++) voice_follow(voice, voice->whole.ids[i]);
+}
+
+/* The next piece begins. */
+static void voice_begin(Voice *voice) {
     if (voice->n > voice->size_start) voice->start = resize(voice->start, voice->size_start = voice->size, sizeof *voice->start);
     if (voice->n) memcpy(voice->start, voice->spots, voice->n * sizeof *voice->spots);
     voice->n_start = voice->n;
@@ -2543,10 +2545,10 @@ static void voice_write(Voice *voice, uint32_t id) {
     const Trait *traits = voice->reader.traits;
     if (voice->piece.n) {
         const uint32_t last = voice->piece.ids[voice->piece.n - 1];
-        if (traits[last].white ? !traits[id].white : kind_of[tok->text[tok->start[id]]] != kind_of[tok->text[tok->start[last + 1] - 1]]) voice_piece(voice);
+        if (voice->piece.n == LONGEST_WORD || (traits[last].white ? !traits[id].white : kind_of[tok->text[tok->start[id]]] != kind_of[tok->text[tok->start[last + 1] - 1]])) voice_begin(voice);
     }
     ids_add(&voice->piece, id);
-    voice_follow(voice, id);
+    voice_piece(voice);
     reader_read(&voice->reader, id);
     if (voice->n_heard == voice->size_heard) voice->heard = resize(voice->heard, voice->size_heard = 2 * voice->size_heard + 1024, sizeof *voice->heard);
     voice->heard[voice->n_heard++] = voice->reader.words;

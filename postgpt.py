@@ -1116,7 +1116,7 @@ def conjugate(times, b, rounds):
 
 
 RIDGE = 0.1                 # of regress: added to each square, so that a row counted little stays near 0
-ROUNDS = (2, 4, 4)          # of conjugate gradients: a sketch of x, then h, then x
+ROUNDS = (4, 6, 6)          # of conjugate gradients: a sketch of x, then h, then x
 
 
 def outer(x, y):
@@ -1635,19 +1635,16 @@ class Voice:
         self.reader.clear()
 
     def write(self, id):
-        """The next token. A piece that is whole is read again as the corpus would have it, should it have been said in other tokens."""
+        """The next token. The piece under way is read as the corpus would have it, should it be said in other tokens."""
         text, traits = self.tokens[id], self.reader.traits
         if self.piece:
             last = self.piece[-1]
-            if not traits[id][0] if traits[last][0] else KIND[text[0]] != KIND[self.tokens[last][-1]]:
-                whole = self.encode(b"".join([self.tokens[old] for old in self.piece]))
-                if whole != self.piece:
-                    self.spots, self.last = self.before
-                    for old in whole:
-                        self.follow(old)
+            if len(self.piece) == LONGEST_WORD or (not traits[id][0] if traits[last][0] else KIND[text[0]] != KIND[self.tokens[last][-1]]):
                 self.piece, self.before = [], (self.spots, self.last)
         self.piece.append(id)
-        self.follow(id)
+        self.spots, self.last = self.before
+        for token in self.encode(b"".join([self.tokens[old] for old in self.piece])):
+            self.follow(token)
         self.reader.read(id)
         self.heard.append(self.reader.words)
 
