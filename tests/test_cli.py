@@ -11,6 +11,8 @@ import tempfile
 import unittest
 from pathlib import Path
 
+import twins
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 import postgpt
@@ -54,16 +56,8 @@ class Twin:
         corpus = () if "-c" in args else ("-c", "corpus.txt")
         how = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **how}
         process = subprocess.Popen([*self.command(), *corpus, *args], cwd=str(self.folder), **how)
-        self.addCleanup(self.end, process)
+        self.addCleanup(twins.end, process)
         return process
-
-    def end(self, process):
-        if process.poll() is None:
-            process.kill()
-        process.wait()
-        for stream in (process.stdout, process.stderr):
-            if stream:
-                stream.close()
 
     def run_(self, *args, stdin=b"", **how):
         """-> exit code, standard output, standard error"""

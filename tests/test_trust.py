@@ -43,16 +43,8 @@ class Alike(unittest.TestCase):
         """A process with pipes."""
         how = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "bufsize": 0, "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **how}
         process = subprocess.Popen([*command, "-c", corpus, *TINY, *args], cwd=str(self.folder), **how)
-        self.addCleanup(self.end, process)
+        self.addCleanup(twins.end, process)
         return process
-
-    def end(self, process):
-        if process.poll() is None:
-            process.kill()
-        process.wait()
-        for stream in (process.stdin, process.stdout, process.stderr):
-            if stream:
-                stream.close()
 
     def run_(self, command, *args, corpus="corpus.txt", **how):
         """-> exit code, standard output, standard error"""

@@ -56,6 +56,16 @@ def run(command, args=(), stdin=b"", cwd=None, env=None, timeout=120):
     return done.returncode, done.stdout, done.stderr
 
 
+def end(process):
+    """Ends a process with pipes, whether it has ended or not."""
+    if process.poll() is None:
+        process.kill()
+    process.wait()
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream:
+            stream.close()
+
+
 # Cases: the same command line for both twins, each in a folder of its own
 
 class Case(NamedTuple):
