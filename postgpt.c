@@ -119,6 +119,9 @@ static void bytes_put(Bytes *to, const char *format, ...) {       /* up to 250 b
     bytes_add(to, text, n < 0 ? 0 : (size_t)n < sizeof text ? (size_t)n : sizeof text - 1);
 }
 
+/* Where one of the first two is 1, a signal asks to stop what goes on: from the first step to the saved file, or, an interrupt, an answer. */
+static volatile sig_atomic_t training, conversing, waiting, stopped;
+
 /* ---------------------------------------------------------------------------------------------
  * 0  ARITHMETIC
  */
@@ -172,6 +175,26 @@ static void softmax(double *x, size_t n) {
 static void rmsnorm(double *y, const double *x, size_t n) {
     const double scale = 1.0 / sqrt(dot(x, x, n) / (double)n + 1e-5);
     for (size_t i = 0; i < n; i++) y[i] = x[i] * scale;
+}
+
+static double greatest(const double *x, size_t n) {
+    double top[8];
+    for (size_t k = 0; k < 8; k++) top[k] = x[0];
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        for (size_t k = 0; k < 8; k++) top[k] = x[i + k] > top[k] ? x[i + k] : top[k];
+    for (; i < n; i++) top[0] = x[i] > top[0] ? x[i] : top[0];
+    for (size_t k = 1; k < 8; k++) top[0] = top[k] > top[0] ? top[k] : top[0];
+    return top[0];
+}
+
+/* -log softmax(logits)[id], in nats: what it costs to be told `id` where these were the logits (Shannon 1948).
+ * Of the logits 0 0: log 2, 0.6931. */
+static double cross_entropy(const double *logits, size_t n, uint32_t id) {
+    const double top = greatest(logits, n);
+    double sum = 0.0;
+    for (size_t i = 0; i < n; i++) sum += exp(logits[i] - top);
+    return log(sum) - (logits[id] - top);
 }
 
 typedef struct { uint64_t state; } Rng;           /* SplitMix64 (Steele, Lea and Flood 2014) */
@@ -2949,6 +2972,151 @@ static void ledger_begin(Ledger *why, const Ids *ids, const char *name, size_t c
     }
 }
 
+/* The model: a corpus, what was counted in it, and the ghost */
+typedef struct {
+    const char *mode, *prompt, *corpus, *alphabet, *init, *eval, *encode, *save, *load, *page;
+    int lines, no_cache, quiet, info, help, version, exact, random_seed, tree, interactive, why;
+    size_t samples, tokens, merges, order, train, batch;
+    double holdout, rate;
+    Shape shape;
+    Coefficients field;
+    Sampling sampling;
+} Options;
+
+#define CHOOSE -1.0              /* a coefficient that nobody has given */
+
+static const Options OPTIONS = {"both", NULL, NULL, "bytes", "ghost", NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 100, 1024, 3, 0, 4, 0.0, 0.003,
+                                {2, 48, 2, 2, 64, 4}, {CHOOSE, CHOOSE, ALPHA, BETA, GAMMA, TRAUMA, 4096}, {TEMPERATURE, 1.0, REPETITION, CHOOSE, 15, VERBATIM, 42}};
+
+typedef struct {
+    const Options *options;
+    Tokenizer tokenizer;
+    Ids ids;                     /* the corpus' tokens */
+    size_t *start;
+    Metaweights meta;
+    Transformer net;
+    Words words;
+    Places places;               /* made when somebody is to speak */
+    int trained;                 /* the transformer's weights come from training */
+    int utf8;                    /* the corpus is valid UTF-8, so what is generated is, too */
+    Ledger *why;                 /* where it is asked for, else NULL */
+} Model;
+
+/* The field's coefficients: those that were given, else the default; a transformer that was trained is believed more. */
+static Coefficients model_coefficients(const Model *model) {
+    Coefficients co = model->options->field;
+    if (co.lambda < 0.0) co.lambda = model->trained ? TRAINED_LAMBDA : LAMBDA;
+    if (co.kappa < 0.0) co.kappa = model->trained ? TRAINED_KAPPA : KAPPA;
+    return co;
+}
+
+/* The tokens of data as documents: one, or with `lines` one a line, a newline before it and one after it. */
+static Text text_make(Tokenizer *tok, Ids *ids, size_t **start, const unsigned char *data, size_t length, int lines) {
+    size_t n_docs = 0, size = 16;
+    *start = alloc(size, sizeof **start);
+    if (!lines) {
+        tokenizer_encode(tok, ids, data, length);
+        (*start)[++n_docs] = ids->n;
+    }
+    for (size_t at = 0; lines && at < length;) {
+        const unsigned char *newline = memchr(data + at, '\n', length - at);
+        const size_t end = newline ? (size_t)(newline - data) : length;
+        ids_add(ids, tok->id_of_byte['\n']);
+        tokenizer_encode(tok, ids, data + at, end - at);
+        ids_add(ids, tok->id_of_byte['\n']);
+        if (n_docs + 2 > size) *start = resize(*start, size *= 2, sizeof **start);
+        (*start)[++n_docs] = ids->n;
+        at = end + 1;
+    }
+    return (Text){ids->ids, ids->n, *start, n_docs, lines};
+}
+
+/* Generates, handing each token's bytes to `write`; bytes of a character under way are held back until it is whole. After the tokens asked
+ * for the text goes on to the end of its sentence, with `lines` of its line, at most GRACE tokens more, unless `exact`.
+ * why: gets a row a token; or NULL. */
+static void generate(Model *model, const unsigned char *prompt, size_t length, int mode, uint64_t seed_number, void (*write)(const unsigned char *, size_t), Ledger *why) {
+    const Options *o = model->options;
+    Tokenizer *tok = &model->tokenizer;
+    const size_t vocab = model->meta.vocab, context = o->shape.context, step = context - context / 2;
+    const int newline = tok->id_of_byte['\n'] != NONE;
+    Ids ids = {0};
+    const unsigned char *last = prompt;                /* with `lines`, context does not reach behind the prompt's last line */
+    for (size_t i = 0; o->lines && i < length; i++) if (prompt[i] == '\n') last = prompt + i + 1;
+    if (o->lines) ids_add(&ids, tok->id_of_byte['\n']);
+    else if (!length && newline) tokenizer_encode(tok, &ids, (const unsigned char *)"\n\n", 2);
+    tokenizer_encode(tok, &ids, last, (size_t)(prompt + length - last));
+
+    Window window;
+    Field field;
+    const int net = (mode & USE_NET) != 0;
+    if (net) window_make(&window, &model->net);
+    Words words = words_with(&model->words, prompt, length);
+    const Coefficients co = model_coefficients(model);
+    field_make(&field, &model->meta, &words, &co, NULL);
+    Voice voice;
+    const double discount = o->sampling.discount >= 0.0 ? o->sampling.discount : o->lines ? 1.0 : DISCOUNT;     /* documents are to be invented */
+    if (!model->places.ids) places_make(&model->places, &model->meta.text, tok);
+    voice_make(&voice, &model->places, &model->meta.chain, tok, discount, o->sampling.verbatim);
+    field.voice = &voice;
+    for (size_t i = ids.n > o->field.memory + context ? ids.n - o->field.memory - context : 0; i < ids.n; i++) field_push(&field, ids.ids[i], field_expected(&field, ids.ids[i]));
+    field.window = net ? &window : NULL;
+    for (size_t i = ids.n > context ? (ids.n - context + step - 1) / step * step : 0; net && i < ids.n; i++) window_push(&window, ids.ids[i]);
+
+    Rng rng = {seed_number};
+    Draw draw;
+    draw_make(&draw, vocab);
+    Speller speller = {o->lines ? NULL : &field.spelling, model->utf8, 0};      /* a line may be a new name */
+    unsigned char *held = NULL;
+    size_t n_held = 0;
+    speller_write(&speller, prompt, length);
+    double *final = why ? alloc(vocab, sizeof *final) : NULL;
+    if (why) ledger_begin(why, &ids, mode == META ? "meta" : mode == FULL ? "full" : "transformer", context);
+    for (size_t i = 0; i < o->tokens + (o->exact ? 0 : GRACE) && !stopped; i++) {
+        double expected;
+        field_terms(&field);
+        field_logits(&field, draw.logits, mode);
+        if (why) memcpy(why->logits, draw.logits, vocab * sizeof *final);
+        voice_rules(&voice, &field, draw.logits, mode & USE_CHAIN, speller.spelling);
+        if (why) {
+            memcpy(final, draw.logits, vocab * sizeof *final);
+            rule(final, &field.text, o->sampling.repetition);
+        }
+        const uint32_t id = sample(&draw, tok, &field.text, &o->sampling, &speller, &rng, &expected);
+        const unsigned char *bytes = tok->text + tok->start[id];
+        const size_t n = tok->start[id + 1] - tok->start[id];
+        if (i >= o->tokens && (o->lines ? voice.reader.traits[id].breaks : voice_rests(&voice, id))) break;
+        if (why) ledger_add(why, &field, mode, final, id, &o->sampling, &speller);
+        speller_write(&speller, bytes, n);
+        held = resize(held, n_held + n, 1);
+        memcpy(held + n_held, bytes, n);
+        n_held += n;
+        if (!speller.state) {
+            write(held, n_held);
+            n_held = 0;
+        }
+        if (o->lines && id == tok->id_of_byte['\n']) field_reset(&field);       /* the next line is another document */
+        field_push(&field, id, expected);
+    }
+    if (why && why->page) page_put(why, "]}");
+    if (net) window_free(&window);
+    field_free(&field);
+    voice_free(&voice);
+    draw_free(&draw);
+    free(ids.ids); free(words.words); free(held); free(final);
+}
+
+/* Counts the corpus and seeds the transformer. */
+static void model_count(Model *model, const Bytes *corpus) {
+    const Options *o = model->options;
+    const Text text = text_make(&model->tokenizer, &model->ids, &model->start, corpus->data, corpus->length, o->lines);
+    words_make(&model->words, &model->tokenizer);
+    metaweights_make(&model->meta, text, model->tokenizer.vocab, o->order);
+    transformer_make(&model->net, o->shape, model->tokenizer.vocab);
+    if (o->load) return;
+    if (!strcmp(o->init, "ghost")) seed(&model->net, &model->meta);
+    else transformer_randomize(&model->net, o->sampling.seed);
+}
+
 /* ---------------------------------------------------------------------------------------------
  * VII  TRAINING: backpropagation by hand, and Chuck, who watches himself
  *
@@ -2966,9 +3134,6 @@ static void ledger_begin(Ledger *why, const Ids *ids, const char *name, size_t c
 enum { MOST_THREADS = 16 };
 
 typedef struct { size_t steps, batch; double rate; uint64_t seed; int quiet; } Training;
-
-/* Where one of the first two is 1, a signal asks to stop what goes on: from the first step to the saved file, or, an interrupt, an answer. */
-static volatile sig_atomic_t training, conversing, waiting, stopped;
 
 /* A team: helpers that stand by for a whole training, since a thread begun anew for each of its small works would come too late. A
  * work on numbers 0 .. n - 1 is cut into parts of `many`, and whoever is free takes one: where a helper's processor has other things to
@@ -3078,7 +3243,7 @@ typedef struct {
     Kept *kept;                  /* [layers] */
     double *x, *normed, *scale;  /* [n][embd] twice, [n] */
     double *logits;              /* [n][vocab]: then the odds, then the logits' gradient */
-    double *surprises, *sums;    /* [n], [n]: of the odds */
+    double *losses, *sums;    /* [n], [n]: of the odds */
     double *dx, *dnormed, *dmixed;                /* [n][embd]: of the stream before the first layer; a layer's */
     double *dwte;                /* [vocab][embd]: of this window alone; 0 but while it is added */
 } Pass;
@@ -3300,41 +3465,23 @@ static void mlp_backward(void *context, size_t from, size_t to) {
 }
 
 /* Eight at a time, for each comparison waits for the one before. */
-static double greatest(const double *x, size_t n) {
-    double top[8];
-    for (size_t k = 0; k < 8; k++) top[k] = x[0];
-    size_t i = 0;
-    for (; i + 8 <= n; i += 8)
-        for (size_t k = 0; k < 8; k++) top[k] = x[i + k] > top[k] ? x[i + k] : top[k];
-    for (; i < n; i++) top[0] = x[i] > top[0] ? x[i] : top[0];
-    for (size_t k = 1; k < 8; k++) top[0] = top[k] > top[0] ? top[k] : top[0];
-    return top[0];
-}
 
 /* -log p(id), in nats; the logits become odds: probabilities, but for their sum. */
-static double surprise_odds(double *logits, size_t n, uint32_t id, double *sum) {
+static double cross_entropy_odds(double *logits, size_t n, uint32_t id, double *sum) {
     const double top = greatest(logits, n), came = logits[id] - top;
     *sum = 0.0;
     for (size_t i = 0; i < n; i++) *sum += logits[i] = exp(logits[i] - top);
     return log(*sum) - came;
 }
 
-/* The same of logits that stay as they are. */
-static double surprise(const double *logits, size_t n, uint32_t id) {
-    const double top = greatest(logits, n);
-    double sum = 0.0;
-    for (size_t i = 0; i < n; i++) sum += exp(logits[i] - top);
-    return log(sum) - (logits[id] - top);
-}
-
-/* The surprise at what came next. */
+/* The cross-entropy at what came next. */
 static void head_forward(void *context, size_t from, size_t to) {
     const Pass *pass = context;
     const Transformer *net = pass->net;
     const size_t embd = net->shape.embd, vocab = net->vocab;
     norm_forward(pass->normed, pass->scale, pass->x, from, to, embd);
     linear(SET, pass->logits + from * vocab, vocab, pass->normed + from * embd, embd, net->head, vocab, to - from, embd, vocab);
-    for (size_t t = from; t < to; t++) pass->surprises[t] = surprise_odds(pass->logits + t * vocab, vocab, pass->window.ids[t + 1], &pass->sums[t]);
+    for (size_t t = from; t < to; t++) pass->losses[t] = cross_entropy_odds(pass->logits + t * vocab, vocab, pass->window.ids[t + 1], &pass->sums[t]);
 }
 
 /* head_forward, and back through it: a logit's gradient is its token's probability, less one for the token that came. */
@@ -3409,7 +3556,7 @@ static void layer_backward(void *context, size_t from, size_t to) {
     attention_backward(context, from, to);
 }
 
-/* The window up to the head, and through it as `head` says. Returns the summed surprise at all but its first id. */
+/* The window up to the head, and through it as `head` says. Returns the summed cross-entropy at all but its first id. */
 static double net_forward(Pass *pass, Span window, Work *head) {
     double loss = 0.0;
     pass->window = window;
@@ -3419,7 +3566,7 @@ static double net_forward(Pass *pass, Span window, Work *head) {
         all_positions(pass, layer_forward);
     }
     all_positions(pass, head);
-    for (size_t t = 0; t < window.n; t++) loss += pass->surprises[t];
+    for (size_t t = 0; t < window.n; t++) loss += pass->losses[t];
     return loss;
 }
 
@@ -3492,7 +3639,7 @@ static void pass_make(Pass *pass, const Transformer *net, Team *team, size_t mos
     double **const wide[] = {&pass->x, &pass->normed, &pass->dx, &pass->dnormed, &pass->dmixed};
     for (size_t i = 0; i < sizeof wide / sizeof *wide; i++) *wide[i] = alloc(most * embd, 8);
     pass->scale = alloc(most, 8);
-    pass->surprises = alloc(most, 8);
+    pass->losses = alloc(most, 8);
     pass->sums = alloc(most, 8);
     pass->logits = alloc(most * net->vocab, 8);
     pass->dwte = alloc(net->vocab * embd, 8);
@@ -3505,12 +3652,12 @@ static void pass_free(Pass *pass) {
         free(k->mlp_normed); free(k->mlp_scale); free(k->hidden);
         free(k->dq); free(k->dk); free(k->dvalue); free(k->dscores); free(k->dhidden); free(k->dx); free(k->dattended);
     }
-    free(pass->kept); free(pass->x); free(pass->normed); free(pass->scale); free(pass->logits); free(pass->surprises); free(pass->sums);
+    free(pass->kept); free(pass->x); free(pass->normed); free(pass->scale); free(pass->logits); free(pass->losses); free(pass->sums);
     free(pass->dx); free(pass->dnormed); free(pass->dmixed); free(pass->dwte);
     free(pass->turned.params); free(pass->turned.layer); free(pass->grad.params); free(pass->grad.layer);
 }
 
-/* The mean surprise of a step's windows, and its gradient in pass->grad. Where it is stopped, what it has is nothing. */
+/* The mean cross-entropy of a step's windows, and its gradient in pass->grad. Where it is stopped, what it has is nothing. */
 static double batch_gradient(Pass *pass, const Span *window, size_t batch) {
     double n = 0.0, loss = 0.0;
     for (size_t i = 0; i < batch; i++) n += (double)window[i].n;
@@ -3625,7 +3772,7 @@ static Span window_draw(const Text *text, size_t context, Rng *rng, size_t turn,
     return (Span){text->ids + rng_next(rng) % (text->n - n), n};
 }
 
-/* The mean surprise of a text, a window after the other; with `lines` of the start of each document. Nothing where it is stopped. */
+/* The mean cross-entropy of a text, a window after the other; with `lines` of the start of each document. Nothing where it is stopped. */
 static double held_out_loss(Pass *pass, const Text *text) {
     const size_t context = pass->net->shape.context;
     double sum = 0.0;
@@ -3909,154 +4056,7 @@ static const struct { const char *label; int use; } ROWS[] = {
     {"full -heads", FULL}, {"full -transformer", FULL - USE_NET}};
 enum { N_ROWS = sizeof ROWS / sizeof *ROWS };
 
-/* ---------------------------------------------------------------------------------------------
- * The model: a corpus, what was counted in it, and the ghost
- */
-typedef struct {
-    const char *mode, *prompt, *corpus, *alphabet, *init, *eval, *encode, *save, *load, *page;
-    int lines, no_cache, quiet, info, help, version, exact, random_seed, tree, interactive, why;
-    size_t samples, tokens, merges, order, train, batch;
-    double holdout, rate;
-    Shape shape;
-    Coefficients field;
-    Sampling sampling;
-} Options;
-
-#define CHOOSE -1.0              /* a coefficient that nobody has given */
-
-static const Options OPTIONS = {"both", NULL, NULL, "bytes", "ghost", NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 100, 1024, 3, 0, 4, 0.0, 0.003,
-                                {2, 48, 2, 2, 64, 4}, {CHOOSE, CHOOSE, ALPHA, BETA, GAMMA, TRAUMA, 4096}, {TEMPERATURE, 1.0, REPETITION, CHOOSE, 15, VERBATIM, 42}};
-
-typedef struct {
-    const Options *options;
-    Tokenizer tokenizer;
-    Ids ids;                     /* the corpus' tokens */
-    size_t *start;
-    Metaweights meta;
-    Transformer net;
-    Words words;
-    Places places;               /* made when somebody is to speak */
-    int trained;                 /* the transformer's weights come from training */
-    int utf8;                    /* the corpus is valid UTF-8, so what is generated is, too */
-    Ledger *why;                 /* where it is asked for, else NULL */
-} Model;
-
-/* The field's coefficients: those that were given, else the default; a transformer that was trained is believed more. */
-static Coefficients model_coefficients(const Model *model) {
-    Coefficients co = model->options->field;
-    if (co.lambda < 0.0) co.lambda = model->trained ? TRAINED_LAMBDA : LAMBDA;
-    if (co.kappa < 0.0) co.kappa = model->trained ? TRAINED_KAPPA : KAPPA;
-    return co;
-}
-
-/* The tokens of data as documents: one, or with `lines` one a line, a newline before it and one after it. */
-static Text text_make(Tokenizer *tok, Ids *ids, size_t **start, const unsigned char *data, size_t length, int lines) {
-    size_t n_docs = 0, size = 16;
-    *start = alloc(size, sizeof **start);
-    if (!lines) {
-        tokenizer_encode(tok, ids, data, length);
-        (*start)[++n_docs] = ids->n;
-    }
-    for (size_t at = 0; lines && at < length;) {
-        const unsigned char *newline = memchr(data + at, '\n', length - at);
-        const size_t end = newline ? (size_t)(newline - data) : length;
-        ids_add(ids, tok->id_of_byte['\n']);
-        tokenizer_encode(tok, ids, data + at, end - at);
-        ids_add(ids, tok->id_of_byte['\n']);
-        if (n_docs + 2 > size) *start = resize(*start, size *= 2, sizeof **start);
-        (*start)[++n_docs] = ids->n;
-        at = end + 1;
-    }
-    return (Text){ids->ids, ids->n, *start, n_docs, lines};
-}
-
-/* Generates, handing each token's bytes to `write`; bytes of a character under way are held back until it is whole. After the tokens asked
- * for the text goes on to the end of its sentence, with `lines` of its line, at most GRACE tokens more, unless `exact`.
- * why: gets a row a token; or NULL. */
-static void generate(Model *model, const unsigned char *prompt, size_t length, int mode, uint64_t seed_number, void (*write)(const unsigned char *, size_t), Ledger *why) {
-    const Options *o = model->options;
-    Tokenizer *tok = &model->tokenizer;
-    const size_t vocab = model->meta.vocab, context = o->shape.context, step = context - context / 2;
-    const int newline = tok->id_of_byte['\n'] != NONE;
-    Ids ids = {0};
-    const unsigned char *last = prompt;                /* with `lines`, context does not reach behind the prompt's last line */
-    for (size_t i = 0; o->lines && i < length; i++) if (prompt[i] == '\n') last = prompt + i + 1;
-    if (o->lines) ids_add(&ids, tok->id_of_byte['\n']);
-    else if (!length && newline) tokenizer_encode(tok, &ids, (const unsigned char *)"\n\n", 2);
-    tokenizer_encode(tok, &ids, last, (size_t)(prompt + length - last));
-
-    Window window;
-    Field field;
-    const int net = (mode & USE_NET) != 0;
-    if (net) window_make(&window, &model->net);
-    Words words = words_with(&model->words, prompt, length);
-    const Coefficients co = model_coefficients(model);
-    field_make(&field, &model->meta, &words, &co, NULL);
-    Voice voice;
-    const double discount = o->sampling.discount >= 0.0 ? o->sampling.discount : o->lines ? 1.0 : DISCOUNT;     /* documents are to be invented */
-    if (!model->places.ids) places_make(&model->places, &model->meta.text, tok);
-    voice_make(&voice, &model->places, &model->meta.chain, tok, discount, o->sampling.verbatim);
-    field.voice = &voice;
-    for (size_t i = ids.n > o->field.memory + context ? ids.n - o->field.memory - context : 0; i < ids.n; i++) field_push(&field, ids.ids[i], field_expected(&field, ids.ids[i]));
-    field.window = net ? &window : NULL;
-    for (size_t i = ids.n > context ? (ids.n - context + step - 1) / step * step : 0; net && i < ids.n; i++) window_push(&window, ids.ids[i]);
-
-    Rng rng = {seed_number};
-    Draw draw;
-    draw_make(&draw, vocab);
-    Speller speller = {o->lines ? NULL : &field.spelling, model->utf8, 0};      /* a line may be a new name */
-    unsigned char *held = NULL;
-    size_t n_held = 0;
-    speller_write(&speller, prompt, length);
-    double *final = why ? alloc(vocab, sizeof *final) : NULL;
-    if (why) ledger_begin(why, &ids, mode == META ? "meta" : mode == FULL ? "full" : "transformer", context);
-    for (size_t i = 0; i < o->tokens + (o->exact ? 0 : GRACE) && !stopped; i++) {
-        double expected;
-        field_terms(&field);
-        field_logits(&field, draw.logits, mode);
-        if (why) memcpy(why->logits, draw.logits, vocab * sizeof *final);
-        voice_rules(&voice, &field, draw.logits, mode & USE_CHAIN, speller.spelling);
-        if (why) {
-            memcpy(final, draw.logits, vocab * sizeof *final);
-            rule(final, &field.text, o->sampling.repetition);
-        }
-        const uint32_t id = sample(&draw, tok, &field.text, &o->sampling, &speller, &rng, &expected);
-        const unsigned char *bytes = tok->text + tok->start[id];
-        const size_t n = tok->start[id + 1] - tok->start[id];
-        if (i >= o->tokens && (o->lines ? voice.reader.traits[id].breaks : voice_rests(&voice, id))) break;
-        if (why) ledger_add(why, &field, mode, final, id, &o->sampling, &speller);
-        speller_write(&speller, bytes, n);
-        held = resize(held, n_held + n, 1);
-        memcpy(held + n_held, bytes, n);
-        n_held += n;
-        if (!speller.state) {
-            write(held, n_held);
-            n_held = 0;
-        }
-        if (o->lines && id == tok->id_of_byte['\n']) field_reset(&field);       /* the next line is another document */
-        field_push(&field, id, expected);
-    }
-    if (why && why->page) page_put(why, "]}");
-    if (net) window_free(&window);
-    field_free(&field);
-    voice_free(&voice);
-    draw_free(&draw);
-    free(ids.ids); free(words.words); free(held); free(final);
-}
-
-/* Counts the corpus and seeds the transformer. */
-static void model_count(Model *model, const Bytes *corpus) {
-    const Options *o = model->options;
-    const Text text = text_make(&model->tokenizer, &model->ids, &model->start, corpus->data, corpus->length, o->lines);
-    words_make(&model->words, &model->tokenizer);
-    metaweights_make(&model->meta, text, model->tokenizer.vocab, o->order);
-    transformer_make(&model->net, o->shape, model->tokenizer.vocab);
-    if (o->load) return;
-    if (!strcmp(o->init, "ghost")) seed(&model->net, &model->meta);
-    else transformer_randomize(&model->net, o->sampling.seed);
-}
-
-/* nats[N_ROWS]: the surprise at all tokens of the text; the count of tokens that were predicted */
+/* nats[N_ROWS]: the cross-entropy at all tokens of the text; the count of tokens that were predicted */
 static size_t evaluate(const Model *model, const Text *text, double *nats) {
     const size_t vocab = model->meta.vocab;
     Chain shorter[2];
@@ -4089,7 +4089,7 @@ static size_t evaluate(const Model *model, const Text *text, double *nats) {
                 for (size_t row = 3; row < N_ROWS; row++) {
                     field.z = strstr(ROWS[row].label, "-heads") ? alone : heard;
                     field_logits(&field, logits, ROWS[row].use);
-                    nats[row] += surprise(logits, vocab, id);
+                    nats[row] += cross_entropy(logits, vocab, id);
                 }
                 tokens++;
                 progress("evaluating: %zu of %zu tokens, full %.4f nats/token so far", tokens, text->n, nats[6] / (double)tokens);

@@ -122,6 +122,16 @@ def softmax(x):
     return [a / s for a in x]
 
 
+def cross_entropy(logits, id):
+    """-log softmax(logits)[id], in nats: what it costs to be told `id` where these were the logits (Shannon 1948).
+
+    >>> "%.4f" % cross_entropy([0.0, 0.0], 1)             # one of two: log 2
+    '0.6931'
+    """
+    top = max(logits)
+    return log(total([exp(x - top) for x in logits])) - (logits[id] - top)
+
+
 def rmsnorm(x):
     """x / sqrt(mean(x^2) + 1e-5), no gain (Zhang and Sennrich 2019).  [n] -> [n]"""
     scale = 1.0 / sqrt(dot(x, x) / len(x) + 1e-5)
@@ -1881,447 +1891,6 @@ def look_back(field, use, logits, final, id, temperature, tokens, speller, deep)
                [(tokens[x], tokens[who], back, nats) for x, who, back, nats in field.promises(6)] if deep and "F" in use else [])
 
 
-# ---------------------------------------------------------------------------------------------
-# VII  TRAINING: backpropagation by hand, and Chuck, who watches himself
-#
-# A window of n + 1 tokens asks n questions: position i has seen tokens 0 .. i, which one is next? The way forward is the
-# Window's of chapter III, all positions at once. The way back walks it in reverse: each part is told how the loss changes
-# with what it gave (dy), adds up how it changes with its matrices, and says how it changes with what it took (dx).
-# Three rules are enough:
-#
-#     y = x W        dx = dy W^T,  dW = x^T dy        a product: each side's gradient is dy times the other side
-#     y = f(x)       dx = dy f'(x)                    the chain rule, for what is not a product
-#     x used twice   dx = the sum of both             a residual stream adds, so its gradient goes straight on
-#
-# Sums run over positions in ascending order; the windows of a step have a gradient each, added in their order.
-
-def transpose(x):
-    """Rows to columns.  [n][m] -> [m][n]"""
-    return list(zip(*x))
-
-
-def matmul(y, x, w):
-    """y + x W.  [n][m], [n][r], [r][m] -> [n][m]"""
-    return [matvec(a, b, w) for a, b in zip(y, x)]
-
-
-def linear_backward(dx, dy, x, w, dw):
-    """Back through y = x W: adds x^T dy to dw, returns dx + dy W^T.  [n][r], [n][m], [n][r], [r][m] -> [n][r]"""
-    dw[:] = matmul(dw, transpose(x), dy)
-    return matmul(dx, dy, transpose(w))
-
-
-def norm_forward(x):
-    """RMSNorm of every row, and the factor each was scaled by.  [n][m] -> [n][m], [n]"""
-    scale = [1.0 / sqrt(dot(row, row) / len(row) + 1e-5) for row in x]
-    return [[a * s for a in row] for row, s in zip(x, scale)], scale
-
-
-def norm_backward(dx, dy, y, scale):
-    """Back through y = x s(x): what of dy points along y only changes the length, which is taken out again.
-
-    dx + s (dy - y mean(y dy)).  [n][m] -> [n][m]
-    """
-    back = []
-    for d, g, row, s in zip(dx, dy, y, scale):
-        along = dot(row, g) / len(row)
-        back.append([a + s * (b - c * along) for a, b, c in zip(d, g, row)])
-    return back
-
-
-def columns(x, at, n):
-    """A head's share of every row.  [n][m] -> [n][n columns]"""
-    return [row[at:at + n] for row in x]
-
-
-def attention_forward(layer, shape, x):
-    """x + what all heads bring from the positions before.  [n][embd] -> [n][embd], and what the way back needs"""
-    n, content, d, root = len(x), shape.content, shape.head_dim, sqrt(shape.head_dim)
-    normed, scale = norm_forward(x)
-    q = matmul(zeros(n, shape.content_dim), normed, layer.q)
-    k = matmul(zeros(n, shape.content_dim), normed, layer.k)
-    value = list(map(add, matmul(zeros(n, shape.content_dim), normed, layer.v), matmul(zeros(n, shape.rrpram_dim), normed, layer.rv)))
-    weights, mixed = [], [[] for _ in x]
-    for h in range(content + shape.rrpram):
-        if h < content:
-            keys = transpose(columns(k, h * d, d))
-            score = [[s / root for s in matvec([0.0] * i, row, keys)] for i, row in enumerate(columns(q, h * d, d), 1)]
-        else:
-            score = [matvec([0.0] * i, row, layer.r[h - content]) for i, row in enumerate(normed, 1)]
-        weights.append(list(map(softmax, score)))         # row i has i + 1 of them: nobody looks ahead
-        held = columns(value, h * d, d)
-        for row, weight in zip(mixed, weights[h]):
-            row += matvec([0.0] * d, weight, held)
-    return matmul(x, mixed, layer.out), (normed, scale, q, k, value, weights, mixed)
-
-
-def attention_backward(layer, grad, shape, dx, kept):
-    """Back through attention_forward: adds to the gradients of the layer's heads, returns dx.  [n][embd] -> [n][embd]"""
-    normed, scale, q, k, value, weights, mixed = kept
-    n, content, d, root = len(dx), shape.content, shape.head_dim, sqrt(shape.head_dim)
-    dmixed = linear_backward(zeros(n, shape.embd), dx, mixed, layer.out, grad.out)
-    dq, dk, dv, dr, drv = ([[] for _ in dx], [[] for _ in dx], [[] for _ in dx], [], [[] for _ in dx])
-    for h, weight in enumerate(weights):
-        dm, held = columns(dmixed, h * d, d), transpose(columns(value, h * d, d))
-        dscore = []
-        for i, (p, row) in enumerate(zip(weight, dm), 1):
-            # back through mixed = weight value, then through the softmax: what raises one weight lowers all others
-            dp = matvec([0.0] * i, row, held)
-            mean = dot(p, dp)
-            dscore.append([a * (b - mean) for a, b in zip(p, dp)] + [0.0] * ((n if h < content else shape.context) - i))
-        square = [row + [0.0] * (n - i) for i, row in enumerate(weight, 1)]
-        for row, add_row in zip(dv if h < content else drv, matmul(zeros(n, d), transpose(square), dm)):
-            row += add_row
-        if h < content:                                   # back through q . k / sqrt(d)
-            dscore = [[s / root for s in row] for row in dscore]
-            for row, add_row in zip(dq, matmul(zeros(n, d), dscore, columns(k, h * d, d))):
-                row += add_row
-            for row, add_row in zip(dk, matmul(zeros(n, d), transpose(dscore), columns(q, h * d, d))):
-                row += add_row
-        else:
-            dr.append(dscore)
-    dnormed = zeros(n, shape.embd)                        # normed was used by every matrix: all of them answer
-    for dy, w, dw in zip([dq, dk, dv, *dr, drv], [layer.q, layer.k, layer.v, *layer.r, layer.rv], [grad.q, grad.k, grad.v, *grad.r, grad.rv]):
-        dnormed = linear_backward(dnormed, dy, normed, w, dw)
-    return norm_backward(dx, dnormed, normed, scale)
-
-
-def mlp_forward(layer, x):
-    """x + relu(rmsnorm(x) up) down.  [n][embd] -> [n][embd], and what the way back needs"""
-    normed, scale = norm_forward(x)
-    hidden = [[u if u > 0.0 else 0.0 for u in row] for row in matmul(zeros(len(x), len(layer.down)), normed, layer.up)]
-    return matmul(x, hidden, layer.down), (normed, scale, hidden)
-
-
-def mlp_backward(layer, grad, dx, kept):
-    """Back through mlp_forward: where the relu was shut, nothing comes back.  [n][embd] -> [n][embd]"""
-    normed, scale, hidden = kept
-    dhidden = linear_backward(zeros(len(dx), len(layer.down)), dx, hidden, layer.down, grad.down)
-    dhidden = [[g if u > 0.0 else 0.0 for g, u in zip(row, open)] for row, open in zip(dhidden, hidden)]
-    dnormed = linear_backward(zeros(len(dx), len(normed[0])), dhidden, normed, layer.up, grad.up)
-    return norm_backward(dx, dnormed, normed, scale)
-
-
-def surprise(logits, id):
-    """-log p(id), in nats."""
-    top = max(logits)
-    return log(total([exp(x - top) for x in logits])) - (logits[id] - top)
-
-
-def surprise_backward(logits, id, share):
-    """surprise, and its gradient times share: every token's probability, less one for the token that came.  -> loss, [vocab]"""
-    top = max(logits)
-    odds = [exp(x - top) for x in logits]
-    sum = total(odds)
-    scale = share / sum
-    d = [x * scale for x in odds]
-    d[id] -= share
-    return log(sum) - (logits[id] - top), d
-
-
-def net_forward(net, ids):
-    """The logits at all positions.  [n] -> [n][vocab], and what the way back needs"""
-    x, kept = [list(map(add, net.wte[id], place)) for id, place in zip(ids, net.wpe)], []
-    for layer in net.layers:
-        x, heads = attention_forward(layer, net.shape, x)
-        x, mlp = mlp_forward(layer, x)
-        kept.append((heads, mlp))
-    normed, scale = norm_forward(x)
-    return matmul(zeros(len(ids), net.vocab), normed, net.head), (kept, normed, scale)
-
-
-def net_backward(net, grad, ids, dlogits, kept):
-    """Back through net_forward, from the last part to the first: fills grad."""
-    kept, normed, scale = kept
-    n, embd = len(ids), net.shape.embd
-    dx = norm_backward(zeros(n, embd), linear_backward(zeros(n, embd), dlogits, normed, net.head, grad.head), normed, scale)
-    for layer, dlayer, (heads, mlp) in reversed(list(zip(net.layers, grad.layers, kept))):
-        dx = mlp_backward(layer, dlayer, dx, mlp)
-        dx = attention_backward(layer, dlayer, net.shape, dx, heads)
-    for i, (id, row) in enumerate(zip(ids, dx)):
-        grad.wte[id] = list(map(add, grad.wte[id], row))
-        grad.wpe[i] = row
-
-
-def window_loss(net, ids):
-    """The summed surprise at all but the first of n + 1 ids, and how many those are."""
-    logits, _ = net_forward(net, ids[:-1])
-    return total([surprise(row, id) for row, id in zip(logits, ids[1:])]), len(logits)
-
-
-def window_gradient(net, ids, share):
-    """The summed surprise at all but the first of n + 1 ids, and the gradient of share times it: a Transformer of gradients."""
-    grad = Transformer(net.shape, net.vocab)
-    logits, kept = net_forward(net, ids[:-1])
-    losses, dlogits = zip(*[surprise_backward(row, id, share) for row, id in zip(logits, ids[1:])])
-    net_backward(net, grad, ids[:-1], dlogits, kept)
-    return total(losses), grad
-
-
-def batch_gradient(net, windows):
-    """The mean surprise of a step's windows, and its gradient."""
-    n, sum, all = total([len(ids) - 1.0 for ids in windows]), 0.0, None
-    for ids in windows:
-        loss, grad = window_gradient(net, ids, 1.0 / n)
-        sum += loss
-        if all:
-            for matrix, other in zip(all.matrices(), grad.matrices()):
-                matrix[:] = [list(map(add, a, b)) for a, b in zip(matrix, other)]
-        else:
-            all = grad
-    return sum / n, all
-
-
-BETA1, BETA2, EPSILON, DECAY = 0.9, 0.999, 1e-8, 0.01
-WATCH = 8                   # steps: Chuck compares the newest so many with as many before
-BEST = 64                   # steps: the best state has the lowest mean loss of so many
-
-
-class Chuck:
-    """AdamW (Kingma and Ba 2015; Loshchilov and Hutter 2019) that watches itself.
-
-    factor   of its rate: 0.05 less where the mean loss of the newest 8 steps has risen by more than 0.02 nats over the 8 before
-             (not under 0.5), 0.05 more where it has fallen by as much (not over 1.5); and each step it drifts back to 1 by 0.1 %
-    limit    of the gradient's norm: twice its moving average (0.99 a step, from the first norm on), or 1 if that is more
-    """
-
-    def __init__(self, net):
-        self.mean, self.square = ([zeros(len(m), len(m[0])) for m in net.matrices()] for _ in range(2))
-        self.losses, self.factor, self.average, self.limit, self.power1, self.power2 = [], 1.0, 0.0, 1.0, 1.0, 1.0
-
-    def watch(self, loss):
-        """A step's loss: sets factor."""
-        self.losses = self.losses[-(2 * WATCH - 1):] + [loss]
-        self.factor += 0.001 * (1.0 - self.factor)
-        if len(self.losses) == 2 * WATCH:
-            rise = (total(self.losses[WATCH:]) - total(self.losses[:WATCH])) / WATCH
-            if rise > 0.02:
-                self.factor = max(self.factor - 0.05, 0.5)
-            elif rise < -0.02:
-                self.factor = min(self.factor + 0.05, 1.5)
-
-    def clip(self, norm):
-        """A step's gradient norm: sets limit, returns what the gradient is to be multiplied by."""
-        self.average = 0.99 * self.average + 0.01 * norm if self.power1 < 1.0 else norm
-        self.limit = max(1.0, 2.0 * self.average)
-        return self.limit / norm if norm > self.limit else 1.0
-
-    def step(self, net, grad, rate):
-        """Moves the weights against the gradient. rate: before the factor. Returns the gradient's norm."""
-        square = 0.0
-        for matrix in grad.matrices():
-            for row in matrix:
-                for g in row:
-                    square += g * g
-        norm = sqrt(square)
-        if not norm < 1e300:
-            return norm
-        clip = self.clip(norm)
-        self.power1, self.power2 = self.power1 * BETA1, self.power2 * BETA2
-        unbias1, unbias2, keep1, keep2 = 1.0 / (1.0 - self.power1), 1.0 / (1.0 - self.power2), 1.0 - BETA1, 1.0 - BETA2
-        rate *= self.factor
-        for w, grads, means, squares in zip(net.matrices(), grad.matrices(), self.mean, self.square):
-            for i, (row, g) in enumerate(zip(w, grads)):
-                if clip < 1.0:
-                    g = [a * clip for a in g]
-                means[i] = m = [BETA1 * a + keep1 * b for a, b in zip(means[i], g)]
-                squares[i] = s = [BETA2 * a + keep2 * (b * b) for a, b in zip(squares[i], g)]
-                row[:] = [a - rate * (b * unbias1 / (sqrt(c * unbias2) + EPSILON) + DECAY * a) for a, b, c in zip(row, m, s)]
-        return norm
-
-
-def shuffled(n, rng):
-    """0 .. n - 1 in an order drawn from rng (Fisher and Yates 1938)."""
-    order = list(range(n))
-    for i in range(n - 1, 0, -1):
-        j = rng.next() % (i + 1)
-        order[i], order[j] = order[j], order[i]
-    return order
-
-
-def window_draw(text, context, rng, turn, order):
-    """The ids of the turn-th window that training sees: with `lines` the start of the documents, in their shuffled order, else a place
-    drawn from all places.  -> [n + 1], n <= context"""
-    if text.lines:
-        at = order[turn % len(order)]
-        start, end = text.starts[at], text.starts[at + 1]
-        return text.ids[start:min(end, start + context + 1)]
-    n = min(context, len(text.ids) - 1)
-    start = rng.next() % (len(text.ids) - n)
-    return text.ids[start:start + n + 1]
-
-
-LOOKS = 10                  # times that training looks at the held-out loss, and once before
-
-
-def held_out_loss(net, text):
-    """The mean surprise of a text, a window after the other; with `lines` of the start of each document."""
-    sum, tokens, context = 0.0, 0, net.shape.context
-    for ids in text.documents():
-        for at in range(0, 1 if text.lines else len(ids) - 1, context):
-            loss, n = window_loss(net, ids[at:at + context + 1])
-            sum, tokens = sum + loss, tokens + n
-    return sum / tokens
-
-
-def copied(net):
-    """A transformer with the same weights."""
-    other = Transformer(net.shape, net.vocab)
-    for matrix, rows in zip(other.matrices(), net.matrices()):
-        matrix[:] = [row[:] for row in rows]
-    return other
-
-
-def train(net, text, steps, rate=0.003, batch=4, seed=42, held_out=None, report=None):
-    """Trains the transformer. Its weights are the best state so far at any moment, also when it is interrupted: what takes the
-    steps is a copy.
-
-    text, held_out: Text. Each step takes `batch` windows; the rate falls linearly to zero over the steps, as microgpt's does.
-    The best state is the one with the lowest held-out loss where there is a held-out text (looked at LOOKS times), else the lowest
-    mean loss of the newest BEST steps: a state is judged before it is changed, and the last one by one more batch. Before there are so
-    many losses, the newest state is kept.
-    report(line, step, loss, best) hears of every step and every look. Raises Failure where the loss or the gradient's norm is not a finite number.
-    """
-    rng, chuck, losses, now = Rng(seed), Chuck(net), [], copied(net)
-    order = shuffled(len(text.starts) - 1, rng) if text.lines else []
-    best, lowest, report = None, 0.0, report or (lambda *line: None)
-    for step in range(steps + 1):
-        windows = [window_draw(text, now.shape.context, rng, step * batch + i, order) for i in range(batch)]
-        if step < steps:
-            loss, grad = batch_gradient(now, windows)
-        else:
-            found = [window_loss(now, ids) for ids in windows]
-            loss = total([loss for loss, _ in found]) / total([float(n) for _, n in found])
-        if not loss < 1e300:
-            raise Failure("the loss of step %d is not a number; the best state so far is kept (a lower --lr may help)" % (step + 1))
-        losses = losses[-(BEST - 1):] + [loss]
-        look = held_out and step * LOOKS % steps < LOOKS
-        judged = held_out_loss(now, held_out) if look else total(losses) / len(losses)
-        if (look or not held_out) and (best is None or judged < best):
-            lowest = judged
-            if look or len(losses) == BEST:
-                best = judged
-            vars(net).update(vars(copied(now)))           # all at once: no interrupt finds half of it
-        if look:
-            report("held-out after %d steps: loss %.17g best %.17g" % (step, judged, lowest), step, judged, lowest)
-        if step == steps:
-            report("after %d steps: loss %.17g best %.17g" % (step, loss, lowest), step, loss, lowest)
-            break
-        chuck.watch(loss)
-        falling = rate * ((steps - step) / steps)
-        norm = chuck.step(now, grad, falling)
-        if not norm < 1e300:
-            raise Failure("the gradient of step %d is not a number; the best state so far is kept (a lower --lr may help)" % (step + 1))
-        report("step %d loss %.17g rate %.17g factor %.17g norm %.17g clip %.17g best %.17g" %
-               (step + 1, loss, falling * chuck.factor, chuck.factor, norm, chuck.limit, lowest), step + 1, loss, lowest)
-
-
-def matrix_names(shape):
-    """The names of the matrices in a checkpoint, and each one's measures, in the order of Transformer.matrices(); the RRPRAM heads
-    of a layer are one [heads][embd][context]. Those without numbers are left out."""
-    embd, hidden, content, rrpram = shape.embd, shape.mlp * shape.embd, shape.content_dim, shape.rrpram_dim
-    yield "wte", [None, embd]
-    yield "wpe", [shape.context, embd]
-    for l in range(shape.layers):
-        for name, measures in (("content.q", [embd, content]), ("content.k", [embd, content]), ("content.v", [embd, content]),
-                               ("rrpram.r", [shape.rrpram, embd, shape.context]), ("rrpram.v", [embd, rrpram]), ("out", [embd, embd]),
-                               ("mlp.up", [embd, hidden]), ("mlp.down", [hidden, embd])):
-            if 0 not in measures:
-                yield "layers.%d.%s" % (l, name), measures
-    yield "head", [embd, None]
-
-
-def checkpoint_header(net, about, weights):
-    """The JSON header of a checkpoint of these weights (bytes), in parts: (what it says, the text); '' for what stands between."""
-    before = '{"__metadata__":{"'
-    for name, value in [*about, ("weights_crc32", "%08x" % zlib.crc32(weights))]:
-        yield "", before + name + '":"'
-        yield name, value
-        before = '","'
-    yield "", '"}'
-    at = 0
-    for name, measures in matrix_names(net.shape):
-        measures, size = [net.vocab if n is None else n for n in measures], 8
-        for n in measures:
-            size *= n
-        yield "", ',"%s.weight":{"dtype":"' % name
-        yield name + ".weight dtype", "F64"
-        yield "", '","shape":['
-        yield name + ".weight shape", ",".join(map(str, measures))
-        yield "", '],"data_offsets":['
-        yield name + ".weight data_offsets", "%d,%d" % (at, at + size)
-        yield "", "]}"
-        at += size
-    yield "", "}"
-
-
-def checkpoint_bytes(net, about):
-    """The transformer as a .safetensors file: the header's length (8 bytes), the header, every weight as a little-endian double.
-
-    about: what must be the same where it is loaded, pairs of name and value.
-    """
-    weights = b"".join([struct.pack("<%dd" % len(row), *row) for matrix in net.matrices() for row in matrix])
-    header = "".join([text for _, text in checkpoint_header(net, about, weights)]).encode()
-    header += b" " * (-len(header) % 8)
-    return struct.pack("<Q", len(header)) + header + weights
-
-
-LARGEST = 1e30              # weights beyond are no transformer's: sums of their products would not be numbers
-
-
-def checkpoint_take(net, about, data):
-    """Fills the transformer from a checkpoint's bytes. The header must read as it would be written for this transformer, the
-    weights must be there, all, as they were saved, and none beyond LARGEST. Raises Failure with what differs, and has taken nothing then."""
-    if len(data) < 8:
-        raise Failure("it is cut short: %d bytes" % len(data))
-    length, = struct.unpack_from("<Q", data)
-    if length > len(data) - 8:
-        raise Failure("its header is cut short: %d of %d bytes" % (len(data) - 8, length))
-    header, weights, at = data[8:8 + length], data[8 + length:], 0
-    rows = [row for matrix in net.matrices() for row in matrix]
-    expected = 8 * sum(map(len, rows))
-    for label, text in checkpoint_header(net, about, weights):
-        if label == "weights_crc32" and len(weights) != expected:
-            raise Failure("it has %d bytes of weights, not %d" % (len(weights), expected))
-        text, found = text.encode(), header[at:at + len(text)]
-        if label:
-            value = re.compile(rb"[ !#-\\^-~]{0,100}(?=[\"\]])").match(header, at)
-            if value and value.group() != text:
-                raise Failure("its %s is %s, not %s" % (label, value.group().decode(), text.decode()))
-        if found != text:
-            raise Failure("its header is damaged near byte %d" % (8 + at))
-        at += len(text)
-    if header[at:] != b" " * (-at % 8):
-        raise Failure("its header is damaged near byte %d" % (8 + at))
-    numbers = struct.unpack("<%dd" % (expected // 8), weights)
-    for i, x in enumerate(numbers):
-        if not -LARGEST <= x <= LARGEST:
-            raise Failure("its weight %d is not a number from -1e30 to 1e30" % i)
-    numbers = iter(numbers)
-    for row in rows:
-        row[:] = itertools.islice(numbers, len(row))
-
-
-# ---------------------------------------------------------------------------------------------
-# VIII  EVALUATION: held-out figures, teacher-forced through the same window as generation
-
-LN2 = 0.6931471805599453
-
-ROWS = [("uniform", ""), ("unigram", ""), ("bigram", ""), ("chain", "B"), ("transformer", TRANSFORMER), ("transformer -heads", TRANSFORMER),
-        ("meta", META), ("full", FULL), ("full -H", "BZFAT"), ("full -F", "BZHAT"), ("full -A", "BZHFT"), ("full -T", "BZHFA"), ("full -heads", FULL),
-        ("full -transformer", "BHFAT")]
-
-
-def without_heads(net):
-    """The same transformer, but nothing that its attention heads bring goes on."""
-    other = Transformer(net.shape, 0)
-    other.vocab, other.wte, other.wpe, other.head = net.vocab, net.wte, net.wpe, net.head
-    for silent, layer in zip(other.layers, net.layers):
-        silent.out, silent.up, silent.down = None, layer.up, layer.down
-    return other
-
-
-# ---------------------------------------------------------------------------------------------
 # The model: a corpus, what was counted in it, and the ghost
 
 def check_options(**values):
@@ -2550,37 +2119,476 @@ class PostGPT:
         for i, id in enumerate(ids):
             if i >= self.lines:
                 field.terms()
-                found.append(-surprise(field.logits(use), id))
+                found.append(-cross_entropy(field.logits(use), id))
             field.push(id, field.expected(id))
         return found
 
     def evaluate(self, data):
-        """Held-out figures of data (bytes): (label, bits a byte, nats a token) for each row of ROWS. Raises Failure where data is empty."""
-        data = as_bytes(data, "the text")
-        if not data:
-            raise Failure("the text is empty: there is nothing to evaluate")
-        text = Text(*encode_text(self.tokenizer, data, self.lines))
-        field, vocab, silent = self.field(FULL), self.meta.vocab, Window(without_heads(self.net))
-        shorter = [Chain(self.meta.text, vocab, order) for order in (1, 2)]
-        nats, tokens = [0.0] * len(ROWS), 0
-        for ids in text.documents():
-            field.reset()
-            silent.clear()
-            for i, id in enumerate(ids):
-                if i >= self.lines:
-                    field.terms()
-                    heard, alone = field.z, silent.logits() if silent.ids else field.log_p
-                    nats[0] += log(vocab)
-                    for k, chain in enumerate(shorter, 1):
-                        nats[k] -= log(chain.token_prob(field.ids, id))
-                    for k, (label, use) in enumerate(ROWS[3:], 3):
-                        field.z = alone if label.endswith("-heads") else heard
-                        nats[k] += surprise(field.logits(use), id)
-                    tokens += 1
-                    progress.say("evaluating: %d of %d tokens, full %.4f nats/token so far", tokens, len(text.ids), nats[6] / tokens)
-                field.push(id, field.expected(id))
-                silent.push(id)
-        return [(label, n / LN2 / len(data), n / tokens) for (label, _), n in zip(ROWS, nats)]
+        """Held-out figures of data: see evaluate()."""
+        return evaluate(self, data)
+
+
+# ---------------------------------------------------------------------------------------------
+# VII  TRAINING: backpropagation by hand, and Chuck, who watches himself
+#
+# A window of n + 1 tokens asks n questions: position i has seen tokens 0 .. i, which one is next? The way forward is the
+# Window's of chapter III, all positions at once. The way back walks it in reverse: each part is told how the loss changes
+# with what it gave (dy), adds up how it changes with its matrices, and says how it changes with what it took (dx).
+# Three rules are enough:
+#
+#     y = x W        dx = dy W^T,  dW = x^T dy        a product: each side's gradient is dy times the other side
+#     y = f(x)       dx = dy f'(x)                    the chain rule, for what is not a product
+#     x used twice   dx = the sum of both             a residual stream adds, so its gradient goes straight on
+#
+# Sums run over positions in ascending order; the windows of a step have a gradient each, added in their order.
+
+def transpose(x):
+    """Rows to columns.  [n][m] -> [m][n]"""
+    return list(zip(*x))
+
+
+def matmul(y, x, w):
+    """y + x W.  [n][m], [n][r], [r][m] -> [n][m]"""
+    return [matvec(a, b, w) for a, b in zip(y, x)]
+
+
+def linear_backward(dx, dy, x, w, dw):
+    """Back through y = x W: adds x^T dy to dw, returns dx + dy W^T.  [n][r], [n][m], [n][r], [r][m] -> [n][r]"""
+    dw[:] = matmul(dw, transpose(x), dy)
+    return matmul(dx, dy, transpose(w))
+
+
+def norm_forward(x):
+    """RMSNorm of every row, and the factor each was scaled by.  [n][m] -> [n][m], [n]"""
+    scale = [1.0 / sqrt(dot(row, row) / len(row) + 1e-5) for row in x]
+    return [[a * s for a in row] for row, s in zip(x, scale)], scale
+
+
+def norm_backward(dx, dy, y, scale):
+    """Back through y = x s(x): what of dy points along y only changes the length, which is taken out again.
+
+    dx + s (dy - y mean(y dy)).  [n][m] -> [n][m]
+    """
+    back = []
+    for d, g, row, s in zip(dx, dy, y, scale):
+        along = dot(row, g) / len(row)
+        back.append([a + s * (b - c * along) for a, b, c in zip(d, g, row)])
+    return back
+
+
+def columns(x, at, n):
+    """A head's share of every row.  [n][m] -> [n][n columns]"""
+    return [row[at:at + n] for row in x]
+
+
+def attention_forward(layer, shape, x):
+    """x + what all heads bring from the positions before.  [n][embd] -> [n][embd], and what the way back needs"""
+    n, content, d, root = len(x), shape.content, shape.head_dim, sqrt(shape.head_dim)
+    normed, scale = norm_forward(x)
+    q = matmul(zeros(n, shape.content_dim), normed, layer.q)
+    k = matmul(zeros(n, shape.content_dim), normed, layer.k)
+    value = list(map(add, matmul(zeros(n, shape.content_dim), normed, layer.v), matmul(zeros(n, shape.rrpram_dim), normed, layer.rv)))
+    weights, mixed = [], [[] for _ in x]
+    for h in range(content + shape.rrpram):
+        if h < content:
+            keys = transpose(columns(k, h * d, d))
+            score = [[s / root for s in matvec([0.0] * i, row, keys)] for i, row in enumerate(columns(q, h * d, d), 1)]
+        else:
+            score = [matvec([0.0] * i, row, layer.r[h - content]) for i, row in enumerate(normed, 1)]
+        weights.append(list(map(softmax, score)))         # row i has i + 1 of them: nobody looks ahead
+        held = columns(value, h * d, d)
+        for row, weight in zip(mixed, weights[h]):
+            row += matvec([0.0] * d, weight, held)
+    return matmul(x, mixed, layer.out), (normed, scale, q, k, value, weights, mixed)
+
+
+def attention_backward(layer, grad, shape, dx, kept):
+    """Back through attention_forward: adds to the gradients of the layer's heads, returns dx.  [n][embd] -> [n][embd]"""
+    normed, scale, q, k, value, weights, mixed = kept
+    n, content, d, root = len(dx), shape.content, shape.head_dim, sqrt(shape.head_dim)
+    dmixed = linear_backward(zeros(n, shape.embd), dx, mixed, layer.out, grad.out)
+    dq, dk, dv, dr, drv = ([[] for _ in dx], [[] for _ in dx], [[] for _ in dx], [], [[] for _ in dx])
+    for h, weight in enumerate(weights):
+        dm, held = columns(dmixed, h * d, d), transpose(columns(value, h * d, d))
+        dscore = []
+        for i, (p, row) in enumerate(zip(weight, dm), 1):
+            # back through mixed = weight value, then through the softmax: what raises one weight lowers all others
+            dp = matvec([0.0] * i, row, held)
+            mean = dot(p, dp)
+            dscore.append([a * (b - mean) for a, b in zip(p, dp)] + [0.0] * ((n if h < content else shape.context) - i))
+        square = [row + [0.0] * (n - i) for i, row in enumerate(weight, 1)]
+        for row, add_row in zip(dv if h < content else drv, matmul(zeros(n, d), transpose(square), dm)):
+            row += add_row
+        if h < content:                                   # back through q . k / sqrt(d)
+            dscore = [[s / root for s in row] for row in dscore]
+            for row, add_row in zip(dq, matmul(zeros(n, d), dscore, columns(k, h * d, d))):
+                row += add_row
+            for row, add_row in zip(dk, matmul(zeros(n, d), transpose(dscore), columns(q, h * d, d))):
+                row += add_row
+        else:
+            dr.append(dscore)
+    dnormed = zeros(n, shape.embd)                        # normed was used by every matrix: all of them answer
+    for dy, w, dw in zip([dq, dk, dv, *dr, drv], [layer.q, layer.k, layer.v, *layer.r, layer.rv], [grad.q, grad.k, grad.v, *grad.r, grad.rv]):
+        dnormed = linear_backward(dnormed, dy, normed, w, dw)
+    return norm_backward(dx, dnormed, normed, scale)
+
+
+def mlp_forward(layer, x):
+    """x + relu(rmsnorm(x) up) down.  [n][embd] -> [n][embd], and what the way back needs"""
+    normed, scale = norm_forward(x)
+    hidden = [[u if u > 0.0 else 0.0 for u in row] for row in matmul(zeros(len(x), len(layer.down)), normed, layer.up)]
+    return matmul(x, hidden, layer.down), (normed, scale, hidden)
+
+
+def mlp_backward(layer, grad, dx, kept):
+    """Back through mlp_forward: where the relu was shut, nothing comes back.  [n][embd] -> [n][embd]"""
+    normed, scale, hidden = kept
+    dhidden = linear_backward(zeros(len(dx), len(layer.down)), dx, hidden, layer.down, grad.down)
+    dhidden = [[g if u > 0.0 else 0.0 for g, u in zip(row, open)] for row, open in zip(dhidden, hidden)]
+    dnormed = linear_backward(zeros(len(dx), len(normed[0])), dhidden, normed, layer.up, grad.up)
+    return norm_backward(dx, dnormed, normed, scale)
+
+
+def cross_entropy_backward(logits, id, share):
+    """cross_entropy, and its gradient times share: every token's probability, less one for the token that came.  -> loss, [vocab]"""
+    top = max(logits)
+    odds = [exp(x - top) for x in logits]
+    sum = total(odds)
+    scale = share / sum
+    d = [x * scale for x in odds]
+    d[id] -= share
+    return log(sum) - (logits[id] - top), d
+
+
+def net_forward(net, ids):
+    """The logits at all positions.  [n] -> [n][vocab], and what the way back needs"""
+    x, kept = [list(map(add, net.wte[id], place)) for id, place in zip(ids, net.wpe)], []
+    for layer in net.layers:
+        x, heads = attention_forward(layer, net.shape, x)
+        x, mlp = mlp_forward(layer, x)
+        kept.append((heads, mlp))
+    normed, scale = norm_forward(x)
+    return matmul(zeros(len(ids), net.vocab), normed, net.head), (kept, normed, scale)
+
+
+def net_backward(net, grad, ids, dlogits, kept):
+    """Back through net_forward, from the last part to the first: fills grad."""
+    kept, normed, scale = kept
+    n, embd = len(ids), net.shape.embd
+    dx = norm_backward(zeros(n, embd), linear_backward(zeros(n, embd), dlogits, normed, net.head, grad.head), normed, scale)
+    for layer, dlayer, (heads, mlp) in reversed(list(zip(net.layers, grad.layers, kept))):
+        dx = mlp_backward(layer, dlayer, dx, mlp)
+        dx = attention_backward(layer, dlayer, net.shape, dx, heads)
+    for i, (id, row) in enumerate(zip(ids, dx)):
+        grad.wte[id] = list(map(add, grad.wte[id], row))
+        grad.wpe[i] = row
+
+
+def window_loss(net, ids):
+    """The summed cross-entropy at all but the first of n + 1 ids, and how many those are."""
+    logits, _ = net_forward(net, ids[:-1])
+    return total([cross_entropy(row, id) for row, id in zip(logits, ids[1:])]), len(logits)
+
+
+def window_gradient(net, ids, share):
+    """The summed cross-entropy at all but the first of n + 1 ids, and the gradient of share times it: a Transformer of gradients."""
+    grad = Transformer(net.shape, net.vocab)
+    logits, kept = net_forward(net, ids[:-1])
+    losses, dlogits = zip(*[cross_entropy_backward(row, id, share) for row, id in zip(logits, ids[1:])])
+    net_backward(net, grad, ids[:-1], dlogits, kept)
+    return total(losses), grad
+
+
+def batch_gradient(net, windows):
+    """The mean cross-entropy of a step's windows, and its gradient."""
+    n, sum, all = total([len(ids) - 1.0 for ids in windows]), 0.0, None
+    for ids in windows:
+        loss, grad = window_gradient(net, ids, 1.0 / n)
+        sum += loss
+        if all:
+            for matrix, other in zip(all.matrices(), grad.matrices()):
+                matrix[:] = [list(map(add, a, b)) for a, b in zip(matrix, other)]
+        else:
+            all = grad
+    return sum / n, all
+
+
+BETA1, BETA2, EPSILON, DECAY = 0.9, 0.999, 1e-8, 0.01
+WATCH = 8                   # steps: Chuck compares the newest so many with as many before
+BEST = 64                   # steps: the best state has the lowest mean loss of so many
+
+
+class Chuck:
+    """AdamW (Kingma and Ba 2015; Loshchilov and Hutter 2019) that watches itself.
+
+    factor   of its rate: 0.05 less where the mean loss of the newest 8 steps has risen by more than 0.02 nats over the 8 before
+             (not under 0.5), 0.05 more where it has fallen by as much (not over 1.5); and each step it drifts back to 1 by 0.1 %
+    limit    of the gradient's norm: twice its moving average (0.99 a step, from the first norm on), or 1 if that is more
+    """
+
+    def __init__(self, net):
+        self.mean, self.square = ([zeros(len(m), len(m[0])) for m in net.matrices()] for _ in range(2))
+        self.losses, self.factor, self.average, self.limit, self.power1, self.power2 = [], 1.0, 0.0, 1.0, 1.0, 1.0
+
+    def watch(self, loss):
+        """A step's loss: sets factor."""
+        self.losses = self.losses[-(2 * WATCH - 1):] + [loss]
+        self.factor += 0.001 * (1.0 - self.factor)
+        if len(self.losses) == 2 * WATCH:
+            rise = (total(self.losses[WATCH:]) - total(self.losses[:WATCH])) / WATCH
+            if rise > 0.02:
+                self.factor = max(self.factor - 0.05, 0.5)
+            elif rise < -0.02:
+                self.factor = min(self.factor + 0.05, 1.5)
+
+    def clip(self, norm):
+        """A step's gradient norm: sets limit, returns what the gradient is to be multiplied by."""
+        self.average = 0.99 * self.average + 0.01 * norm if self.power1 < 1.0 else norm
+        self.limit = max(1.0, 2.0 * self.average)
+        return self.limit / norm if norm > self.limit else 1.0
+
+    def step(self, net, grad, rate):
+        """Moves the weights against the gradient. rate: before the factor. Returns the gradient's norm."""
+        square = 0.0
+        for matrix in grad.matrices():
+            for row in matrix:
+                for g in row:
+                    square += g * g
+        norm = sqrt(square)
+        if not norm < 1e300:
+            return norm
+        clip = self.clip(norm)
+        self.power1, self.power2 = self.power1 * BETA1, self.power2 * BETA2
+        unbias1, unbias2, keep1, keep2 = 1.0 / (1.0 - self.power1), 1.0 / (1.0 - self.power2), 1.0 - BETA1, 1.0 - BETA2
+        rate *= self.factor
+        for w, grads, means, squares in zip(net.matrices(), grad.matrices(), self.mean, self.square):
+            for i, (row, g) in enumerate(zip(w, grads)):
+                if clip < 1.0:
+                    g = [a * clip for a in g]
+                means[i] = m = [BETA1 * a + keep1 * b for a, b in zip(means[i], g)]
+                squares[i] = s = [BETA2 * a + keep2 * (b * b) for a, b in zip(squares[i], g)]
+                row[:] = [a - rate * (b * unbias1 / (sqrt(c * unbias2) + EPSILON) + DECAY * a) for a, b, c in zip(row, m, s)]
+        return norm
+
+
+def shuffled(n, rng):
+    """0 .. n - 1 in an order drawn from rng (Fisher and Yates 1938)."""
+    order = list(range(n))
+    for i in range(n - 1, 0, -1):
+        j = rng.next() % (i + 1)
+        order[i], order[j] = order[j], order[i]
+    return order
+
+
+def window_draw(text, context, rng, turn, order):
+    """The ids of the turn-th window that training sees: with `lines` the start of the documents, in their shuffled order, else a place
+    drawn from all places.  -> [n + 1], n <= context"""
+    if text.lines:
+        at = order[turn % len(order)]
+        start, end = text.starts[at], text.starts[at + 1]
+        return text.ids[start:min(end, start + context + 1)]
+    n = min(context, len(text.ids) - 1)
+    start = rng.next() % (len(text.ids) - n)
+    return text.ids[start:start + n + 1]
+
+
+LOOKS = 10                  # times that training looks at the held-out loss, and once before
+
+
+def held_out_loss(net, text):
+    """The mean cross-entropy of a text, a window after the other; with `lines` of the start of each document."""
+    sum, tokens, context = 0.0, 0, net.shape.context
+    for ids in text.documents():
+        for at in range(0, 1 if text.lines else len(ids) - 1, context):
+            loss, n = window_loss(net, ids[at:at + context + 1])
+            sum, tokens = sum + loss, tokens + n
+    return sum / tokens
+
+
+def copied(net):
+    """A transformer with the same weights."""
+    other = Transformer(net.shape, net.vocab)
+    for matrix, rows in zip(other.matrices(), net.matrices()):
+        matrix[:] = [row[:] for row in rows]
+    return other
+
+
+def train(net, text, steps, rate=0.003, batch=4, seed=42, held_out=None, report=None):
+    """Trains the transformer. Its weights are the best state so far at any moment, also when it is interrupted: what takes the
+    steps is a copy.
+
+    text, held_out: Text. Each step takes `batch` windows; the rate falls linearly to zero over the steps, as microgpt's does.
+    The best state is the one with the lowest held-out loss where there is a held-out text (looked at LOOKS times), else the lowest
+    mean loss of the newest BEST steps: a state is judged before it is changed, and the last one by one more batch. Before there are so
+    many losses, the newest state is kept.
+    report(line, step, loss, best) hears of every step and every look. Raises Failure where the loss or the gradient's norm is not a finite number.
+    """
+    rng, chuck, losses, now = Rng(seed), Chuck(net), [], copied(net)
+    order = shuffled(len(text.starts) - 1, rng) if text.lines else []
+    best, lowest, report = None, 0.0, report or (lambda *line: None)
+    for step in range(steps + 1):
+        windows = [window_draw(text, now.shape.context, rng, step * batch + i, order) for i in range(batch)]
+        if step < steps:
+            loss, grad = batch_gradient(now, windows)
+        else:
+            found = [window_loss(now, ids) for ids in windows]
+            loss = total([loss for loss, _ in found]) / total([float(n) for _, n in found])
+        if not loss < 1e300:
+            raise Failure("the loss of step %d is not a number; the best state so far is kept (a lower --lr may help)" % (step + 1))
+        losses = losses[-(BEST - 1):] + [loss]
+        look = held_out and step * LOOKS % steps < LOOKS
+        judged = held_out_loss(now, held_out) if look else total(losses) / len(losses)
+        if (look or not held_out) and (best is None or judged < best):
+            lowest = judged
+            if look or len(losses) == BEST:
+                best = judged
+            vars(net).update(vars(copied(now)))           # all at once: no interrupt finds half of it
+        if look:
+            report("held-out after %d steps: loss %.17g best %.17g" % (step, judged, lowest), step, judged, lowest)
+        if step == steps:
+            report("after %d steps: loss %.17g best %.17g" % (step, loss, lowest), step, loss, lowest)
+            break
+        chuck.watch(loss)
+        falling = rate * ((steps - step) / steps)
+        norm = chuck.step(now, grad, falling)
+        if not norm < 1e300:
+            raise Failure("the gradient of step %d is not a number; the best state so far is kept (a lower --lr may help)" % (step + 1))
+        report("step %d loss %.17g rate %.17g factor %.17g norm %.17g clip %.17g best %.17g" %
+               (step + 1, loss, falling * chuck.factor, chuck.factor, norm, chuck.limit, lowest), step + 1, loss, lowest)
+
+
+def matrix_names(shape):
+    """The names of the matrices in a checkpoint, and each one's measures, in the order of Transformer.matrices(); the RRPRAM heads
+    of a layer are one [heads][embd][context]. Those without numbers are left out."""
+    embd, hidden, content, rrpram = shape.embd, shape.mlp * shape.embd, shape.content_dim, shape.rrpram_dim
+    yield "wte", [None, embd]
+    yield "wpe", [shape.context, embd]
+    for l in range(shape.layers):
+        for name, measures in (("content.q", [embd, content]), ("content.k", [embd, content]), ("content.v", [embd, content]),
+                               ("rrpram.r", [shape.rrpram, embd, shape.context]), ("rrpram.v", [embd, rrpram]), ("out", [embd, embd]),
+                               ("mlp.up", [embd, hidden]), ("mlp.down", [hidden, embd])):
+            if 0 not in measures:
+                yield "layers.%d.%s" % (l, name), measures
+    yield "head", [embd, None]
+
+
+def checkpoint_header(net, about, weights):
+    """The JSON header of a checkpoint of these weights (bytes), in parts: (what it says, the text); '' for what stands between."""
+    before = '{"__metadata__":{"'
+    for name, value in [*about, ("weights_crc32", "%08x" % zlib.crc32(weights))]:
+        yield "", before + name + '":"'
+        yield name, value
+        before = '","'
+    yield "", '"}'
+    at = 0
+    for name, measures in matrix_names(net.shape):
+        measures, size = [net.vocab if n is None else n for n in measures], 8
+        for n in measures:
+            size *= n
+        yield "", ',"%s.weight":{"dtype":"' % name
+        yield name + ".weight dtype", "F64"
+        yield "", '","shape":['
+        yield name + ".weight shape", ",".join(map(str, measures))
+        yield "", '],"data_offsets":['
+        yield name + ".weight data_offsets", "%d,%d" % (at, at + size)
+        yield "", "]}"
+        at += size
+    yield "", "}"
+
+
+def checkpoint_bytes(net, about):
+    """The transformer as a .safetensors file: the header's length (8 bytes), the header, every weight as a little-endian double.
+
+    about: what must be the same where it is loaded, pairs of name and value.
+    """
+    weights = b"".join([struct.pack("<%dd" % len(row), *row) for matrix in net.matrices() for row in matrix])
+    header = "".join([text for _, text in checkpoint_header(net, about, weights)]).encode()
+    header += b" " * (-len(header) % 8)
+    return struct.pack("<Q", len(header)) + header + weights
+
+
+LARGEST = 1e30              # weights beyond are no transformer's: sums of their products would not be numbers
+
+
+def checkpoint_take(net, about, data):
+    """Fills the transformer from a checkpoint's bytes. The header must read as it would be written for this transformer, the
+    weights must be there, all, as they were saved, and none beyond LARGEST. Raises Failure with what differs, and has taken nothing then."""
+    if len(data) < 8:
+        raise Failure("it is cut short: %d bytes" % len(data))
+    length, = struct.unpack_from("<Q", data)
+    if length > len(data) - 8:
+        raise Failure("its header is cut short: %d of %d bytes" % (len(data) - 8, length))
+    header, weights, at = data[8:8 + length], data[8 + length:], 0
+    rows = [row for matrix in net.matrices() for row in matrix]
+    expected = 8 * sum(map(len, rows))
+    for label, text in checkpoint_header(net, about, weights):
+        if label == "weights_crc32" and len(weights) != expected:
+            raise Failure("it has %d bytes of weights, not %d" % (len(weights), expected))
+        text, found = text.encode(), header[at:at + len(text)]
+        if label:
+            value = re.compile(rb"[ !#-\\^-~]{0,100}(?=[\"\]])").match(header, at)
+            if value and value.group() != text:
+                raise Failure("its %s is %s, not %s" % (label, value.group().decode(), text.decode()))
+        if found != text:
+            raise Failure("its header is damaged near byte %d" % (8 + at))
+        at += len(text)
+    if header[at:] != b" " * (-at % 8):
+        raise Failure("its header is damaged near byte %d" % (8 + at))
+    numbers = struct.unpack("<%dd" % (expected // 8), weights)
+    for i, x in enumerate(numbers):
+        if not -LARGEST <= x <= LARGEST:
+            raise Failure("its weight %d is not a number from -1e30 to 1e30" % i)
+    numbers = iter(numbers)
+    for row in rows:
+        row[:] = itertools.islice(numbers, len(row))
+
+
+# ---------------------------------------------------------------------------------------------
+# VIII  EVALUATION: held-out figures, teacher-forced through the same window as generation
+
+LN2 = 0.6931471805599453
+
+ROWS = [("uniform", ""), ("unigram", ""), ("bigram", ""), ("chain", "B"), ("transformer", TRANSFORMER), ("transformer -heads", TRANSFORMER),
+        ("meta", META), ("full", FULL), ("full -H", "BZFAT"), ("full -F", "BZHAT"), ("full -A", "BZHFT"), ("full -T", "BZHFA"), ("full -heads", FULL),
+        ("full -transformer", "BHFAT")]
+
+
+def without_heads(net):
+    """The same transformer, but nothing that its attention heads bring goes on."""
+    other = Transformer(net.shape, 0)
+    other.vocab, other.wte, other.wpe, other.head = net.vocab, net.wte, net.wpe, net.head
+    for silent, layer in zip(other.layers, net.layers):
+        silent.out, silent.up, silent.down = None, layer.up, layer.down
+    return other
+
+
+def evaluate(model, data):
+    """Held-out figures of data (bytes): (label, bits a byte, nats a token) for each row of ROWS. Raises Failure where data is empty."""
+    data = as_bytes(data, "the text")
+    if not data:
+        raise Failure("the text is empty: there is nothing to evaluate")
+    text = Text(*encode_text(model.tokenizer, data, model.lines))
+    field, vocab, silent = model.field(FULL), model.meta.vocab, Window(without_heads(model.net))
+    shorter = [Chain(model.meta.text, vocab, order) for order in (1, 2)]
+    nats, tokens = [0.0] * len(ROWS), 0
+    for ids in text.documents():
+        field.reset()
+        silent.clear()
+        for i, id in enumerate(ids):
+            if i >= model.lines:
+                field.terms()
+                heard, alone = field.z, silent.logits() if silent.ids else field.log_p
+                nats[0] += log(vocab)
+                for k, chain in enumerate(shorter, 1):
+                    nats[k] -= log(chain.token_prob(field.ids, id))
+                for k, (label, use) in enumerate(ROWS[3:], 3):
+                    field.z = alone if label.endswith("-heads") else heard
+                    nats[k] += cross_entropy(field.logits(use), id)
+                tokens += 1
+                progress.say("evaluating: %d of %d tokens, full %.4f nats/token so far", tokens, len(text.ids), nats[6] / tokens)
+            field.push(id, field.expected(id))
+            silent.push(id)
+    return [(label, n / LN2 / len(data), n / tokens) for (label, _), n in zip(ROWS, nats)]
 
 
 # ---------------------------------------------------------------------------------------------

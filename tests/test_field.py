@@ -251,10 +251,10 @@ class Distributions(FieldCase):
                     math.fsum(postgpt.softmax(self.field(ids).logits(postgpt.MODES[mode])))
                 self.assertAlmostEqual(total, 1.0, delta=1e-9)
 
-    def test_surprise_is_minus_the_logarithm_of_softmax(self):
+    def test_cross_entropy_is_minus_the_logarithm_of_softmax(self):
         logits = self.field(self.held[:40]).logits(postgpt.FULL)
         for id, p in enumerate(postgpt.softmax(logits)):
-            self.assertAlmostEqual(postgpt.surprise(logits, id), -math.log(p), delta=1e-9)
+            self.assertAlmostEqual(postgpt.cross_entropy(logits, id), -math.log(p), delta=1e-9)
 
     def test_the_sum_of_logprobs_is_the_printed_figure(self):
         data = BOOK[9000:9300]

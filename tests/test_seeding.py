@@ -185,7 +185,7 @@ class TheGhost(unittest.TestCase):
         window.push(ids[0])
         nats = 0.0
         for id in ids[1:]:
-            nats += postgpt.surprise(window.logits(), id)
+            nats += postgpt.cross_entropy(window.logits(), id)
             window.push(id)
         return nats / (len(ids) - 1)
 
@@ -301,7 +301,7 @@ class TheGhost(unittest.TestCase):
         window.push(ids[0])
         nats = 0.0
         for id in ids[1:]:
-            nats += postgpt.surprise(window.logits(), id)
+            nats += postgpt.cross_entropy(window.logits(), id)
             window.push(id)
         self.assertAlmostEqual(nats / (len(ids) - 1), self.without(True, True), delta=1e-12)
 
