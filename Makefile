@@ -13,24 +13,24 @@ test: postgpt
 	@$(PYTHON) tests
 
 bench: postgpt
-	@$(PYTHON) tests/bench.py
+	@$(PYTHON) tests/measure bench
 
 check: postgpt
 	@$(PYTHON) tests/check.py
 	@$(PYTHON) tests/fuzz_parity.py --cases 500 --seed 1
 
 thesis: postgpt
-	@$(PYTHON) tests/thesis.py $(TEXTS)
+	@$(PYTHON) tests/measure thesis $(TEXTS)
 
 # libFuzzer, SECONDS a target (60)
 fuzz:
 	@$(PYTHON) tests/fuzz.py $(SECONDS)
 
 curve: postgpt
-	@$(PYTHON) tests/curve.py $(TEXT)
+	@$(PYTHON) tests/measure curve $(TEXT)
 
 voice: postgpt
-	@$(PYTHON) tests/voice.py $(TEXTS)
+	@$(PYTHON) tests/measure voice $(TEXTS)
 
 clean:
 	rm -rf postgpt curve.svg *.merges *.tmp tests/__pycache__ __pycache__

@@ -3,13 +3,10 @@ import ast
 import math
 import random
 import re
-import sys
 import unittest
 from unittest import mock
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from twins import ROOT
 import postgpt
 
 

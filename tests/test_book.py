@@ -2,11 +2,9 @@
 import collections
 import os
 import re
-import sys
 import unittest
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, ROOT)
+from twins import ROOT
 import postgpt
 
 with open(os.path.join(ROOT, "postgpt.txt"), "rb") as file:

@@ -12,9 +12,7 @@ import unittest
 from pathlib import Path
 
 import twins
-
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from twins import ROOT
 import postgpt
 
 BOOK = (ROOT / "postgpt.txt").read_bytes()

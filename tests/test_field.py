@@ -1,12 +1,9 @@
 """Chapters V and VIII: every term of the Dario field against its formula, written out over the whole text."""
 import math
 import random
-import sys
 import unittest
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from twins import ROOT
 import postgpt
 from postgpt import CALM, DOUBT, DRIFT, ECHO, PRIOR, REST, ROOM_FOR_PROMISE, ROOM_FOR_TRACE, Field, PostGPT, Window
 

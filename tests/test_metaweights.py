@@ -12,8 +12,7 @@ import unittest
 from collections import Counter, defaultdict
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from twins import ROOT
 import postgpt
 from postgpt import Chain, Metaweights, Text, count_pairs
 

@@ -7,7 +7,8 @@ import sys
 import tempfile
 import unittest
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+from twins import ROOT
+
 with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as file:
     README = file.read()
 

@@ -1,14 +1,11 @@
 """Chapter VI: the order of design section 8, UTF-8, and words that the corpus has."""
 import math
 import random
-import sys
 import unittest
 from collections import Counter
-from pathlib import Path
 from unittest import mock
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from twins import ROOT
 import postgpt
 from postgpt import PostGPT, Rng, Speller, Spelling, Words
 

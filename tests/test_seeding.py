@@ -2,13 +2,10 @@
 import copy
 import math
 import random
-import sys
 import unittest
 from unittest import mock
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from twins import ROOT
 import postgpt
 from postgpt import PostGPT, Table, Text, Window
 

@@ -9,10 +9,8 @@ from unittest import mock
 from xml.etree import ElementTree
 
 import twins
-import curve
+from measure import curve, thesis, tune
 import postgpt
-import thesis
-import tune
 
 DATA = twins.ROOT.parent / "shared" / "data"
 

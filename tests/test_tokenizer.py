@@ -1,12 +1,9 @@
 """Chapter I: byte pairs against a version that recounts everything, pieces by the rule's own words."""
 import random
-import sys
 import unittest
 from collections import Counter
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from twins import ROOT
 import postgpt
 from postgpt import Tokenizer
 

@@ -1,13 +1,10 @@
 """Chapter III: the cached, sliding transformer against the formulas of the design, computed whole for every token."""
 import math
 import random
-import sys
 import unittest
-from pathlib import Path
 from unittest import mock
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from twins import ROOT
 import postgpt
 from postgpt import Shape, Transformer, Window
 

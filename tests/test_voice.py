@@ -3,7 +3,6 @@ import doctest
 import random
 import re
 import subprocess
-import sys
 import tempfile
 import unittest
 from collections import Counter

@@ -1,6 +1,6 @@
 """What counting is worth in steps of training: the transformer trained from random weights and from the ghost. Draws curve.svg.
 
-    python3 tests/curve.py [--steps N] [--out FILE] [TEXT]      or     make curve TEXT=path      (the book without one)
+    python3 tests/measure curve [--steps N] [--out FILE] [TEXT]      or     make curve TEXT=path      (the book without one)
 
 Every point is a run of its own, `./postgpt --init .. --train N --holdout 0.1`, its learning rate falling to zero over its N steps,
 and shows the held-out loss after its last step: what so much training buys. A single long run would be looked at ten times only,
@@ -15,7 +15,7 @@ from typing import Dict, NamedTuple, Tuple
 from xml.sax.saxutils import escape
 
 import twins
-import thesis
+from measure import thesis
 
 MARKS = (1, 1.5, 2, 3, 5, 7)                              # of each power of ten: the numbers of steps that are run
 LOOK = re.compile(r"(?m)^held-out after (\d+) steps: loss (\S+) best (\S+)$")

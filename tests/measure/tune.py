@@ -1,6 +1,6 @@
 """How the default coefficients and the constants of seeding, spelling and trauma are chosen: on pieces cut from the building sides only.
 
-    python3 tests/tune.py [--rounds N] [--constants] [--trained] [TEXT ...]      the book always; tinyshakespeare and names by path
+    python3 tests/measure tune [--rounds N] [--constants] [--trained] [TEXT ...]      the book always; tinyshakespeare and names by path
 
 What it may see: of each text that thesis.py reports on, the bytes that thesis.py builds on, and no other; a part of them is held out
 here and judged. No byte that is reported on is judged. (The first 135,000 bytes of tinyshakespeare, a piece here, are built on in both of its
@@ -16,8 +16,8 @@ import re
 import subprocess
 from typing import NamedTuple, Tuple
 
-import twins                                              # first: it says where postgpt.py is
-import thesis
+import twins
+from measure import thesis
 import postgpt
 
 FACTORS = (0.5, 0.75, 1.0, 1.33, 2.0)

@@ -1,6 +1,6 @@
 """Speed and memory, as ratios of runs in one go; machines differ, ratios less so. `make bench` prints the table.
 
-    python3 tests/bench.py [TEXT ...]      more corpora to learn from, beside the book
+    python3 tests/measure bench [TEXT ...]      more corpora to learn from, beside the book
                            [--names FILE]  microgpt's names.txt, where it is not in ../shared/data
 
 Peers are timed where they are installed (`pip install tokenizers torch`); without them their rows say so. Exit 1 where PyTorch's
@@ -13,13 +13,12 @@ import sys
 import tempfile
 import time
 
-import bench_training
-from bench_training import row
+import twins
+from measure import bench_training
+from measure.bench_training import row
 from test_training import NAMES
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.dirname(HERE)
-BOOK = os.path.join(ROOT, "postgpt.txt")
+ROOT, BOOK = str(twins.ROOT), str(twins.BOOK)
 C = [os.path.join(ROOT, "postgpt"), "-q"]
 PYTHON = [sys.executable, os.path.join(ROOT, "postgpt.py"), "-q"]
 PROMPT = "The transformer architecture"

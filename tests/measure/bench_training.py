@@ -1,5 +1,5 @@
 """Chapter VII's part of `make bench`: steps a second beside PyTorch's, PyTorch's gradients, what the seeds of this program learn
-and how quickly, and Chuck beside plain AdamW. tests/bench.py calls it.
+and how quickly, and Chuck beside plain AdamW. bench.py calls it.
 
 PyTorch is asked where it is installed (`pip install torch`); without it its rows say so.
 """
@@ -53,7 +53,7 @@ def losses(text):
 def peer():
     """The module torch_peer, or None where PyTorch is not installed."""
     try:
-        import torch_peer
+        from measure import torch_peer
         return torch_peer
     except ImportError:
         return None

@@ -1,6 +1,6 @@
 """make voice: how the text reads that is generated with the default options, in figures that nobody here chose the scale of.
 
-    python3 tests/voice.py [TEXT ...] [--prompts 200]      without TEXT: the book and, where it is installed, a manual
+    python3 tests/measure voice [TEXT ...] [--prompts 200]      without TEXT: the book and, where it is installed, a manual
 
 The manual is Debian's package developers-reference: the first 175,000 bytes of its paragraphs. The prompts are the first three words of
 sentences spread evenly over the text, a seed each, 100 tokens. A row each for the text itself, markovify (two words of state, where it is

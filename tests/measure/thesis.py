@@ -1,6 +1,6 @@
 """What counting achieves: the README's tables, measured again and printed as GitHub Markdown, then every claim with its figure.
 
-    python3 tests/thesis.py [TEXT ...]     or     make thesis TEXTS="path/tinyshakespeare.txt path/names.txt"
+    python3 tests/measure thesis [TEXT ...]     or     make thesis TEXTS="path/tinyshakespeare.txt path/names.txt"
 
 The book is always measured. tinyshakespeare (also its first 150,000 bytes) and names are known by their content and have claims of
 their own; any other text has its rows. The figures are what the C twin prints; the commands are named beside them.
