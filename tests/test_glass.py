@@ -141,7 +141,7 @@ class Terminal(unittest.TestCase):
 
     def test_what_takes_long_says_so_on_one_line_that_is_cleared(self):
         for command in self.both():
-            code, out = self.drive(command, ("--holdout", "0.01" if command == PYTHON else "0.4", "--memory", "4000", "--order", "6"))
+            code, out = self.drive(command, ("--holdout", "0.002" if command == PYTHON else "0.4", "--memory", "4000", "--order", "6"))
             self.assertEqual(code, 0)
             self.assertIn(b"evaluating", out)
             before, figures = out.rsplit(b"\r\x1b[K", 1)

@@ -126,11 +126,13 @@ def shapes():
 
 def corpora_of_all_kinds():
     """Every corpus in both modes, as lines, and with its own alphabet."""
-    for name, data in corpora().items():
+    for i, (name, data) in enumerate(corpora().items()):
         files = {"corpus.txt": data}
         yield name + "_both_modes", Case(("-c", "corpus.txt", "-n", "15", "--merges", "150", "The"), files)
-        yield name + "_transformer_of_lines", Case(("-c", "corpus.txt", "-n", "15", "--merges", "40", "--lines", "--shape", "embd=24,context=16", "-m", "transformer", ""), files)
-        yield name + "_own_alphabet", Case(("-c", "corpus.txt", "-n", "15", "--merges", "2000", "--alphabet", "corpus", "-m", "full", "--shape", "embd=12,content=1,rrpram=1", "-t", "0", ""), files)
+        if i % 2:
+            yield name + "_transformer_of_lines", Case(("-c", "corpus.txt", "-n", "15", "--merges", "40", "--lines", "--shape", "embd=24,context=16", "-m", "transformer", ""), files)
+        else:
+            yield name + "_own_alphabet", Case(("-c", "corpus.txt", "-n", "15", "--merges", "2000", "--alphabet", "corpus", "-m", "full", "--shape", "embd=12,content=1,rrpram=1", "-t", "0", ""), files)
     yield "one_token_in_all", Case(("-c", "corpus.txt", "-n", "5", "--merges", "0", "--alphabet", "corpus"), {"corpus.txt": b"a" * 50})
     yield "a_text_of_one_piece", Case(("-c", "corpus.txt", "-n", "5", "x"), {"corpus.txt": b"abcabcabcabcabcabc"})
     for name, files in {"missing": {}, "empty": {"corpus.txt": b""}, "of_one_byte": {"corpus.txt": b"x"}, "a_folder": {"corpus.txt/": b""}}.items():
@@ -193,7 +195,7 @@ def megabyte():
 
 def drawn():
     """Cases drawn from a seed; fuzz_parity.py draws more of them."""
-    for seed in range(50):
+    for seed in range(25):
         yield "seed_%d" % seed, random_case(seed)
 
 
@@ -266,7 +268,7 @@ class MergesFilesAreKeptAndLearnedAnew(unittest.TestCase):
         self.assertEqual(second, first._replace(stderr=b""))
 
     def test_cut_short_anywhere(self):
-        for share in (0.0, 0.01, 0.05, 0.3, 0.7, 0.99):
+        for share in (0.0, 0.05, 0.7):
             with self.subTest(share=share):
                 self.learned_anew(lambda data: data[:int(share * len(data))])
         self.learned_anew(lambda data: data[:-1])
@@ -309,7 +311,7 @@ class MergesFilesAreKeptAndLearnedAnew(unittest.TestCase):
         self.learned_anew(lambda data: other, b"is of another corpus")
 
     def test_damage_drawn_from_a_seed(self):
-        for seed in range(12):
+        for seed in range(6):
             with self.subTest(seed=seed):
                 self.both(damage_of(random.Random(seed)))
 
@@ -389,7 +391,7 @@ class NumbersAreTheSame(unittest.TestCase):
 
     def agree(self, corpus, text, merges=200, shape="", **options):
         """Compares numbers.c's lines with the library's doubles."""
-        binary = twins.build("tests/numbers.c")
+        binary = twins.build("tests/numbers.c", flags=("-std=c11", "-O1", "-ffp-contract=off"))
         with tempfile.TemporaryDirectory(dir=str(twins.scratch())) as folder:
             (Path(folder) / "corpus").write_bytes(corpus)
             (Path(folder) / "text").write_bytes(text)
