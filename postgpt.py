@@ -2597,62 +2597,60 @@ def evaluate(model, data):
 PAGE = """<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>
 <title>PostGPT: why it said so</title><style>
 :root{color-scheme:light dark;--paper:#faf8f3;--ink:#26221c;--soft:#756d60;--line:#e4decf;--card:#fffefb;
---tint:#dc9c26;--c0:#3f68a6;--c1:#8257ad;--c2:#2b8d84;--c3:#cf8a1f;--c4:#66943b;--c5:#c2504a;
---c6:#948c80}@media(prefers-color-scheme:dark){:root{--paper:#181714;--ink:#e8e2d6;--soft:#9d9586;
---line:#36322b;--card:#201e1a;--tint:#c9831a;--c0:#7ba1dc;--c1:#b48fdd;--c2:#5bbdb2;--c3:#e2ab52;
---c4:#97c26c;--c5:#e5827b}}*{box-sizing:border-box}body{margin:0;background:var(--paper);
-color:var(--ink);font:15px/1.5 system-ui,-apple-system,'Segoe UI',Roboto,sans-serif}main{
-max-width:1200px;margin:auto;padding:36px 30px;display:grid;gap:0 56px;align-items:start;
-grid-template-columns:minmax(0,1fr) minmax(0,530px)}header{grid-column:1/-1;margin-bottom:26px}h1,h2,
-#text,blockquote{font-family:Georgia,'DejaVu Serif',serif}h1{font-size:27px;line-height:1.2;
-font-weight:600;margin:0 0 6px}p{margin:0 0 8px}small{font-size:12.5px}header p,section>p,small{
-color:var(--soft)}b{font-weight:600}nav:not(:empty){margin-top:10px}nav button{font:inherit;
+--tint:#dc9c26;--c0:#3f68a6;--c1:#8257ad;--c2:#2b8d84;--c3:#cf8a1f;--c4:#66943b;--c5:#c2504a;--c6:#948c80}
+@media(prefers-color-scheme:dark){:root{--paper:#181714;--ink:#e8e2d6;--soft:#9d9586;--line:#36322b;
+--card:#201e1a;--tint:#c9831a;--c0:#7ba1dc;--c1:#b48fdd;--c2:#5bbdb2;--c3:#e2ab52;--c4:#97c26c;--c5:#e5827b}}
+*{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);font:15px/1.5 system-ui,
+-apple-system,'Segoe UI',Roboto,sans-serif}main{max-width:1200px;margin:auto;padding:36px 30px;display:grid;
+gap:0 56px;align-items:start;grid-template-columns:minmax(0,1fr) minmax(0,530px)}header{grid-column:1/-1;
+margin-bottom:26px}h1,h2,#text,blockquote{font-family:Georgia,'DejaVu Serif',serif}h1{font-size:27px;
+line-height:1.2;font-weight:600;margin:0 0 6px}p{margin:0 0 8px}small{font-size:12.5px}header p,section>p,
+small{color:var(--soft)}b{font-weight:600}nav:not(:empty){margin-top:10px}nav button{font:inherit;
 color:inherit;background:none;border:1px solid var(--line);border-radius:99px;padding:2px 14px;
 margin:0 6px 6px 0;cursor:pointer}nav [aria-pressed=true]{background:var(--ink);color:var(--paper)}#text{
 font-size:20px;line-height:1.9;white-space:pre-wrap;overflow-wrap:anywhere}#text i{font-style:normal;
-color:var(--soft)}#text span{cursor:pointer;padding:3px 0;background:color-mix(in srgb,
-var(--tint) var(--p),transparent)}.run,mark{text-decoration:underline 2px var(--c0);
-text-underline-offset:5px}mark{background:none;color:var(--ink)}#text .new{
-box-shadow:inset 2px 0 var(--c5)}#text .seam{box-shadow:inset 2px 0 var(--c0)}#text span:focus{
-outline:none}#text .on{outline:2px solid var(--ink);outline-offset:1px;border-radius:3px;
+color:var(--soft)}#text span{cursor:pointer;padding:3px 0;background:color-mix(in srgb,var(--tint) var(--p),
+transparent)}.run,mark{text-decoration:underline 2px var(--c0);text-underline-offset:5px}mark{background:none;
+color:var(--ink)}#text .new{box-shadow:inset 2px 0 var(--c5)}#text .seam{box-shadow:inset 2px 0 var(--c0)}
+#text span:focus{outline:none}#text .on{outline:2px solid var(--ink);outline-offset:1px;border-radius:3px;
 position:relative}#key{margin-top:26px;border-top:1px solid var(--line);padding-top:14px}#key b{
-display:inline-block;width:2.6em;height:1em;margin-right:8px;vertical-align:-2px}aside{
-background:var(--card);border:1px solid var(--line);border-radius:14px;padding:22px 24px;position:sticky;
-top:20px;max-height:calc(100vh - 40px);overflow:auto}h2{font-size:30px;line-height:1.2;font-weight:600;
-margin:0 0 4px;white-space:pre-wrap;overflow-wrap:anywhere}h3{font-size:14px;margin:22px 0 2px}section>p{
-font-size:13px;line-height:1.45}.row{display:grid;grid-template-columns:8.4em 1fr 3.2em;gap:10px;
-align-items:center;font-size:13px;line-height:1.8}.row>:first-child,.heads small{overflow:hidden;
-text-overflow:ellipsis;white-space:pre}.me{font-weight:600}.row>:last-child,.term span{text-align:right;
+display:inline-block;width:2.6em;height:1em;margin-right:8px;vertical-align:-2px}aside{background:var(--card);
+border:1px solid var(--line);border-radius:14px;padding:22px 24px;position:sticky;top:20px;
+max-height:calc(100vh - 40px);overflow:auto}h2{font-size:30px;line-height:1.2;font-weight:600;margin:0 0 4px;
+white-space:pre-wrap;overflow-wrap:anywhere}h3{font-size:14px;margin:22px 0 2px}section>p{font-size:13px;
+line-height:1.45}.row{display:grid;grid-template-columns:8.4em 1fr 3.2em;gap:10px;align-items:center;
+font-size:13px;line-height:1.8}.row>:first-child,.heads small{overflow:hidden;text-overflow:ellipsis;
+white-space:pre}.me{font-weight:600}.row>:last-child,.term span{text-align:right;
 font-variant-numeric:tabular-nums}.bar{position:relative;height:12px}.bar u{position:absolute;top:0;
 height:12px}.bar:after{content:'';position:absolute;left:var(--z);top:-4px;bottom:-4px;
 border-left:1px solid var(--soft)}.term{display:grid;grid-template-columns:12px 7.8em 3.4em 1fr;gap:9px;
-font-size:13px;line-height:1.4;margin:8px 0}.term u{height:12px;border-radius:3px;margin-top:3px}
-.term small{line-height:1.4}blockquote{margin:8px 0;padding-left:12px;border-left:2px solid var(--line);
-font-size:14px;color:var(--soft)}.heads{display:grid;grid-template-columns:minmax(0,1fr) minmax(0,1fr);
-gap:8px 18px}.heads small{display:block}.strip{display:flex;height:20px;border-radius:3px;
-overflow:hidden;background:var(--paper)}.strip u{flex:1}svg{width:100%;height:60px;display:block;
-overflow:visible}path{fill:none;vector-effect:non-scaling-stroke}@media(max-width:880px){main{
-display:block;padding:24px 20px 60vh}#text{font-size:18px}h2{font-size:24px}aside{position:fixed;left:0;
-right:0;bottom:0;top:auto;max-height:54vh;border-radius:16px 16px 0 0;border-width:1px 0 0;
-padding:16px 20px;box-shadow:0 -8px 30px #0002}}
-</style><main><header><h1>Why it said so</h1><p>Every word below was weighed with numbers counted in a
-corpus of text. Choose one and see which of six voices spoke for it.<nav></nav></header><article><div
-id=text role=listbox aria-label=Text></div><div id=key><p><small><b
-style='background:linear-gradient(90deg,transparent,var(--tint))'></b>from sure to a long
-shot</small><p><small><b class=run>four</b>words or more as they stand in the corpus</small><p><small><b
-style='box-shadow:inset 2px 0 var(--c5)'></b>a junction that nobody wrote</small><p><small><b
-style='box-shadow:inset 2px 0 var(--c0)'></b>a seam: it goes on as another place does</small><p><small
-id=made></small></div></article><aside aria-live=polite></aside></main>
-<script>'use strict'
+font-size:13px;line-height:1.4;margin:8px 0}.term u{height:12px;border-radius:3px;margin-top:3px}.term small{
+line-height:1.4}blockquote{margin:8px 0;padding-left:12px;border-left:2px solid var(--line);font-size:14px;
+color:var(--soft)}.heads{display:grid;grid-template-columns:minmax(0,1fr) minmax(0,1fr);gap:8px 18px}
+.heads small{display:block}.strip{display:flex;height:20px;border-radius:3px;overflow:hidden;
+background:var(--paper)}.strip u{flex:1}svg{width:100%;height:60px;display:block;overflow:visible}path{
+fill:none;vector-effect:non-scaling-stroke}@media(max-width:880px){main{display:block;padding:24px 20px 60vh}
+#text{font-size:18px}#text span{scroll-margin:80px 0 58vh}h2{font-size:24px}aside{position:fixed;left:0;
+right:0;bottom:0;top:auto;max-height:54vh;border-radius:16px 16px 0 0;border-width:1px 0 0;padding:16px 20px;
+box-shadow:0 -8px 30px #0002}}
+</style><main><header><h1>Why it said so</h1><p>Every token below was weighed with numbers counted in a corpus
+of text. Choose one (click, or the arrow keys) and see which of six terms spoke for
+it.<nav></nav></header><article><div id=text role=listbox aria-label=Text></div><div id=key><p><small><b
+style='background:linear-gradient(90deg,transparent,color-mix(in srgb,var(--tint)
+60%,transparent))'></b>probability: pale is near 1, full near 0</small><p><small><b class=run>abc</b>four
+words or more, copied from the corpus</small><p><small><b style='box-shadow:inset 2px 0 var(--c5)'></b>new:
+these two stand nowhere side by side</small><p><small><b style='box-shadow:inset 2px 0 var(--c0)'></b>a seam:
+the copy jumps to another place in the corpus</small><p><small id=made></small></div></article><aside
+aria-live=polite></aside></main><script>'use strict'
 let D,T,at;const $=s=>document.querySelector(s),all=s=>document.querySelectorAll(s),N=['chain','net','H',
 'F','A','T','rules'],V=['chain','transformer','H resonance','F prophecy','A destiny','T trauma','rules'],
 E=['What came after the last few tokens in the corpus, by count.',
-'Its heads look back over the window; its weights are formulas of the same counts.',
-'What is often met together calls each other: does it keep company with the last sixteen?',
-'The last tokens promised it and it has not come yet; and a word begun wants its end.',
-'The direction of all that was said so far: does it lie that way?',
-'When little came as expected, it recalls moments like this one. Did this come then?',
-'The sampler: too long a run from the corpus costs, and so does a junction that fits badly.'],
+'Attention over the last tokens, by weights that were computed from the same counts.',
+'Does it often stand near the last sixteen tokens?',
+'It often follows recent tokens at some distance and is still missing; or it ends a word begun.',
+'Has this text said it more often, lately, than the corpus does?',
+'After surprises: what followed at moments of this text that were like this one.',
+'The sampler fines long copies, bad joins and repeats; above 0 the other was fined more.'],
 h=s=>s.replace(/[&<>']/g,c=>'&#'+c.charCodeAt()+';'),n=x=>(x>0?'+':'')+x.toFixed(2).replace('-','−'),
 heads=()=>D.content+D.rrpram,mark=(k,css)=>`<u style='background:var(--c${k});${css}'></u>`;
 function bars(c,me){const mean=N.map((_,k)=>c.reduce((s,x)=>s+x[2][k],0)/c.length),
@@ -2679,31 +2677,33 @@ sum=t?t.g.reduce((s,x)=>s+x,0):0,part=(title,text,body)=>`<section><h3>${title}<
 }</section>`;if(!t)return;all('#text span').forEach((e,j)=>{const on=j+T.from==i;e.classList.toggle('on',
 on);e.tabIndex=on?0:-1;e.setAttribute('aria-selected',on);if(on&&focus){e.focus({preventScroll:true});
 e.scrollIntoView({block:'nearest'})}});$('aside').innerHTML=`<h2>${h(t.q)}</h2><p>probability <b id=p>${
-t.p.toFixed(3)}</b>, rank <b id=rank>${t.r}</b> of ${D.vocab}; second was <b id=second>${h(t.u)
+t.p.toFixed(3)}</b>, rank <b id=rank>${t.r}</b> of ${D.vocab}; ${t.r>1?'first':'second'
+} was <b id=second>${h(t.u)
 }</b> with <b id=v>${t.v.toFixed(3)}</b></p>`+part('Who spoke for it',
-`What each voice gave it more than it gave ${h(t.u)}: together ${n(sum)} nats, ${
-sum<0?'yet the draw took it.':'so it was '+(sum/D.tau>13?'a million':(+Math.exp(sum/D.tau).toPrecision(2)).toLocaleString('en'))+' times as likely.'
+`Its score minus the score of ${h(t.u)}, term by term: together ${n(sum)} nats, ${
+sum<0?'yet the draw took it.':'so at temperature '+D.tau+' it was '+(
+sum/D.tau>13?'over a million':(+Math.exp(sum/D.tau).toPrecision(2)).toLocaleString('en'))+' times as likely.'
 }`,t.g.map((x,k)=>`<div class=term>${mark(k,'')}<b>${V[k]}</b><span id=g${k}>${n(x)}</span><small>${E[k]
-}</small></div>`).join(''))+part('The ten best',
-'To the right: what spoke for each more than for the others.',bars(t.c,
+}</small></div>`).join(''))+part('The best candidates',
+'To the right what spoke for each, to the left what spoke against it, beside their average.',bars(t.c,
 t.q))+part('Where it stands in the corpus',t.w?`The longest run of words that ends here: <b id=place>${
 t.w[0]}:${t.w[1]} +${t.w[2]}</b>, line, column and ${t.w[2]
-} words.`:'<b id=place>new</b>: nobody wrote these two words side by side.',t.x.map(x=>`<blockquote>…${
-h(x[0])}<mark>${h(x[1])}</mark>${h(x[2])
+} words.`:'<b id=place>new</b>: these two side by side stand nowhere in the corpus.',
+t.x.map(x=>`<blockquote>…${h(x[0])}<mark>${h(x[1])}</mark>${h(x[2])
 }…</blockquote>`).join(''))+(t.a.length?part('What attention saw',`The last ${t.a[0].length
-} tokens, the newest at the right. Content heads look for what
-is alike, RRPRAM heads at a place.`,attention(t,i)):'')+part('Open promises',
-'Prophecy speaks for these.',t.o.map(o=>`<div class=row>
+} tokens (a full window is halved), the newest at the right; darker is more.
+Content heads look for what is alike, RRPRAM heads at a distance.`,attention(t,i)):'')+part('Open promises',
+'Tokens that prophecy still waits for, and the score it would give them.',t.o.map(o=>`<div class=row>
 <span>${h(o[0])}</span><small>promised by ${h(o[1])}, ${o[2]} tokens back</small><span>${n(o[3])
 }</span></div>`).join('')||'<small>None.</small>')+part('Trauma',`<b id=level>${t.l.toFixed(2)
-}</b>: how little came as expected lately, from 0 to 1, along the text.
-Above the line it speaks.`,trauma(i));$('aside').scrollTop=0;history.replaceState(0,'',`#${
+}</b>: how surprising the text was lately, 0 to 1. Above the line it speaks, where it
+has something to recall.`,trauma(i));history.replaceState(0,'',`#${
 D.texts.indexOf(T)+1}.${i-T.from+1}`)};
 function read(k,i){const run=new Set,g=(T=D.texts[k]).tokens;g.forEach((t,j)=>{
 if(t.w&&t.w[2]>3)for(let m=0;m<t.w[3];m++)run.add(j-m)});$('#text').innerHTML=g.map((t,j)=>{
 const c=(run.has(j)?'run':'')+(t.w===0&&g[j-1]?.w!==0?' new':t.w&&g[j-1]?.w&&t.w[3]<=g[j-1].w[3]?' seam':'');
 return j<T.from?`<i class='${c}'>${h(t.s)}</i>`:`<span role=option class='${c}' style='--p:${
-Math.round(40*(1-t.p))}%'>${h(t.s)}</span>`}).join('');
+Math.round(60*(1-Math.sqrt(t.p)))}%'>${h(t.s)}</span>`}).join('');
 $('nav').innerHTML=D.texts.length<2?'':D.texts.map((t,j)=>`<button aria-pressed=${j==k}>${
 h(t.name)+(D.texts.length>2?' '+(j+1):'')}</button>`).join('');all('nav button').forEach((e,
 j)=>e.onclick=()=>read(j,0));all('#text span').forEach((e,j)=>e.onclick=()=>select(j+T.from,1));
