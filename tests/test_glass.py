@@ -290,10 +290,10 @@ class Ledger(unittest.TestCase):
             field.push(id, 1.0)
         field.spelling = None
         field.terms()
-        for x, who, back, nats in field.promises(6):
+        for x, who, back, nats in postgpt.strongest_promises(field):
             self.assertAlmostEqual(nats, field.co["beta"] * field.f[x])
             self.assertEqual(field.ids[-back], who)
-        self.assertEqual([x for x, *_ in field.promises(6)], sorted(range(len(field.f)), key=lambda x: (-field.f[x], x))[:6])
+        self.assertEqual([x for x, *_ in postgpt.strongest_promises(field)], sorted(range(len(field.f)), key=lambda x: (-field.f[x], x))[:6])
 
 
 class Library(unittest.TestCase):
