@@ -1658,9 +1658,9 @@ static const double *window_logits(Window *w) {
  * the counts can answer. First, what stands where? The residual stream is divided into rooms (coordinates at
  * width 48):
  *
- *     |             follow             | before | place |   |   |  follow  x: who follows the token
- *     0                               33       42      46  47  48 before  empty: a head writes there who stood
- *                                                                 place   two sines, two cosines of the place
+ *     |             follow             | before | place |   |   |   follow  x: who follows the token
+ *     0                               33       42      46  47  48  before  empty: for who stood before
+ *                                                                  place   two sines, two cosines of the place
  *
  * then a constant, the same for every token, and what fills every embedding up to one length, so that RMSNorm
  * multiplies all by the same `scale`.
@@ -2290,10 +2290,34 @@ static void factor(double *u, double *s, double *v, const Table *table, size_t r
 
 /* ---------------------------------------------------------------------------------------------
  * V  THE DARIO FIELD: p(x | context) = softmax((B + alpha H + beta F + gamma A + T) / tau)
+ *
+ * So the equation is called that weighs all that is known of the next token x. tau is the temperature. P is
+ * the chain of chapter II, z the transformer's logits, a token `back` places behind the one to come is
+ * t_back:
+ *
+ *     B   lambda log P(x) + kappa z(x)               what the counts say, what the transformer computes
+ *     H   sum of ECHO^(back - 2) trace(t_back, x), back = 2 .. 16     Hebbian resonance: who keeps x company
+ *     F   sum of sqrt(back) / 12 promise(t_back, x), back = 2 .. 11   prophecy: what was promised and has
+ *         not come since, the stronger the longer it is open; and the word under way is to be finished
+ *     A   log(1 + heard(x) / (PRIOR share(x)))       destiny, the direction of the talk: how much more of x
+ *         it has than the corpus; heard: how often x came, each time worth DRIFT less with every token since
+ *     T   log(1 + odds recall(x) / P(x))             trauma: what followed earlier moments like this one: P
+ *         exp(T) is the mixture P + odds recall. Its odds rise while what was expected keeps not coming
  */
-typedef struct { double lambda, kappa, alpha, beta, gamma, trauma; size_t memory; } Coefficients;
+#define ECHO 0.85                /* resonance fades by this with each token back */
+#define DRIFT 0.99               /* destiny keeps this much of what it heard at each token */
+#define PRIOR 200.0              /* tokens of the corpus that destiny has heard before the talk begins */
+#define CALM 0.9                 /* trauma keeps this much of its level at each token */
+#define REST 0.3                 /* trauma up to this level is silent */
+#define DEPTH 4                  /* tokens of context that recall looks at */
+/* what recall adds to a context's count for each token that followed it, by its length */
+static const double DOUBT[DEPTH] = {66.0, 16.0, 16.0, 16.0};
+enum { MATCH = 32 };             /* tokens: the longest match that is told from a longer one */
+/* moments: of those that ended on the same token the newest so many are looked at */
+enum { PLACES = 256 };
 
 /* Where tests/tune.py ends. A transformer that was trained is believed more. */
+typedef struct { double lambda, kappa, alpha, beta, gamma, trauma; size_t memory; } Coefficients;
 #define LAMBDA 0.6
 #define KAPPA 0.4
 #define ALPHA 0.08
@@ -2304,19 +2328,17 @@ typedef struct { double lambda, kappa, alpha, beta, gamma, trauma; size_t memory
 #define TRAINED_KAPPA 0.5
 #define ALONE 0.8                /* lambda where no transformer speaks */
 
-#define ECHO 0.85                /* resonance fades by this with each token back */
-#define DRIFT 0.99               /* destiny keeps this much of what it heard at each token */
-#define PRIOR 200.0              /* tokens of the corpus that destiny has heard before the talk begins */
-#define CALM 0.9                 /* trauma keeps this much of its level at each token */
-#define REST 0.3                 /* trauma up to this level is silent */
-#define DEPTH 4                  /* tokens of context that recall looks at */
-static const double DOUBT[DEPTH] = {66.0, 16.0, 16.0, 16.0};     /* what recall adds to a context's count for each token that followed it, by its length */
-enum { MATCH = 32 };             /* tokens: the longest match that is told from a longer one */
-enum { PLACES = 256 };           /* moments: of those that ended on the same token the newest so many are looked at */
+/* Which terms speak in a mode: the chain and the transformer (together the B of the title), H, F, A, T */
+enum { USE_CHAIN = 1, USE_NET = 2, USE_H = 4, USE_F = 8, USE_A = 16, USE_T = 32,
+    META = USE_CHAIN | USE_H | USE_F, FULL = 63 };
+enum { N_PARTS = 6 };
 
-typedef struct Voice Voice;      /* chapter VI */
-static void voice_clear(Voice *voice), voice_write(Voice *voice, uint32_t id), voice_speak(Voice *voice, double *p);
+typedef struct Voice Voice;      /* the chain that speaks: chapter VI */
+static void voice_clear(Voice *voice), voice_write(Voice *voice, uint32_t id),
+    voice_speak(Voice *voice, double *p);
 
+/* Hears a text token by token and says what it expects next. The transformer sees its window; the field
+ * remembers the last `memory` tokens of the document. */
 typedef struct {
     const Metaweights *meta;
     const Coefficients *co;
@@ -2328,34 +2350,33 @@ typedef struct {
     uint32_t *newest;            /* [vocab]: 1 + the last place of each token */
     double level;                /* trauma: 0 where all comes as expected, 1 where nothing does */
     double doubt;                /* the chain's, in what it says of the next token */
-    double *destiny, gone;       /* [vocab]: how often each token came, faded; gone: DRIFT to the power of the memory */
-    uint32_t *followed;          /* [DEPTH][vocab]: how often each token followed the newest 1, 2, .. tokens */
+    double *destiny, gone;       /* [vocab]: how often each token came, faded; gone: DRIFT to the power of
+                                  * the memory */
+    uint32_t *followed;          /* [DEPTH][vocab]: how often each token followed the newest 1, 2, ..
+                                  * tokens */
     Spelling spelling;           /* the word under way */
     double *p, *log_p, *h, *f, *a, *t;      /* [vocab] each: the terms for the next token */
     const double *z;             /* [vocab]: the transformer's logits */
     size_t *since, step;         /* [vocab]: the last step that saw the token among the newest */
 } Field;
 
-static void field_make(Field *field, const Metaweights *meta, const Words *words, const Coefficients *co, Window *window) {
+static void field_make(Field *field, const Metaweights *meta, const Words *words, const Coefficients *co,
+                       Window *window) {
     const size_t vocab = meta->vocab;
-    memset(field, 0, sizeof *field);
-    field->meta = meta;
-    field->co = co;
-    field->window = window;
+    *field = (Field){.meta = meta, .co = co, .window = window, .gone = 1.0,
+        .newest = alloc(vocab, sizeof *field->newest), .since = alloc(vocab, sizeof *field->since),
+                     .destiny = alloc(vocab, sizeof *field->destiny),
+                         .followed = alloc(DEPTH * vocab, sizeof *field->followed)};
     field->spelling.words = words;
     spelling_clear(&field->spelling);
-    field->newest = alloc(vocab, sizeof *field->newest);
-    field->since = alloc(vocab, sizeof *field->since);
-    field->destiny = alloc(vocab, sizeof *field->destiny);
-    field->followed = alloc(DEPTH * vocab, sizeof *field->followed);
     double **terms[6] = {&field->p, &field->log_p, &field->h, &field->f, &field->a, &field->t};
     for (size_t i = 0; i < 6; i++) *terms[i] = alloc(vocab, sizeof(double));
-    field->gone = 1.0;
     for (size_t i = 0; i < co->memory; i++) field->gone *= DRIFT;
 }
 
 static void field_free(Field *field) {
-    free(field->text.ids); free(field->before); free(field->newest); free(field->since); free(field->destiny); free(field->followed);
+    free(field->text.ids); free(field->before); free(field->newest); free(field->since); free(field->destiny);
+    free(field->followed);
     free(field->p); free(field->log_p); free(field->h); free(field->f); free(field->a); free(field->t);
 }
 
@@ -2363,92 +2384,91 @@ static void field_reset(Field *field) {                        /* a new document
     for (size_t i = 0; i < field->text.n; i++) field->newest[field->text.ids[i]] = 0;
     field->text.n = 0;
     field->level = 0.0;
-    spelling_clear(&field->spelling);
     zero(field->destiny, field->meta->vocab);
+    spelling_clear(&field->spelling);
     if (field->voice) voice_clear(field->voice);
     if (field->window) field->window->n = 0;
 }
 
-static size_t field_from(const Field *field) {                 /* the oldest token that is remembered */
-    return field->text.n > field->co->memory ? field->text.n - field->co->memory : 0;
-}
-
-/* How many tokens up to a place, 1 + its index, are as the newest are, MATCH at most. */
-static size_t field_match(const Field *field, size_t at) {
-    const uint32_t *ids = field->text.ids;
-    const size_t n = field->text.n, from = field_from(field);
-    size_t length = 1;
-    while (length < MATCH && at - length > from && ids[at - 1 - length] == ids[n - 1 - length]) length++;
-    return length;
-}
-
-/* How much the chain expected a token that is heard. */
+/* How much the chain expects a token. */
 static double field_expected(const Field *field, uint32_t id) {
     return chain_token_prob(&field->meta->chain, field->text.ids, field->text.n, id);
 }
 
-/* The next token, and how much it was expected: by the chain where it is heard, by the sampler where it is spoken. */
+static size_t field_start(const Field *field) {                /* the oldest place that is remembered */
+    return field->text.n > field->co->memory ? field->text.n - field->co->memory : 0;
+}
+
+/* The next token, and how much it was expected: by the chain where it is heard, by the sampler where it is
+ * spoken. */
 static void field_push(Field *field, uint32_t id, double expected) {
     const size_t vocab = field->meta->vocab, n = field->text.n;
-    /* trauma rises by what was not expected and decays otherwise */
     field->level = CALM * field->level + (1.0 - CALM) * (1.0 - expected);
     ids_add(&field->text, id);
-    spelling_write(&field->spelling, id);
-    if (field->voice) voice_write(field->voice, id);
-    if (field->size < field->text.size) {
-        field->size = field->text.size;
-        field->before = resize(field->before, field->size, sizeof *field->before);
-    }
+    field->before = grow(field->before, n + 1, &field->size, sizeof *field->before);
     field->before[n] = field->newest[id];
     field->newest[id] = (uint32_t)n + 1;
     for (size_t x = 0; x < vocab; x++) field->destiny[x] *= DRIFT;
     field->destiny[id] += 1.0;
-    if (n >= field->co->memory) field->destiny[field->text.ids[n - field->co->memory]] -= field->gone;     /* what is forgotten leaves the sum */
+    /* what is forgotten leaves the sum */
+    if (n >= field->co->memory) field->destiny[field->text.ids[n - field->co->memory]] -= field->gone;
+    spelling_write(&field->spelling, id);
+    if (field->voice) voice_write(field->voice, id);
     if (field->window) window_push(field->window, id);
 }
 
-/* Computes every term for the token to come. */
-static void field_terms(Field *field) {
-    const Metaweights *meta = field->meta;
-    const size_t vocab = meta->vocab, n = field->text.n, from = field_from(field), heard = n - from;
+/* The open promises, the newest first: f[x] gains what x was promised. x's strongest promise and how far back
+ * that is go to strongest[x] and who[x], NULL: nobody asks. */
+static void field_promised(Field *field, double *f, double *strongest, size_t *who) {
+    const Table *promise = &field->meta->promise;
     const uint32_t *ids = field->text.ids;
-    /* B: what the counts say, what the transformer computes */
-    chain_probs(&meta->chain, field->p, ids, n);
-    field->doubt = chain_doubt(&meta->chain, ids, n);
-    if (field->voice) voice_speak(field->voice, field->p);
-    for (size_t x = 0; x < vocab; x++) field->log_p[x] = log(field->p[x]);
-    if (field->window) {
-        if (field->window->n) field->z = window_logits(field->window);
-        else field->z = field->log_p;                         /* before the first token there is nothing to transform */
-    }
-    /* H: Hebbian resonance with the last tokens but the newest, fading with distance */
-    zero(field->h, vocab);
-    double echo = 1.0;
-    for (size_t back = 2; back <= ROOM_FOR_TRACE && back <= heard; back++, echo *= ECHO) {
-        const size_t a = ids[n - back];
-        for (size_t i = meta->trace.first[a]; i < meta->trace.first[a + 1]; i++)
-            field->h[meta->trace.column[i]] += echo * meta->trace.value[i];
-    }
-    /* F: prophecy: the word under way is to be finished, and what the last tokens promised is to come, if it has not since, the
-     * more the older */
-    spelling_promise(&field->spelling, field->f);
+    const size_t n = field->text.n, heard = n - field_start(field);
     field->step++;
     for (size_t back = 2; back < ROOM_FOR_PROMISE && back <= heard; back++) {
         const size_t a = ids[n - back];
         const double age = sqrt((double)back) / (double)ROOM_FOR_PROMISE;
         field->since[ids[n - back + 1]] = field->step;
-        for (size_t i = meta->promise.first[a]; i < meta->promise.first[a + 1]; i++)
-            if (field->since[meta->promise.column[i]] != field->step) field->f[meta->promise.column[i]] += age * meta->promise.value[i];
+        for (size_t i = promise->first[a]; i < promise->first[a + 1]; i++) {
+            const size_t x = promise->column[i];
+            const double value = age * promise->value[i];
+            if (field->since[x] == field->step) continue;
+            f[x] += value;
+            if (!who || !(value > strongest[x])) continue;
+            strongest[x] = value;
+            who[x] = back;
+        }
     }
-    /* A: destiny: how much more of the talk, lately, each token is than of the corpus, up to a constant */
-    for (size_t x = 0; x < vocab; x++) field->a[x] = field->destiny[x] > 0.0 ? log(1.0 + field->destiny[x] / (PRIOR * meta->share[x])) : 0.0;
-    /* T: trauma: recall, a chain of the talk itself: what followed the newest 1, 2, .. tokens, each context mixed with the shorter ones
-     * (Witten and Bell 1991), and all with the chain of the corpus */
-    zero(field->t, vocab);
-    memset(field->followed, 0, DEPTH * vocab * sizeof *field->followed);
-    for (size_t at = n ? field->before[n - 1] : 0, places = 0; at > from && places < PLACES; at = field->before[at - 1], places++)
-        for (size_t k = 0, match = field_match(field, at); k < match && k < DEPTH; k++) field->followed[k * vocab + ids[at]]++;
+}
+
+/* How many tokens up to a place, 1 + its index, are as the newest are, MATCH at most.
+ *     a b c d a b c a b: the newest `a b` stood at two places, and matches 2 at each */
+static size_t field_match(const Field *field, size_t at) {
+    const uint32_t *ids = field->text.ids;
+    const size_t n = field->text.n, start = field_start(field);
+    size_t length = 1;
+    while (length < MATCH && at - length > start && ids[at - 1 - length] == ids[n - 1 - length]) length++;
+    return length;
+}
+
+/* The next older of the newest PLACES places where the newest token stood before, 0: there is none; *at and
+ * *seen 0: the first. */
+static size_t field_moment(const Field *field, size_t *at, size_t *seen) {
+    if (field->text.n && (*seen)++ < PLACES) *at = field->before[(*at ? *at : field->text.n) - 1];
+    else *at = 0;
+    return *at > field_start(field) ? *at : 0;
+}
+
+/* t[vocab]: a chain of the talk itself. Returns what it leaves to the chain of the corpus, 0 to 1. It mixes
+ * what followed the newest 1, 2, .. DEPTH tokens (Witten and Bell 1991): of n tokens that followed a context,
+ * D of them different, recall(x) = (n(x) + doubt D recall(x after the shorter context)) / (n + doubt D). */
+static double field_recall(Field *field, double *t) {
+    const size_t vocab = field->meta->vocab;
     double free_mass = 1.0;
+    zero(t, vocab);
+    memset(field->followed, 0, DEPTH * vocab * sizeof *field->followed);
+    for (size_t at = 0, seen = 0; field_moment(field, &at, &seen);)
+        for (size_t k = 0, match = field_match(field, at); k < match && k < DEPTH; k++)
+            field->followed[k * vocab + field->text.ids[at]]++;
     for (size_t k = 0; k < DEPTH; k++) {
         const uint32_t *counts = field->followed + k * vocab;
         size_t different = 0, all = 0;
@@ -2457,132 +2477,94 @@ static void field_terms(Field *field) {
         const double own = DOUBT[k] * (double)different, every = own + (double)all, keep = own / every;
         free_mass *= keep;
         for (size_t x = 0; x < vocab; x++) {
-            field->t[x] *= keep;
-            if (counts[x]) field->t[x] += (double)counts[x] / every;
+            t[x] *= keep;
+            if (counts[x]) t[x] += (double)counts[x] / every;
         }
     }
-    const double odds = field->level > REST ? field->co->trauma * (field->level - REST) / free_mass : 0.0;
+    return free_mass;
+}
+
+/* Computes every term for the token to come. */
+static void field_terms(Field *field) {
+    const Metaweights *meta = field->meta;
+    const size_t vocab = meta->vocab, n = field->text.n, heard = n - field_start(field);
+    const uint32_t *ids = field->text.ids;
+    double echo = 1.0;
+    chain_probs(&meta->chain, field->p, ids, n);
+    if (field->voice) voice_speak(field->voice, field->p);
+    for (size_t x = 0; x < vocab; x++) field->log_p[x] = log(field->p[x]);
+    field->doubt = chain_doubt(&meta->chain, ids, n);
+    /* before the first token there is nothing to transform */
+    field->z = field->window && field->window->n ? window_logits(field->window) : field->log_p;
+    zero(field->h, vocab);
+    for (size_t back = 2; back <= ROOM_FOR_TRACE && back <= heard; back++, echo *= ECHO) {
+        const size_t a = ids[n - back];
+        for (size_t i = meta->trace.first[a]; i < meta->trace.first[a + 1]; i++)
+            field->h[meta->trace.column[i]] += echo * meta->trace.value[i];
+    }
+    spelling_promise(&field->spelling, field->f);
+    field_promised(field, field->f, NULL, NULL);
+    for (size_t x = 0; x < vocab; x++) field->a[x] = field->destiny[x] > 0.0
+        ? log(1.0 + field->destiny[x] / (PRIOR * meta->share[x])) : 0.0;
+    const double left = field_recall(field, field->t);
+    const double odds = field->level > REST ? field->co->trauma * (field->level - REST) / left : 0.0;
     for (size_t x = 0; x < vocab; x++)
         if (field->t[x] > 0.0) field->t[x] = log(1.0 + odds * field->t[x] / field->p[x]);
 }
 
-/* Which terms speak. */
-enum { USE_CHAIN = 1, USE_NET = 2, USE_H = 4, USE_F = 8, USE_A = 16, USE_T = 32, META = USE_CHAIN | USE_H | USE_F, FULL = 63 };
-
-/* What the chain and the transformer are multiplied by. The chain alone, and META, leave it its full weight; else it is weighed with
- * lambda, without the transformer with ALONE, where it doubts, the more so the more it doubts; and so is the transformer with kappa. */
-static double field_lambda(const Field *field, int use) {
-    return use == META || use == USE_CHAIN ? 1.0 : 1.0 - field->doubt * (1.0 - (use & USE_NET ? field->co->lambda : ALONE));
-}
-
-static double field_kappa(const Field *field) { return field->co->kappa * field->doubt; }
-
-static void field_logits(const Field *field, double *logits, int use) {
+/* What each term is multiplied by in a mode: chain, transformer, H, F, A, T. The chain alone, and META, leave
+ * it its full weight; else it is weighed with lambda, without the transformer with ALONE, where it doubts,
+ * the more so the more it doubts; and so is the transformer with kappa. */
+static void field_weights(const Field *field, int use, double weights[N_PARTS]) {
     const Coefficients *co = field->co;
-    const size_t vocab = field->meta->vocab;
-    if (use == USE_NET) {
-        memcpy(logits, field->z, vocab * sizeof *logits);
-        return;
-    }
-    const double lambda = field_lambda(field, use), kappa = field_kappa(field);
-    for (size_t x = 0; x < vocab; x++) logits[x] = lambda * field->log_p[x];
-    if (use & USE_NET) for (size_t x = 0; x < vocab; x++) logits[x] += kappa * field->z[x];
-    if (use & USE_H) for (size_t x = 0; x < vocab; x++) logits[x] += co->alpha * field->h[x];
-    if (use & USE_F) for (size_t x = 0; x < vocab; x++) logits[x] += co->beta * field->f[x];
-    if (use & USE_A) for (size_t x = 0; x < vocab; x++) logits[x] += co->gamma * field->a[x];
-    if (use & USE_T) for (size_t x = 0; x < vocab; x++) logits[x] += field->t[x];
+    const double doubted = use == META || use == USE_CHAIN ? 0.0 : field->doubt
+        * (1.0 - (use & USE_NET ? co->lambda : ALONE));
+    const double all[N_PARTS] = {1.0 - doubted, use == USE_NET ? 1.0 : co->kappa * field->doubt, co->alpha,
+        co->beta, co->gamma, 1.0};
+    for (int k = 0; k < N_PARTS; k++) weights[k] = use >> k & 1 ? all[k] : 0.0;
 }
 
-enum { N_PARTS = 6, N_TERMS };   /* what the field adds to a logit; and what the sampler's rules took */
-
-/* What each term adds to the logit of x: chain, transformer, H, F, A, T. */
+/* What the terms named in `use` add to the logit of x. */
 static void field_parts(const Field *field, int use, uint32_t x, double parts[N_PARTS]) {
-    const Coefficients *co = field->co;
-    parts[0] = use == USE_NET ? 0.0 : field_lambda(field, use) * field->log_p[x];
-    parts[1] = use == USE_NET ? field->z[x] : use & USE_NET ? field_kappa(field) * field->z[x] : 0.0;
-    parts[2] = use & USE_H ? co->alpha * field->h[x] : 0.0;
-    parts[3] = use & USE_F ? co->beta * field->f[x] : 0.0;
-    parts[4] = use & USE_A ? co->gamma * field->a[x] : 0.0;
-    parts[5] = use & USE_T ? field->t[x] : 0.0;
+    const double term[N_PARTS] = {field->log_p[x], field->z[x], field->h[x], field->f[x], field->a[x],
+        field->t[x]};
+    field_weights(field, use, parts);
+    for (int k = 0; k < N_PARTS; k++) parts[k] *= term[k];
 }
 
-typedef struct { uint32_t x, by; size_t back; double nats; } Promise;
-
-/* The open promises, the strongest first: what is promised, by whom the most, how far back that is. Returns how many. */
-static size_t field_promises(const Field *field, Promise *best, size_t most) {
-    const Table *promise = &field->meta->promise;
-    const size_t vocab = field->meta->vocab, n = field->text.n, heard = n - field_from(field);
-    const uint32_t *ids = field->text.ids;
-    Promise *all = alloc(vocab, sizeof *all);
-    double *strongest = alloc(vocab, sizeof *strongest);
-    unsigned char *since = alloc(vocab, 1);
-    size_t found = 0;
-    for (size_t back = 2; back < ROOM_FOR_PROMISE && back <= heard; back++) {
-        const size_t a = ids[n - back];
-        since[ids[n - back + 1]] = 1;
-        for (size_t i = promise->first[a]; i < promise->first[a + 1]; i++) {
-            const uint32_t x = promise->column[i];
-            const double value = promise->value[i] * (sqrt((double)back) / (double)ROOM_FOR_PROMISE);
-            if (since[x]) continue;
-            all[x].nats += value;
-            if (value > strongest[x]) {
-                strongest[x] = value;
-                all[x].by = (uint32_t)a;
-                all[x].back = back;
-            }
-        }
-    }
-    for (; found < most; found++) {
-        size_t x = 0;
-        for (size_t y = 1; y < vocab; y++) if (all[y].nats > all[x].nats) x = y;
-        if (!(all[x].nats > 0.0)) break;
-        best[found] = (Promise){(uint32_t)x, all[x].by, all[x].back, field->co->beta * all[x].nats};
-        all[x].nats = 0.0;
-    }
-    free(all); free(strongest); free(since);
-    return found;
+/* logits[vocab]: the terms named in `use`, weighed and added. */
+static void field_logits(const Field *field, double *logits, int use) {
+    const double *term[N_PARTS] = {field->log_p, field->z, field->h, field->f, field->a, field->t};
+    const size_t vocab = field->meta->vocab;
+    double weights[N_PARTS];
+    field_weights(field, use, weights);
+    zero(logits, vocab);
+    for (int k = 0; k < N_PARTS; k++)
+        for (size_t x = 0; weights[k] != 0.0 && x < vocab; x++) logits[x] += weights[k] * term[k][x];
 }
 
 /* ---------------------------------------------------------------------------------------------
- * VI  SAMPLING
+ * VI  SAMPLING, and the model: text on the screen
  */
-typedef struct { double temperature, top_p, repetition, discount; size_t top_k, verbatim; uint64_t seed; } Sampling;
-
+#define TEMPERATURE 0.75         /* the defaults of the options of these names */
+#define REPETITION 0.0
+#define DISCOUNT 0.2
+#define VERBATIM 7
 #define RECENT 12                /* tokens: what the repetition penalty looks back on */
+#define GRACE 60                 /* tokens that a text may go on to the end of its sentence */
 
-/* How a UTF-8 text may go on (Unicode, table 3-7). A state is how many bytes of the character are missing, and, times 4, which
- * narrower range its second byte has: 1 from A0, 2 to 9F, 3 from 90, 4 to 8F. BROKEN is where no text goes on. */
-#define BROKEN 255
+/* How to draw. temperature, top_k, repetition, top_p: see sample(). discount, verbatim: see Voice; with
+ * `lines`, where documents are to be invented, discount is 1 by default. */
+typedef struct { double temperature, top_p, repetition, discount; size_t top_k, verbatim; uint64_t seed;
+    } Sampling;
 
-static unsigned char utf8_next(unsigned char state, unsigned char byte) {
-    static const unsigned char low[5] = {0x80, 0xA0, 0x80, 0x90, 0x80}, high[5] = {0xBF, 0xBF, 0x9F, 0xBF, 0x8F};
-    if (state == BROKEN) return BROKEN;
-    if (state) return byte >= low[state / 4] && byte <= high[state / 4] ? (unsigned char)(state % 4 - 1) : BROKEN;
-    if (byte < 0x80) return 0;
-    if (byte < 0xC2 || byte > 0xF4) return BROKEN;
-    if (byte < 0xE0) return 1;
-    if (byte < 0xF0) return byte == 0xE0 ? 2 + 4 * 1 : byte == 0xED ? 2 + 4 * 2 : 2;
-    return byte == 0xF0 ? 3 + 4 * 3 : byte == 0xF4 ? 3 + 4 * 4 : 3;
-}
-
-static unsigned char utf8_run(unsigned char state, const unsigned char *bytes, size_t length) {
-    for (size_t i = 0; i < length; i++) state = utf8_next(state, bytes[i]);
-    return state;
-}
-
-/* What may be written next: of words those that `spelling` allows, or any where it is NULL; of bytes only valid UTF-8, if `utf8`. */
+/* What may be written next: of words those that `spelling` allows, or any where it is NULL; of bytes only
+ * valid UTF-8, if `utf8`. */
 typedef struct { Spelling *spelling; int utf8; unsigned char state; } Speller;
 
-static void speller_write(Speller *sp, const unsigned char *bytes, size_t n) {
-    if (sp->utf8) sp->state = utf8_run(sp->state, bytes, n);
-    if (sp->state == BROKEN) sp->state = 0;                         /* what is broken already, in the prompt, is left behind */
-}
-
-static int speller_valid(const Speller *sp, const unsigned char *bytes, size_t n) { return !sp->utf8 || utf8_run(sp->state, bytes, n) != BROKEN; }
-
-static int speller_allows(Speller *sp, const unsigned char *bytes, size_t n) {
-    return speller_valid(sp, bytes, n) && (!sp->spelling || spelling_allows(sp->spelling, (Slice){bytes, n}));
-}
+/* told in the second reading */
+static void speller_write(Speller *sp, const unsigned char *bytes, size_t n);
+static int speller_valid(const Speller *sp, Slice text), speller_allows(const Speller *sp, Slice text);
 
 /* The place of the largest of x[from .. to), the first of equals. */
 static size_t largest(const double *x, size_t from, size_t to) {
@@ -2591,610 +2573,85 @@ static size_t largest(const double *x, size_t from, size_t to) {
     return best;
 }
 
-#define BLOCK 64                 /* tokens: the best of each block is known, so that the next best of all is found quickly */
+#define BLOCK 64                 /* tokens: the best of each block is known, so that the next best of all
+                                  * is found quickly */
 
-static void best_make(const double *x, uint32_t *best, size_t n) {
-    for (size_t at = 0; at < n; at += BLOCK) best[at / BLOCK] = (uint32_t)largest(x, at, at + BLOCK < n ? at + BLOCK : n);
+/* Token ids, the largest logit first, of equals the smaller id. */
+typedef struct { double *left; uint32_t *best; size_t n, seen; } Best;
+
+static void best_make(Best *b, size_t n) {
+    *b = (Best){alloc(n, sizeof(double)), alloc(n / BLOCK + 1, sizeof(uint32_t)), n, 0}; }
+
+static void best_free(Best *b) { free(b->left); free(b->best); }
+
+static void best_block(Best *b, size_t at) {
+    b->best[at / BLOCK] = (uint32_t)largest(b->left, at, at + BLOCK < b->n ? at + BLOCK : b->n); }
+
+static void best_first(Best *b, const double *logits) {
+    memcpy(b->left, logits, b->n * sizeof *logits);
+    for (size_t at = 0; at < b->n; at += BLOCK) best_block(b, at);
+    b->seen = 0;
 }
 
-static uint32_t best_of(const double *x, const uint32_t *best, size_t n) {
-    const size_t blocks = (n + BLOCK - 1) / BLOCK;
-    uint32_t id = best[0];
-    for (size_t i = 1; i < blocks; i++) if (x[best[i]] > x[id]) id = best[i];
+/* NONE after the last. */
+static uint32_t best_next(Best *b) {
+    uint32_t id = b->best[0];
+    if (b->seen++ == b->n) return NONE;
+    for (size_t i = 1; i < (b->n + BLOCK - 1) / BLOCK; i++) if (b->left[b->best[i]] > b->left[id])
+        id = b->best[i];
+    b->left[id] = -INFINITY;
+    best_block(b, id / BLOCK * BLOCK);
     return id;
 }
-
-/* That one is out of it. */
-static void best_drop(double *x, uint32_t *best, size_t n, uint32_t id) {
-    const size_t at = id / BLOCK * BLOCK;
-    x[id] = -INFINITY;
-    best[at / BLOCK] = (uint32_t)largest(x, at, at + BLOCK < n ? at + BLOCK : n);
-}
-
-/* What sampling works with: the logits, the best token of each block, and the tokens that are kept. */
-typedef struct { double *logits, *odds; uint32_t *best, *kept; } Draw;
-
-static void draw_make(Draw *draw, size_t vocab) {
-    *draw = (Draw){alloc(vocab, sizeof(double)), alloc(vocab, sizeof(double)), alloc(vocab / BLOCK + 1, sizeof(uint32_t)), alloc(vocab, sizeof(uint32_t))};
-}
-
-static void draw_free(Draw *draw) { free(draw->logits); free(draw->odds); free(draw->best); free(draw->kept); }
 
 /* The repetition penalty on the recent tokens. */
 static void rule(double *logits, const Ids *text, double repetition) {
     const double cost = log(1.0 + repetition);
-    for (size_t back = 1; back <= RECENT && back <= text->n; back++) logits[text->ids[text->n - back]] -= cost;
+    for (size_t back = 1; back <= RECENT && back <= text->n; back++)
+        logits[text->ids[text->n - back]] -= cost;
 }
 
-/* Draws a token: repetition penalty, temperature, top-k, softmax, top-p (the most probable that together have so much: Holtzman and others
- * 2020), one uniform draw. draw->logits are used up; `expected` becomes
- * how much was expected of the token drawn. Where no word may go on, the most probable that is valid comes. */
-static uint32_t sample(Draw *draw, const Tokenizer *tok, const Ids *text, const Sampling *how, Speller *speller, Rng *rng, double *expected) {
-    const size_t vocab = tok->vocab;
-    const size_t most = how->temperature > 0.0 && how->top_k != 1 ? how->top_k ? how->top_k : vocab : 1;
-    double *logits = draw->logits, *odds = draw->odds;
+/* Draws a token: repetition penalty on the recent tokens; top-k, the k most probable; softmax of logits /
+ * temperature (0: the most probable comes); top-p, the most probable that together have so much (Holtzman and
+ * others 2020); one uniform draw. Where none may come, the most probable that is valid UTF-8 does. *expected:
+ * how much was expected of the token drawn. odds, kept: [vocab], to work with.
+ *     of the logits 0 1 2 with top-k 2 the last has 0.731, the one before it 0.269 */
+static uint32_t sample(Best *best, double *logits, double *odds, uint32_t *kept, const Tokenizer *tok,
+                       const Ids *text, const Sampling *how, const Speller *speller, Rng *rng,
+                       double *expected) {
+    const size_t most = how->temperature > 0.0 && how->top_k ? how->top_k : how->temperature > 0.0
+        ? tok->vocab : 1;
+    double whole = 0.0, walked = 0.0;
     size_t n = 0;
-    uint32_t spare = 0;
-    int valid = 0;
     rule(logits, text, how->repetition);
-    best_make(logits, draw->best, vocab);
-    for (size_t seen = 0; seen < vocab && n < most; seen++) {
-        const uint32_t id = best_of(logits, draw->best, vocab);
-        if (!seen) spare = id;
-        if (speller_allows(speller, tok->text + tok->start[id], tok->start[id + 1] - tok->start[id])) {
-            draw->kept[n] = id;
-            odds[n++] = logits[id];
-        } else if (!valid && speller_valid(speller, tok->text + tok->start[id], tok->start[id + 1] - tok->start[id])) {
-            spare = id;
-            valid = 1;
-        }
-        best_drop(logits, draw->best, vocab, id);
-    }
+    best_first(best, logits);
+    for (uint32_t id; n < most && (id = best_next(best)) != NONE;)
+        if (speller_allows(speller, token_text(tok, id))) kept[n++] = id;
     *expected = 1.0;
-    if (n < 2) return n ? draw->kept[0] : spare;
-    const double top = odds[0];
-    double sum = 0.0, walked = 0.0;
-    for (size_t i = 0; i < n; i++) sum += odds[i] = exp((odds[i] - top) / how->temperature);
+    if (n == 1) return kept[0];
+    if (!n) {
+        best_first(best, logits);
+        for (uint32_t id; (id = best_next(best)) != NONE;) if (speller_valid(speller, token_text(tok, id)))
+            return id;
+        return (uint32_t)largest(logits, 0, tok->vocab);
+    }
+    for (size_t i = 0; i < n; i++)
+        whole += odds[i] = exp((logits[kept[i]] - logits[kept[0]]) / how->temperature);
     for (size_t i = 0; how->top_p < 1.0 && i < n; i++) {
         walked += odds[i];
-        if (walked >= how->top_p * sum) {
-            sum = walked;
+        if (walked >= how->top_p * whole) {
+            whole = walked;
             n = i + 1;
         }
     }
-    walked = 0.0;
     const double stop = rng_uniform(rng);
+    walked = 0.0;
     for (size_t i = 0; i < n; i++) {
-        *expected = odds[i] / sum;
+        *expected = odds[i] / whole;
         walked += *expected;
-        if (stop < walked) return draw->kept[i];
+        if (stop < walked) return kept[i];
     }
-    return draw->kept[n - 1];
-}
-
-#define TEMPERATURE 0.75         /* the defaults of the options of these names */
-#define REPETITION 0.0
-#define DISCOUNT 0.2
-#define VERBATIM 7
-#define GRACE 60                 /* tokens that a text may go on to the end of its sentence */
-#define SPEAKS 8                 /* the order of the chain that speaks */
-#define LONELY 3.0               /* nats that a token loses for each word that is missing to SHARED */
-#define ONE_MORE 1.5             /* nats that a token gains by a word more */
-#define GLAD 0.7                 /* nats that a run loses for each word that it is longer than half of --verbatim */
-#define STUCK 3.0                /* nats that a token loses from which no fork can be reached in time */
-#define ABRUPT 6.0               /* nats that it costs to end a sentence at once; less with each word */
-#define ODD 8.0                  /* nats that a number costs where the corpus has none, what follows a number as it does nowhere, and what goes
-                                  * on with a whole word so */
-#define WALL 1e4                 /* nats that it costs to go on verbatim */
-#define AGAIN 3                  /* words: of a run as long that has been said already */
-#define STALE 4.0                /* nats that it costs to go on with */
-
-/* The chain that speaks, and where it leaves the corpus. */
-typedef struct { uint32_t place, match; } Spot;
-struct Voice {
-    Places *places;
-    Tokenizer *tok;
-    Reader reader;
-    double cut[4];
-    size_t verbatim, vocab;
-    Spot *spots, *others; size_t n, size;      /* the places that the last two tokens and more stand before, the newest first; how many tokens match */
-    uint32_t last;               /* NONE before the first token */
-    Spot *start; size_t n_start, size_start;   /* the spots, and the last token, before the piece under way */
-    uint32_t last_start;
-    Ids piece, whole;            /* the piece under way, and as the corpus would have it */
-    unsigned char *bytes; size_t size_bytes;
-    uint32_t *run;               /* [vocab]: how many words of the corpus in a row have been said when the token is said; 0: it begins none */
-    uint32_t *shared;            /* [vocab]: 1 + the words that the best place has in common with what was said, within the same brackets; 0: none */
-    uint32_t *reach;             /* [vocab]: the least run from which the text can be left */
-    uint32_t *count;             /* [vocab] */
-    uint32_t *heard; size_t n_heard, size_heard;      /* how many words had begun after each token that was said */
-    unsigned char *level;        /* [vocab]: a place has it as far into a sentence as it stands here */
-};
-
-static void voice_clear(Voice *voice) {
-    voice->n = voice->n_start = voice->piece.n = voice->n_heard = 0;
-    voice->last = voice->last_start = NONE;
-    reader_clear(&voice->reader);
-}
-
-/* discount: the share of the chain's discounts that it takes off. */
-static void voice_make(Voice *voice, Places *places, const Chain *chain, Tokenizer *tok, double discount, size_t verbatim) {
-    memset(voice, 0, sizeof *voice);
-    voice->places = places;
-    voice->verbatim = verbatim;
-    voice->tok = tok;
-    voice->vocab = tok->vocab;
-    for (size_t k = 0; k < 4; k++) voice->cut[k] = (discount > 0.001 ? discount : 0.001) * chain->cut[k];     /* nothing is to have probability 0 */
-    uint32_t **counts[4] = {&voice->run, &voice->shared, &voice->reach, &voice->count};
-    for (size_t i = 0; i < 4; i++) *counts[i] = alloc(tok->vocab, sizeof(uint32_t));
-    voice->level = alloc(tok->vocab, 1);
-    reader_make(&voice->reader, tok);
-    voice_clear(voice);
-}
-
-static void voice_free(Voice *voice) {
-    free(voice->reader.traits); free(voice->spots); free(voice->others);
-    free(voice->start); free(voice->piece.ids); free(voice->whole.ids); free(voice->bytes);
-    free(voice->run); free(voice->shared); free(voice->reach); free(voice->count); free(voice->level);
-    free(voice->heard);
-}
-
-/* From every place to the one after it, where the corpus goes on with this token. */
-static void voice_follow(Voice *voice, uint32_t id) {
-    const Places *places = voice->places;
-    size_t made = 0, at = 0;
-    for (uint32_t place = voice->last == NONE ? 0 : places_after(places, voice->last, id); place; place = places->older[place]) {
-        while (at < voice->n && voice->spots[at].place >= place) at++;
-        if (made == voice->size) {
-            voice->size = 2 * voice->size + 256;
-            voice->spots = resize(voice->spots, voice->size, sizeof *voice->spots);
-            voice->others = resize(voice->others, voice->size, sizeof *voice->others);
-        }
-        const int goes_on = at < voice->n && voice->spots[at].place + 1 == place;
-        voice->others[made++] = (Spot){place, goes_on ? voice->spots[at].match + 1 : 2};
-    }
-    Spot *spots = voice->spots;
-    voice->spots = voice->others;
-    voice->others = spots;
-    voice->n = made;
-    voice->last = id;
-}
-
-/* Reads the piece under way as the corpus would have it, should it be said in other tokens. */
-static void voice_piece(Voice *voice) {
-    const Tokenizer *tok = voice->reader.tok;
-    size_t length = 0;
-    for (size_t i = 0; i < voice->piece.n; i++) {
-        const size_t begin = tok->start[voice->piece.ids[i]], n = tok->start[voice->piece.ids[i] + 1] - begin;
-        if (length + n > voice->size_bytes) voice->bytes = resize(voice->bytes, voice->size_bytes = 2 * (length + n), 1);
-        memcpy(voice->bytes + length, tok->text + begin, n);
-        length += n;
-    }
-    voice->whole.n = 0;
-    tokenizer_encode(voice->tok, &voice->whole, voice->bytes, length);
-    if (voice->n_start) memcpy(voice->spots, voice->start, voice->n_start * sizeof *voice->spots);
-    voice->n = voice->n_start;
-    voice->last = voice->last_start;
-    for (size_t i = 0; i < voice->whole.n; i++) voice_follow(voice, voice->whole.ids[i]);
-}
-
-/* The next piece begins. */
-static void voice_begin(Voice *voice) {
-    if (voice->n > voice->size_start) voice->start = resize(voice->start, voice->size_start = voice->size, sizeof *voice->start);
-    if (voice->n) memcpy(voice->start, voice->spots, voice->n * sizeof *voice->spots);
-    voice->n_start = voice->n;
-    voice->last_start = voice->last;
-    voice->piece.n = 0;
-}
-
-/* The next token. */
-static void voice_write(Voice *voice, uint32_t id) {
-    const Tokenizer *tok = voice->reader.tok;
-    const Trait *traits = voice->reader.traits;
-    if (voice->piece.n) {
-        const uint32_t last = voice->piece.ids[voice->piece.n - 1];
-        if (voice->piece.n == LONGEST_WORD || (traits[last].white ? !traits[id].white : kind_of[tok->text[tok->start[id]]] != kind_of[tok->text[tok->start[last + 1] - 1]])) voice_begin(voice);
-    }
-    ids_add(&voice->piece, id);
-    voice_piece(voice);
-    reader_read(&voice->reader, id);
-    if (voice->n_heard == voice->size_heard) voice->heard = resize(voice->heard, voice->size_heard = 2 * voice->size_heard + 1024, sizeof *voice->heard);
-    voice->heard[voice->n_heard++] = voice->reader.words;
-}
-
-/* p[vocab]: what the chain says when it listens becomes what it says when it speaks. Kneser-Ney's recursion goes on over contexts of 2, 3 ..
- * tokens, with little taken off their counts. */
-static void voice_speak(Voice *voice, double *p) {
-    const Places *places = voice->places;
-    const uint32_t *words = places->words;
-    const double *cut = voice->cut;
-    const size_t vocab = voice->vocab;
-    memset(voice->run, 0, vocab * sizeof *voice->run);
-    memset(voice->shared, 0, vocab * sizeof *voice->shared);
-    memset(voice->reach, 0, vocab * sizeof *voice->reach);
-    memset(voice->level, 0, vocab);
-    for (size_t i = 0; i < voice->n; i++) {
-        const size_t place = voice->spots[i].place, n = voice->spots[i].match;
-        const uint32_t id = places->ids[place], common = words[place] - words[place - n], run = words[place + 1] - words[place - n];
-        if (words[place + 1] > words[place] && run > voice->run[id]) voice->run[id] = run;
-        if (places->nested[place] != voice->reader.nested) continue;
-        if (common + 1 > voice->shared[id]) voice->shared[id] = common + 1;
-        voice->level[id] |= places->spoken[place] == voice->reader.spoken;
-        if (common >= SHARED && voice->verbatim) {
-            const uint32_t reach = common + places_until_fork(voice->places, place);
-            if (!voice->reach[id] || reach < voice->reach[id]) voice->reach[id] = reach;
-        }
-    }
-    for (size_t order = 2; order < SPEAKS; order++) {
-        size_t total = 0, many[4] = {0};
-        memset(voice->count, 0, vocab * sizeof *voice->count);
-        for (size_t i = 0; i < voice->n; i++) {
-            const size_t place = voice->spots[i].place;
-            if (voice->spots[i].match < order || places->nested[place] != voice->reader.nested) continue;
-            voice->count[places->ids[place]]++;
-            total++;
-        }
-        if (!total) break;
-        for (size_t x = 0; x < vocab; x++) if (voice->count[x]) many[voice->count[x] < 3 ? voice->count[x] : 3]++;
-        const double keep = (cut[1] * (double)many[1] + cut[2] * (double)many[2] + cut[3] * (double)many[3]) / (double)total;
-        for (size_t x = 0; x < vocab; x++) {
-            const uint32_t n = voice->count[x];
-            p[x] *= keep;
-            if (n) p[x] += ((double)n - cut[n < 3 ? n : 3]) / (double)total;
-        }
-    }
-}
-
-/* Is what was said a whole sentence, or line, with this token to come? */
-static int voice_rests(const Voice *voice, uint32_t id) {
-    const Trait *trait = &voice->reader.traits[id];
-    const unsigned char *text = voice->reader.tok->text + voice->reader.tok->start[id];
-    return trait->breaks || (voice->reader.ended && (trait->han || (text[0] == ' ' && !(trait->length > 1 && text[1] >= 'a' && text[1] <= 'z'))));
-}
-
-/* Marks in count the tokens that would go on with a run of AGAIN words that this very text has said before. */
-static void voice_stale(const Voice *voice, const Field *field) {
-    const size_t n = voice->n_heard, from = field_from(field);
-    memset(voice->count, 0, voice->vocab * sizeof *voice->count);
-    for (size_t at = n ? field->before[n - 1] : 0, places = 0; at > from && places < PLACES; at = field->before[at - 1], places++) {
-        const size_t match = field_match(field, at);
-        if (voice->heard[n - 1] - (match < n ? voice->heard[n - 1 - match] : 0) >= AGAIN) voice->count[field->text.ids[at]] = 1;
-    }
-}
-
-/* What each token gains or loses where the text leaves the corpus or goes on with it. Without the chain only the limit of verbatim holds;
- * without the spelling any word may go on. */
-static void voice_rules(const Voice *voice, const Field *field, double *logits, int chain, const Spelling *spelling) {
-    const Reader *reader = &voice->reader;
-    const Tokenizer *tok = reader->tok;
-    const uint32_t limit = (uint32_t)voice->verbatim, wanted = reader->ended ? 0 : reader->spoken < SHARED ? reader->spoken : SHARED;
-    const uint32_t wanting = reader->ended ? 0 : SENTENCE - reader->spoken;
-    const int whole = spelling && spelling->length && spelling->known != BEGUN ? kind_of[spelling->word[0]] : -1;
-    const int number = voice->last != NONE && kind_of[tok->text[tok->start[voice->last + 1] - 1]] == DIGIT;
-    voice_stale(voice, field);
-    for (uint32_t x = 0; x < voice->vocab; x++) {
-        const uint32_t run = voice->run[x], shared = voice->shared[x] ? voice->shared[x] - 1 : 0;
-        double gain = 0.0;
-        if (limit && run > limit) gain -= WALL;
-        else if (limit && chain && run > limit / 2) gain -= GLAD * (double)(run - limit / 2);
-        if (chain) {
-            if (voice->shared[x]) gain += LONELY * (double)(shared < wanted ? shared : wanted);
-            if (shared > wanted && wanted == SHARED) gain += ONE_MORE;
-            if (voice->reach[x] > limit) gain -= STUCK;
-            if (number && shared) gain += ODD;
-            if (reader->traits[x].digit && !number && !shared) gain -= ODD;
-            if (kind_of[tok->text[tok->start[x]]] == whole && !voice->shared[x]) gain -= ODD;
-            if ((reader->traits[x].closes || reader->traits[x].breaks) && (wanting || reader->nested) && !voice->level[x])
-                gain -= ABRUPT * (double)(wanting ? wanting : SENTENCE) / (double)SENTENCE;
-            if (voice->count[x]) gain -= STALE;
-        }
-        logits[x] += gain;
-    }
-}
-
-/* The glass: why each token was said */
-static const char *const TERMS[N_TERMS] = {"chain", "net", "H", "F", "A", "T", "rules"};
-enum { CANDIDATES = 10, PROMISES = 6, EXCERPTS = 3, MARGIN = 70 };    /* what a whole row knows; bytes of the corpus before and after a run */
-enum { FAR_BACK = 64 };          /* words: of the prompt, the run may begin in the last so many */
-
-/* Does a word begin here? What stands after white space does; and every character of Han or kana, which have no spaces. */
-static int begins_word(const unsigned char *data, size_t at) {
-    return (kind_of[data[at]] < SPACE && (!at || kind_of[data[at - 1]] >= SPACE)) || (data[at] >= 0xE3 && data[at] <= 0xE9);
-}
-
-/* Where a text stands in the corpus: the longest run of whole words, the last perhaps under way, that ends where the text does. */
-typedef struct {
-    const Bytes *corpus;
-    Bytes text;
-    size_t *begun, n_begun, begun_size;        /* where each word of the text begins */
-    size_t words, at;            /* how many of them, the newest, are the run; where it stands first in the corpus, NOWHERE */
-    size_t *ends, tokens, size;  /* where each token ends */
-    size_t *first, *place;       /* [65537], [words of the corpus]: where words begin, by a hash of their first four bytes */
-} Standing;
-
-#define NOWHERE SIZE_MAX
-
-static size_t standing_start(const Standing *s, size_t words) { return s->begun[s->n_begun - words]; }
-
-static size_t four_bytes(const unsigned char *data) { return ((data[0] * 31u + data[1]) * 31u + data[2] * 8u + data[3] * 997u) & 0xFFFF; }
-
-static void standing_make(Standing *s, const Bytes *corpus) {
-    size_t *to = alloc(65537, sizeof *to);
-    *s = (Standing){.corpus = corpus, .first = alloc(65537, sizeof(size_t)), .place = alloc(corpus->length, sizeof(size_t))};
-    for (size_t at = 0; at + 4 <= corpus->length; at++) if (begins_word(corpus->data, at)) s->first[four_bytes(corpus->data + at) + 1]++;
-    for (size_t k = 0; k < 65536; k++) to[k] = s->first[k + 1] += s->first[k];
-    for (size_t at = corpus->length; at-- > 0;)
-        if (at + 4 <= corpus->length && begins_word(corpus->data, at)) s->place[--to[four_bytes(corpus->data + at)]] = at;
-    free(to);
-}
-
-/* The next place in the corpus, from `at` on, where the newest words stand. */
-static size_t standing_find(const Standing *s, size_t words, size_t at) {
-    const size_t start = standing_start(s, words), n = s->text.length - start;
-    const unsigned char *run = s->text.data + start, *data = s->corpus->data;
-    if (n < 4) for (; at + n <= s->corpus->length; at++) if (!memcmp(data + at, run, n) && begins_word(data, at)) return at;
-    for (size_t i = n < 4 ? 1 : s->first[four_bytes(run)], end = n < 4 ? 0 : s->first[four_bytes(run) + 1]; i < end; i++)
-        if (s->place[i] >= at && s->place[i] + n <= s->corpus->length && !memcmp(data + s->place[i], run, n)) return s->place[i];
-    return NOWHERE;
-}
-
-static void size_add(size_t **list, size_t *n, size_t *size, size_t value) {
-    if (*n == *size) *list = resize(*list, *size = 2 * *size + 256, sizeof **list);
-    (*list)[(*n)++] = value;
-}
-
-/* The next token. look: not where the run is not wanted yet. */
-static void standing_write(Standing *s, const unsigned char *bytes, size_t n, int look) {
-    for (size_t i = 0; i < n; i++) {
-        bytes_add(&s->text, bytes + i, 1);
-        if (!begins_word(s->text.data, s->text.length - 1)) continue;
-        size_add(&s->begun, &s->n_begun, &s->begun_size, s->text.length - 1);
-        s->words++;
-    }
-    size_add(&s->ends, &s->tokens, &s->size, s->text.length);
-    if (!look || !s->words) return;
-    const size_t start = standing_start(s, s->words), length = s->text.length - start;
-    if (s->at != NOWHERE && s->at + length <= s->corpus->length && !memcmp(s->corpus->data + s->at, s->text.data + start, length)) return;
-    const size_t most = s->words < FAR_BACK ? s->words : FAR_BACK;
-    s->at = NOWHERE;
-    for (s->words = 0; s->words < most; s->words++) {          /* a run with a word more stands there too, or later */
-        const size_t longer = s->words ? standing_start(s, s->words) - standing_start(s, s->words + 1) : 0;
-        const size_t at = standing_find(s, s->words + 1, s->at == NOWHERE || s->at < longer ? 0 : s->at - longer);
-        if (at == NOWHERE) break;
-        s->at = at;
-    }
-}
-
-/* Why a token was said. */
-typedef struct {
-    uint32_t id, second;         /* the token, and the runner-up: of the others that might have been said the most probable */
-    double p, second_p;          /* among all tokens, after the rules and the temperature, before top-k */
-    size_t rank;
-    double gave[N_TERMS];        /* what each term gave it more than it gave the runner-up, nats */
-    size_t line, column, words;  /* the longest run of words that ends here and stands there in the corpus; words 0: the last two stand nowhere */
-} Row;
-
-typedef struct {
-    const Tokenizer *tok;
-    Row *rows;
-    size_t n, size;
-    Standing standing;
-    Bytes *page, held;           /* where the text goes as JSON, or NULL; the bytes of a character under way */
-    double *logits, *left;       /* [vocab] each: before the rules; what the next best is looked for in */
-    uint32_t *best;              /* [vocab]: of each block of them */
-    size_t *line, lines;         /* [lines]: where each line of the corpus begins */
-} Ledger;
-
-/* The length of the next character; *valid is 0 where the text is not valid UTF-8, and the length 1. */
-static size_t character(const unsigned char *data, size_t n, int *valid) {
-    size_t k = 1;
-    unsigned char state = utf8_run(0, data, 1);
-    while (k < n && state && state != BROKEN) state = utf8_next(state, data[k++]);
-    *valid = !state;
-    return *valid ? k : 1;
-}
-
-/* Bytes in quotes as they can be shown, in at most so many columns: what is no character or controls a terminal as an escape. Returns the
- * number of columns; to may be NULL. */
-static size_t quoted(Bytes *to, const unsigned char *data, size_t length, size_t most) {
-    const size_t whole = most ? quoted(NULL, data, length, 0) : 0;
-    size_t columns = whole > most ? 3 : 2;
-    if (to) bytes_add(to, "\"", 1);
-    for (size_t at = 0, n; at < length; at += n) {
-        int valid;
-        char shown[16];
-        size_t wide = 0, size = 0;
-        n = character(data + at, length - at, &valid);
-        const unsigned char *c = data + at;
-        if (!valid || *c < ' ' || *c == 127 || (*c == 0xC2 && c[1] < 0xA0))
-            for (size_t k = 0; k < n; k++) {
-                const char *name = c[k] ? strchr("\tt\nn\rr", c[k]) : NULL;
-                wide = size += (size_t)(name && c[k] < ' ' ? sprintf(shown + size, "\\%c", name[1]) : sprintf(shown + size, "\\x%02x", c[k]));
-            }
-        else {
-            if (*c == '"' || *c == '\\') shown[size++] = '\\';
-            memcpy(shown + size, c, n);
-            wide = size + (*c >= 0xE3 && (*c < 0xEF || (*c >= 0xF0 && (*c > 0xF0 || c[1] >= 0x9F))) ? 2 : 1);
-            size += n;
-        }
-        if (whole > most && columns + wide > most) break;
-        columns += wide;
-        if (to) bytes_add(to, shown, size);
-    }
-    if (to) bytes_put(to, whole > most ? "…\"" : "\"");
-    return columns;
-}
-
-/* A number with so many decimals, and no minus before a zero. */
-static const char *fixed(char room[32], double x, int digits) {
-    const int n = snprintf(room, 32, "%.*f", digits, x);
-    return *room == '-' && (int)strspn(room, "-0.") == n ? room + 1 : room;
-}
-
-static void json_add(Bytes *to, const unsigned char *data, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        if (data[i] < ' ' || (data[i] && strchr("\"\\<>&\x7f", data[i]))) bytes_put(to, "\\u%04x", data[i]); else bytes_add(to, data + i, 1);
-}
-
-/* Puts JSON: %q a token, quoted as in the ledger; %t bytes and their number, as the text itself, its invalid bytes as U+FFFD; %2 and %3 a
- * number with so many decimals; %v numbers and how many; %z a size_t; all else as it is. */
-static void page_put(Ledger *why, const char *format, ...) {
-    Bytes *to = why->page, text = {0};
-    const Tokenizer *tok = why->tok;
-    char room[32];
-    va_list args;
-    va_start(args, format);
-    for (const char *c = format; *c; c++) {
-        if (*c != '%') { bytes_add(to, c, 1); continue; }
-        if (*++c == 'q') {
-            const uint32_t id = va_arg(args, uint32_t);
-            text.length = 0;
-            quoted(&text, tok->text + tok->start[id], tok->start[id + 1] - tok->start[id], 100);
-            bytes_add(to, "\"", 1);
-            json_add(to, text.data, text.length);
-            bytes_add(to, "\"", 1);
-        } else if (*c == 't') {
-            const unsigned char *data = va_arg(args, const unsigned char *);
-            const size_t length = va_arg(args, size_t);
-            bytes_add(to, "\"", 1);
-            for (size_t at = 0, n; at < length; at += n) {
-                int valid;
-                n = character(data + at, length - at, &valid);
-                json_add(to, valid ? data + at : (const unsigned char *)"\xEF\xBF\xBD", valid ? n : 3);
-            }
-            bytes_add(to, "\"", 1);
-        } else if (*c == 'v') {
-            const double *x = va_arg(args, const double *);
-            const size_t n = va_arg(args, size_t);
-            for (size_t i = 0; i < n; i++) bytes_put(to, "%c%s", i ? ',' : '[', fixed(room, x[i], 2));
-            bytes_add(to, "]", 1);
-        } else if (*c == 'z') bytes_put(to, "%zu", va_arg(args, size_t));
-        else bytes_put(to, "%s", fixed(room, va_arg(args, double), *c - '0'));
-    }
-    va_end(args);
-    free(text.data);
-}
-
-/* A token of the page: its text, and how it is quoted. A character stands at the token that completes it. */
-static void page_token(Ledger *why, uint32_t id) {
-    const Tokenizer *tok = why->tok;
-    bytes_add(&why->held, tok->text + tok->start[id], tok->start[id + 1] - tok->start[id]);
-    const unsigned char state = utf8_run(0, why->held.data, why->held.length);
-    const int whole = !state || state == BROKEN;
-    page_put(why, why->page->data[why->page->length - 1] == '[' ? "[%t,%q" : ",[%t,%q", why->held.data, whole ? why->held.length : (size_t)0, id);
-    if (whole) why->held.length = 0;
-}
-
-/* What each term adds to a logit, and what the rules took. */
-static void why_parts(const Field *field, int use, const double *final, const double *logits, uint32_t x, double parts[N_TERMS]) {
-    field_parts(field, use, x, parts);
-    parts[N_PARTS] = final[x] - logits[x];
-}
-
-/* What the page knows of a token besides its row. */
-static void page_row(Ledger *why, const Field *field, int use, const Row *row, const double *final, const double *logits, const uint32_t *best, size_t n, double top, double tau, double sum) {
-    const Window *w = field->window;
-    const Standing *s = &why->standing;
-    page_put(why, ",%3,%z,%2,%v,%q,%3,", row->p, row->rank, field->level, row->gave, (size_t)N_TERMS, row->second, row->second_p);
-    size_t since = 0;
-    while (since < s->tokens && row->words && s->ends[s->tokens - 1 - since] > standing_start(s, row->words)) since++;
-    if (row->words) page_put(why, "[%z,%z,%z,%z],[", row->line, row->column, row->words, since);
-    else page_put(why, "0,[");
-    for (size_t i = 0; i < n; i++) {
-        double parts[N_TERMS];
-        why_parts(field, use, final, logits, best[i], parts);
-        page_put(why, i ? ",[%q,%3,%v]" : "[%q,%3,%v]", best[i], exp((final[best[i]] - top) / tau) / sum, parts, (size_t)N_TERMS);
-    }
-    page_put(why, "],[");
-    size_t at = row->words ? s->at : NOWHERE;
-    for (size_t i = 0; i < EXCERPTS && at != NOWHERE; i++, at = standing_find(s, row->words, at + 1)) {
-        const unsigned char *data = s->corpus->data;
-        const size_t before = at > MARGIN ? at - MARGIN : 0, n_run = s->text.length - standing_start(s, row->words), end = at + n_run, all = s->corpus->length;
-        page_put(why, i ? ",[%t,%t,%t]" : "[%t,%t,%t]", data + before, at - before, data + at, n_run, data + end, all - end < MARGIN ? all - end : (size_t)MARGIN);
-    }
-    page_put(why, "],[");
-    for (size_t h = 0; w && w->n && h < w->net->shape.layers * (w->net->shape.content + w->net->shape.rrpram); h++) {
-        page_put(why, h ? ",\"" : "\"");
-        for (size_t j = 0; j < w->n; j++)
-            bytes_add(why->page, &"0123456789abcdefghijklmnopqrstuvwxyz"[(size_t)(35.0 * w->seen[h * w->net->shape.context + j] + 0.5)], 1);
-        page_put(why, "\"");
-    }
-    Promise promise[PROMISES];
-    const size_t promises = use & USE_F ? field_promises(field, promise, PROMISES) : 0;
-    page_put(why, "],[");
-    for (size_t i = 0; i < promises; i++) page_put(why, i ? ",[%q,%q,%z,%2]" : "[%q,%q,%z,%2]", promise[i].x, promise[i].by, promise[i].back, promise[i].nats);
-    page_put(why, "]]");
-}
-
-/* The row of a token that is about to be said. final [vocab]: the logits after the rules. */
-static void ledger_add(Ledger *why, const Field *field, int use, const double *final, uint32_t id, const Sampling *how, Speller *speller) {
-    const Tokenizer *tok = why->tok;
-    const size_t vocab = tok->vocab, most = why->page ? CANDIDATES : 2;
-    const double tau = how->temperature > 0.0 ? how->temperature : 1.0, mine = final[id];
-    const double *logits = why->logits;
-    double *left = why->left, sum = 0.0, parts[N_TERMS];
-    uint32_t best[CANDIDATES];
-    size_t n = 0;
-    int mine_found = 0;
-    Row row = {.id = id, .rank = 1};
-    memcpy(left, final, vocab * sizeof *left);
-    best_make(left, why->best, vocab);
-    const double top = final[best_of(left, why->best, vocab)];
-    for (size_t x = 0; x < vocab; x++) {
-        sum += exp((final[x] - top) / tau);
-        row.rank += final[x] > mine || (final[x] >= mine && x < id);
-    }
-    for (size_t seen = 0; seen < vocab && n < most; seen++) {
-        const uint32_t x = best_of(left, why->best, vocab);
-        best_drop(left, why->best, vocab, x);
-        if (x != id && !speller_allows(speller, tok->text + tok->start[x], tok->start[x + 1] - tok->start[x])) continue;
-        best[n++] = x;
-        mine_found |= x == id;
-    }
-    if (!mine_found) best[n - 1] = id;
-    row.second = id;
-    for (size_t i = n; i-- > 0;) if (best[i] != id) row.second = best[i];
-    if (row.second == id) {                                    /* nothing else might have been said: the most probable of the others */
-        row.second = id ? 0 : 1;
-        for (uint32_t x = row.second + 1; x < vocab; x++) if (x != id && final[x] > final[row.second]) row.second = x;
-    }
-    row.p = exp((mine - top) / tau) / sum;
-    row.second_p = exp((final[row.second] - top) / tau) / sum;
-    why_parts(field, use, final, logits, id, row.gave);
-    why_parts(field, use, final, logits, row.second, parts);
-    for (size_t k = 0; k < N_TERMS; k++) row.gave[k] -= parts[k];
-    Standing *s = &why->standing;
-    standing_write(s, tok->text + tok->start[id], tok->start[id + 1] - tok->start[id], 1);
-    if (s->words && (s->words > 1 || s->n_begun < 2)) {
-        row.words = s->words;
-        row.column = 1;
-        for (size_t high = why->lines, mid; high - row.line > 0;)
-            if (why->line[mid = (row.line + high) / 2] <= s->at) row.line = mid + 1; else high = mid;
-        for (size_t i = why->line[row.line - 1]; i < s->at; i++) row.column += (s->corpus->data[i] & 0xC0) != 0x80;
-    }
-    if (why->page) {
-        page_token(why, id);
-        page_row(why, field, use, &row, final, logits, best, n, top, tau, sum);
-    }
-    if (why->n == why->size) why->rows = resize(why->rows, why->size = 2 * why->size + 128, sizeof *why->rows);
-    why->rows[why->n++] = row;
-}
-
-/* The text so far, and a fresh ledger. */
-static void ledger_begin(Ledger *why, const Ids *ids, const char *name, size_t context) {
-    const Tokenizer *tok = why->tok;
-    why->n = 0;
-    why->held.length = 0;
-    why->standing.text.length = why->standing.tokens = why->standing.words = why->standing.n_begun = 0;
-    why->standing.at = NOWHERE;
-    for (size_t i = 0; i < ids->n; i++) standing_write(&why->standing, tok->text + tok->start[ids->ids[i]], tok->start[ids->ids[i] + 1] - tok->start[ids->ids[i]], 0);
-    if (!why->page) return;
-    const size_t known = ids->n < 2 * context ? ids->n : 2 * context;
-    page_put(why, why->page->data[why->page->length - 1] == '[' ? "{\"name\":%t,\"from\":%z,\"tokens\":[" : ",{\"name\":%t,\"from\":%z,\"tokens\":[", name, strlen(name), known);
-    for (size_t i = ids->n - known; i < ids->n; i++) {
-        page_token(why, ids->ids[i]);
-        page_put(why, "]");
-    }
+    return kept[n - 1];
 }
 
 /* The model: a corpus, what was counted in it, and the ghost */
@@ -3210,8 +2667,21 @@ typedef struct {
 
 #define CHOOSE -1.0              /* a coefficient that nobody has given */
 
-static const Options OPTIONS = {"both", NULL, NULL, "bytes", "ghost", NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 100, 1024, 3, 0, 4, 0.0, 0.003,
-                                {2, 48, 2, 2, 64, 4}, {CHOOSE, CHOOSE, ALPHA, BETA, GAMMA, TRAUMA, 4096}, {TEMPERATURE, 1.0, REPETITION, CHOOSE, 15, VERBATIM, 42}};
+static const Options OPTIONS = {
+    .mode = "both", .alphabet = "bytes", .init = "ghost", .samples = 1, .tokens = 100, .merges = 1024,
+        .order = 3, .batch = 4, .rate = 0.003,
+    .shape = {2, 48, 2, 2, 64, 4}, .field = {CHOOSE, CHOOSE, ALPHA, BETA, GAMMA, TRAUMA, 4096},
+    .sampling = {TEMPERATURE, 1.0, REPETITION, CHOOSE, 15, VERBATIM, 42}};
+
+typedef struct Ledger Ledger;    /* why each token was said: told in the second reading, with these */
+static void ledger_begin(Ledger *why, const Ids *ids);
+static void ledger_add(Ledger *why, Field *field, int use, const double *logits, const double *final,
+                       uint32_t id, const Sampling *how, const Speller *speller);
+static Voice *voice_make(Places *places, const Chain *chain, Tokenizer *tok, double discount,
+                         size_t verbatim);
+static void voice_rules(const Voice *voice, const Field *field, double *logits, int chain,
+                        const Spelling *spelling), voice_free(Voice *voice);
+static int voice_rests(const Voice *voice, uint32_t id);
 
 typedef struct {
     const Options *options;
@@ -3227,7 +2697,37 @@ typedef struct {
     Ledger *why;                 /* where it is asked for, else NULL */
 } Model;
 
-/* The field's coefficients: those that were given, else the default; a transformer that was trained is believed more. */
+/* The tokens of data as documents: one, or with `lines` one a line, a newline before it and one after it. */
+static Text text_make(Tokenizer *tok, Ids *ids, size_t **start, const unsigned char *data, size_t length,
+                      int lines) {
+    size_t n_docs = 0, size = 16;
+    *start = alloc(size, sizeof **start);
+    for (size_t at = 0, end; lines ? at < length : !n_docs; at = end + 1) {
+        const unsigned char *newline = lines ? memchr(data + at, '\n', length - at) : NULL;
+        end = newline ? (size_t)(newline - data) : length;
+        if (lines) ids_add(ids, tok->id_of_byte['\n']);
+        tokenizer_encode(tok, ids, data + at, end - at);
+        if (lines) ids_add(ids, tok->id_of_byte['\n']);
+        *start = grow(*start, n_docs + 2, &size, sizeof **start);
+        (*start)[++n_docs] = ids->n;
+    }
+    return (Text){ids->ids, ids->n, *start, n_docs, lines};
+}
+
+/* Counts the corpus and seeds the transformer. */
+static void model_count(Model *model, const Bytes *corpus) {
+    const Options *o = model->options;
+    const Text text = text_make(&model->tokenizer, &model->ids, &model->start, corpus->data, corpus->length,
+                                o->lines);
+    words_make(&model->words, &model->tokenizer);
+    metaweights_make(&model->meta, text, model->tokenizer.vocab, o->order);
+    transformer_make(&model->net, o->shape, model->tokenizer.vocab);
+    if (o->load) return;
+    if (!strcmp(o->init, "ghost")) seed(&model->net, &model->meta);
+    else transformer_randomize(&model->net, o->sampling.seed);
+}
+
+/* The field's coefficients: those that were given, else the default. */
 static Coefficients model_coefficients(const Model *model) {
     Coefficients co = model->options->field;
     if (co.lambda < 0.0) co.lambda = model->trained ? TRAINED_LAMBDA : LAMBDA;
@@ -3235,111 +2735,611 @@ static Coefficients model_coefficients(const Model *model) {
     return co;
 }
 
-/* The tokens of data as documents: one, or with `lines` one a line, a newline before it and one after it. */
-static Text text_make(Tokenizer *tok, Ids *ids, size_t **start, const unsigned char *data, size_t length, int lines) {
-    size_t n_docs = 0, size = 16;
-    *start = alloc(size, sizeof **start);
-    if (!lines) {
-        tokenizer_encode(tok, ids, data, length);
-        (*start)[++n_docs] = ids->n;
-    }
-    for (size_t at = 0; lines && at < length;) {
-        const unsigned char *newline = memchr(data + at, '\n', length - at);
-        const size_t end = newline ? (size_t)(newline - data) : length;
-        ids_add(ids, tok->id_of_byte['\n']);
-        tokenizer_encode(tok, ids, data + at, end - at);
-        ids_add(ids, tok->id_of_byte['\n']);
-        if (n_docs + 2 > size) *start = resize(*start, size *= 2, sizeof **start);
-        (*start)[++n_docs] = ids->n;
-        at = end + 1;
-    }
-    return (Text){ids->ids, ids->n, *start, n_docs, lines};
+/* The chain that speaks. */
+static Voice *model_voice(Model *model) {
+    const Sampling *how = &model->options->sampling;
+    const double discount = how->discount >= 0.0 ? how->discount : model->options->lines ? 1.0 : DISCOUNT;
+    if (!model->places.ids) places_make(&model->places, &model->meta.text, &model->tokenizer);
+    return voice_make(&model->places, &model->meta.chain, &model->tokenizer, discount, how->verbatim);
 }
 
-/* Generates, handing each token's bytes to `write`; bytes of a character under way are held back until it is whole. After the tokens asked
- * for the text goes on to the end of its sentence, with `lines` of its line, at most GRACE tokens more, unless `exact`.
- * why: gets a row a token; or NULL. */
-static void generate(Model *model, const unsigned char *prompt, size_t length, int mode, uint64_t seed_number, void (*write)(const unsigned char *, size_t), Ledger *why) {
+/* The tokens that a text begins with. With `lines`, context does not reach behind the last line. */
+static Ids model_heard(Model *model, const unsigned char *prompt, size_t length) {
+    Tokenizer *tok = &model->tokenizer;
+    Ids ids = {0};
+    const unsigned char *last = prompt;
+    for (size_t i = 0; model->options->lines && i < length; i++) if (prompt[i] == '\n') last = prompt + i + 1;
+    if (model->options->lines) ids_add(&ids, tok->id_of_byte['\n']);
+    else if (!length && tok->id_of_byte['\n'] != NONE)
+        tokenizer_encode(tok, &ids, (const unsigned char *)"\n\n", 2);
+    tokenizer_encode(tok, &ids, last, (size_t)(prompt + length - last));
+    return ids;
+}
+
+/* Pushes a text of any length: what nobody remembers at its end is left out. A full window drops its oldest
+ * `step` tokens at a time: what it would have dropped by now need not go through it. */
+static void field_listen(Field *field, const Ids *ids, size_t context) {
+    const size_t n = ids->n, step = context - context / 2, reach = field->co->memory + context;
+    Window *window = field->window;
+    field->window = NULL;
+    for (size_t i = n > reach ? n - reach : 0; i < n; i++)
+        field_push(field, ids->ids[i], field_expected(field, ids->ids[i]));
+    field->window = window;
+    for (size_t i = n > context ? (n - context + step - 1) / step * step : 0; window && i < n; i++)
+        window_push(window, ids->ids[i]);
+}
+
+/* Generates, handing each token's bytes to `write`; bytes of a character under way are held back until it is
+ * whole. After the tokens asked for the text goes on to the end of its sentence, with `lines` of its line, at
+ * most GRACE tokens more, unless `exact`. why: gets a row a token; or NULL. */
+static void generate(Model *model, const unsigned char *prompt, size_t length, int mode, uint64_t seed_number,
+                     void (*write)(const unsigned char *, size_t), Ledger *why) {
     const Options *o = model->options;
     Tokenizer *tok = &model->tokenizer;
-    const size_t vocab = model->meta.vocab, context = o->shape.context, step = context - context / 2;
-    const int newline = tok->id_of_byte['\n'] != NONE;
-    Ids ids = {0};
-    const unsigned char *last = prompt;                /* with `lines`, context does not reach behind the prompt's last line */
-    for (size_t i = 0; o->lines && i < length; i++) if (prompt[i] == '\n') last = prompt + i + 1;
-    if (o->lines) ids_add(&ids, tok->id_of_byte['\n']);
-    else if (!length && newline) tokenizer_encode(tok, &ids, (const unsigned char *)"\n\n", 2);
-    tokenizer_encode(tok, &ids, last, (size_t)(prompt + length - last));
-
+    const size_t vocab = model->meta.vocab;
+    const Coefficients co = model_coefficients(model);
+    Ids ids = model_heard(model, prompt, length);
+    Words words = words_with(&model->words, prompt, length);
     Window window;
     Field field;
-    const int net = (mode & USE_NET) != 0;
-    if (net) window_make(&window, &model->net);
-    Words words = words_with(&model->words, prompt, length);
-    const Coefficients co = model_coefficients(model);
-    field_make(&field, &model->meta, &words, &co, NULL);
-    Voice voice;
-    const double discount = o->sampling.discount >= 0.0 ? o->sampling.discount : o->lines ? 1.0 : DISCOUNT;     /* documents are to be invented */
-    if (!model->places.ids) places_make(&model->places, &model->meta.text, tok);
-    voice_make(&voice, &model->places, &model->meta.chain, tok, discount, o->sampling.verbatim);
-    field.voice = &voice;
-    for (size_t i = ids.n > o->field.memory + context ? ids.n - o->field.memory - context : 0; i < ids.n; i++) field_push(&field, ids.ids[i], field_expected(&field, ids.ids[i]));
-    field.window = net ? &window : NULL;
-    for (size_t i = ids.n > context ? (ids.n - context + step - 1) / step * step : 0; net && i < ids.n; i++) window_push(&window, ids.ids[i]);
-
+    Best best;
     Rng rng = {seed_number};
-    Draw draw;
-    draw_make(&draw, vocab);
+    Bytes waiting = {0};
+    double *before = alloc(vocab, sizeof *before), *logits = alloc(vocab, sizeof *logits),
+        *odds = alloc(vocab, sizeof *odds), expected;
+    uint32_t *kept = alloc(vocab, sizeof *kept);
+    best_make(&best, vocab);
+    if (mode & USE_NET) window_make(&window, &model->net);
+    field_make(&field, &model->meta, &words, &co, mode & USE_NET ? &window : NULL);
+    field.voice = model_voice(model);
+    field_listen(&field, &ids, o->shape.context);
     Speller speller = {o->lines ? NULL : &field.spelling, model->utf8, 0};      /* a line may be a new name */
-    unsigned char *held = NULL;
-    size_t n_held = 0;
     speller_write(&speller, prompt, length);
-    double *final = why ? alloc(vocab, sizeof *final) : NULL;
-    if (why) ledger_begin(why, &ids, mode == META ? "meta" : mode == FULL ? "full" : "transformer", context);
+    if (why) ledger_begin(why, &ids);
     for (size_t i = 0; i < o->tokens + (o->exact ? 0 : GRACE) && !stopped; i++) {
-        double expected;
         field_terms(&field);
-        field_logits(&field, draw.logits, mode);
-        if (why) memcpy(why->logits, draw.logits, vocab * sizeof *final);
-        voice_rules(&voice, &field, draw.logits, mode & USE_CHAIN, speller.spelling);
-        if (why) {
-            memcpy(final, draw.logits, vocab * sizeof *final);
-            rule(final, &field.text, o->sampling.repetition);
-        }
-        const uint32_t id = sample(&draw, tok, &field.text, &o->sampling, &speller, &rng, &expected);
-        const unsigned char *bytes = tok->text + tok->start[id];
-        const size_t n = tok->start[id + 1] - tok->start[id];
-        if (i >= o->tokens && (o->lines ? voice.reader.traits[id].breaks : voice_rests(&voice, id))) break;
-        if (why) ledger_add(why, &field, mode, final, id, &o->sampling, &speller);
-        speller_write(&speller, bytes, n);
-        held = resize(held, n_held + n, 1);
-        memcpy(held + n_held, bytes, n);
-        n_held += n;
+        field_logits(&field, before, mode);
+        memcpy(logits, before, vocab * sizeof *logits);
+        voice_rules(field.voice, &field, logits, mode & USE_CHAIN, speller.spelling);
+        const uint32_t id = sample(&best, logits, odds, kept, tok, &field.text, &o->sampling, &speller, &rng,
+                                   &expected);
+        const Slice text = token_text(tok, id);
+        if (i >= o->tokens && (o->lines ? memchr(text.data, '\n', text.length) != NULL
+                               : voice_rests(field.voice, id))) break;
+        if (why) ledger_add(why, &field, mode, before, logits, id, &o->sampling, &speller);
+        speller_write(&speller, text.data, text.length);
+        bytes_add(&waiting, text.data, text.length);
         if (!speller.state) {
-            write(held, n_held);
-            n_held = 0;
+            write(waiting.data, waiting.length);
+            waiting.length = 0;
         }
-        if (o->lines && id == tok->id_of_byte['\n']) field_reset(&field);       /* the next line is another document */
+        /* the next line is another document */
+        if (o->lines && id == tok->id_of_byte['\n']) field_reset(&field);
         field_push(&field, id, expected);
     }
-    if (why && why->page) page_put(why, "]}");
-    if (net) window_free(&window);
+    if (mode & USE_NET) window_free(&window);
+    voice_free(field.voice);
     field_free(&field);
-    voice_free(&voice);
-    draw_free(&draw);
-    free(ids.ids); free(words.words); free(held); free(final);
+    best_free(&best);
+    free(ids.ids); free(words.words); free(waiting.data); free(before); free(logits); free(odds); free(kept);
 }
 
-/* Counts the corpus and seeds the transformer. */
-static void model_count(Model *model, const Bytes *corpus) {
-    const Options *o = model->options;
-    const Text text = text_make(&model->tokenizer, &model->ids, &model->start, corpus->data, corpus->length, o->lines);
-    words_make(&model->words, &model->tokenizer);
-    metaweights_make(&model->meta, text, model->tokenizer.vocab, o->order);
-    transformer_make(&model->net, o->shape, model->tokenizer.vocab);
-    if (o->load) return;
-    if (!strcmp(o->init, "ghost")) seed(&model->net, &model->meta);
-    else transformer_randomize(&model->net, o->sampling.seed);
+/* Second reading of VI: what may be written, where the speaker leaves the corpus, why each token was said.
+ *
+ * How a UTF-8 text may go on (Unicode, table 3-7). For each state: how many bytes of the character are
+ * missing, and from where to where the next may go. 0: none is missing; BROKEN is where no text goes on. */
+static const unsigned char UTF8[8][3] = {{0, 0, 0}, {1, 0x80, 0xBF}, {2, 0x80, 0xBF}, {3, 0x80, 0xBF},
+                                         /* after E0, ED, F0, F4 */
+                                         {2, 0xA0, 0xBF}, {2, 0x80, 0x9F}, {3, 0x90, 0xBF}, {3, 0x80, 0x8F}};
+#define BROKEN 255
+
+/* The state after data, from a state. */
+static unsigned char utf8_run(unsigned char state, const unsigned char *data, size_t n) {
+    for (size_t i = 0; i < n && state != BROKEN; i++) {
+        const unsigned char c = data[i], *go = UTF8[state];
+        if (state) state = c >= go[1] && c <= go[2] ? (unsigned char)(go[0] - 1) : BROKEN;
+        else if (c < 0x80) state = 0;
+        else if (c < 0xC2 || c > 0xF4) state = BROKEN;
+        else if (c < 0xE0) state = 1;
+        else if (c < 0xF0) state = c == 0xE0 ? 4 : c == 0xED ? 5 : 2;
+        else state = c == 0xF0 ? 6 : c == 0xF4 ? 7 : 3;
+    }
+    return state;
+}
+
+static void speller_write(Speller *sp, const unsigned char *bytes, size_t n) {
+    if (sp->utf8) sp->state = utf8_run(sp->state, bytes, n);
+    /* what is broken already, in the prompt, is left behind */
+    if (sp->state == BROKEN) sp->state = 0;
+}
+
+static int speller_valid(const Speller *sp, Slice text) {
+    return !sp->utf8 || utf8_run(sp->state, text.data, text.length) != BROKEN; }
+
+static int speller_allows(const Speller *sp, Slice text) {
+    return speller_valid(sp, text) && (!sp->spelling || spelling_allows(sp->spelling, text));
+}
+
+#define SPEAKS 8                 /* the order of the chain that speaks */
+#define AGAIN 3                  /* words: of a run as long that has been said already */
+/* The rules, in nats. A token loses */
+#define WALL 1e4                 /* if it makes a run of words of the corpus longer than `verbatim`, */
+#define GLAD 0.7                 /* for each word by which the run is longer than half of that, */
+#define STUCK 3.0                /* if no fork can be reached from it in time, */
+#define ODD 8.0                  /* if it is a number where the corpus has none, or follows one, or a whole
+                                  * word, as it does nowhere there, */
+#define ABRUPT 6.0               /* if it ends a sentence too early (less with each word) or within
+                                  * brackets, */
+#define STALE 4.0                /* if it goes on with a run of AGAIN words that were said already; */
+#define LONELY 3.0               /* it gains for each word that its best place shares with what was said,
+                                  * up to SHARED, */
+#define ONE_MORE 1.5             /* and for more than that */
+
+/* The chain that speaks, and where it leaves the corpus. Kneser-Ney's discounts set mass aside for what was
+ * never seen: right for predicting what somebody else wrote, wrong for speaking, where who draws from it says
+ * what nobody says. So the voice takes off only `discount` of them, and asks contexts of up to SPEAKS - 1
+ * tokens. */
+typedef struct { uint32_t place, match; } Spot;
+struct Voice {
+    Places *places;
+    Tokenizer *tok;
+    Reader reader;
+    double cut[4], *prob;        /* D; [vocab] */
+    size_t verbatim, vocab;
+    /* the places that the last two tokens and more stand before, the newest first; how many tokens match */
+    Spot *spots, *others; size_t n, size, others_size;
+    uint32_t last;               /* NONE before the first token */
+    Spot *start; size_t n_start, start_size;   /* the spots, and the last token, before the piece under way */
+    uint32_t last_start;
+    Ids piece, heard;            /* the piece under way; how many words had begun after each token that was
+                                  * said */
+    uint32_t *run;               /* [vocab]: how many words of the corpus in a row have been said when the
+                                  * token is said; 0: it begins none */
+    uint32_t *shared;            /* [vocab]: 1 + the words that the best place has in common with what was
+                                  * said, within the same brackets; 0: none */
+    uint32_t *reach;             /* [vocab]: the least run from which the text can be left */
+    uint32_t *count, *met;       /* [vocab]; those of which there are some */
+    unsigned char *level, *stale;      /* [vocab]: a place has it as far into a sentence as it stands here;
+                                        * it was said here */
+};
+
+static void voice_clear(Voice *voice) {
+    voice->n = voice->n_start = voice->piece.n = voice->heard.n = 0;
+    voice->last = voice->last_start = NONE;
+    reader_clear(&voice->reader);
+}
+
+static Voice *voice_make(Places *places, const Chain *chain, Tokenizer *tok, double discount,
+                         size_t verbatim) {
+    Voice *voice = alloc(1, sizeof *voice);
+    *voice = (Voice){.places = places, .tok = tok, .verbatim = verbatim, .vocab = tok->vocab,
+        .prob = alloc(tok->vocab, sizeof(double)), .level = alloc(tok->vocab, 1),
+            .stale = alloc(tok->vocab, 1)};
+    /* nothing is to have probability 0 */
+    for (size_t k = 0; k < 4; k++) voice->cut[k] = (discount > 0.001 ? discount : 0.001) * chain->cut[k];
+    uint32_t **counts[5] = {&voice->run, &voice->shared, &voice->reach, &voice->count, &voice->met};
+    for (size_t i = 0; i < 5; i++) *counts[i] = alloc(tok->vocab, sizeof(uint32_t));
+    reader_make(&voice->reader, tok);
+    voice_clear(voice);
+    return voice;
+}
+
+static void voice_free(Voice *voice) {
+    free(voice->reader.traits); free(voice->prob); free(voice->spots); free(voice->others);
+    free(voice->start);
+    free(voice->piece.ids); free(voice->heard.ids); free(voice->run); free(voice->shared); free(voice->reach);
+    free(voice->count); free(voice->met); free(voice->level); free(voice->stale); free(voice);
+}
+
+/* From every place to the one after it, where the corpus goes on with this token. */
+static void voice_follow(Voice *voice, uint32_t id) {
+    const Places *places = voice->places;
+    size_t made = 0, at = 0;
+    for (uint32_t place = voice->last == NONE ? 0 : places_after(places, voice->last, id); place;
+         place = places->older[place]) {
+        while (at < voice->n && voice->spots[at].place >= place) at++;
+        const int goes_on = at < voice->n && voice->spots[at].place + 1 == place;
+        voice->others = grow(voice->others, made + 1, &voice->others_size, sizeof(Spot));
+        voice->others[made++] = (Spot){place, goes_on ? voice->spots[at].match + 1 : 2};
+    }
+    Spot *spots = voice->spots;
+    const size_t size = voice->size;
+    voice->spots = voice->others;
+    voice->size = voice->others_size;
+    voice->others = spots;
+    voice->others_size = size;
+    voice->n = made;
+    voice->last = id;
+}
+
+/* The last byte of a token. */
+static unsigned char token_end(const Tokenizer *tok, size_t id) { return tok->text[tok->start[id + 1] - 1]; }
+
+/* to[] becomes from[n]. */
+static Spot *spots_copy(Spot *to, size_t *size, const Spot *from, size_t n) {
+    to = grow(to, n, size, sizeof *to);
+    return n ? memcpy(to, from, n * sizeof *to) : to;
+}
+
+/* The next token. The piece under way is read as the corpus would have it, should it be said in other tokens.
+ * */
+static void voice_write(Voice *voice, uint32_t id) {
+    const Tokenizer *tok = voice->tok;
+    const Trait *traits = voice->reader.traits;
+    Bytes text = {0};
+    Ids whole = {0};
+    if (voice->piece.n) {
+        const uint32_t last = voice->piece.ids[voice->piece.n - 1];
+        const unsigned char first = *token_text(tok, id).data, before = token_end(tok, last);
+        if (voice->piece.n == LONGEST_WORD || (traits[last].white ? !traits[id].white
+                                               : kind_of[first] != kind_of[before])) {
+            voice->start = spots_copy(voice->start, &voice->start_size, voice->spots, voice->n);
+            voice->n_start = voice->n;
+            voice->last_start = voice->last;
+            voice->piece.n = 0;
+        }
+    }
+    ids_add(&voice->piece, id);
+    voice->spots = spots_copy(voice->spots, &voice->size, voice->start, voice->n_start);
+    voice->n = voice->n_start;
+    voice->last = voice->last_start;
+    for (size_t i = 0; i < voice->piece.n; i++) {
+        const Slice token = token_text(tok, voice->piece.ids[i]);
+        bytes_add(&text, token.data, token.length);
+    }
+    tokenizer_encode(voice->tok, &whole, text.data, text.length);
+    for (size_t i = 0; i < whole.n; i++) voice_follow(voice, whole.ids[i]);
+    reader_read(&voice->reader, id);
+    ids_add(&voice->heard, voice->reader.words);
+    free(text.data); free(whole.ids);
+}
+
+/* p[vocab]: what the chain says when it listens becomes what it says when it speaks: the recursion of chapter
+ * II goes on over contexts of 2, 3, .. tokens. */
+static void voice_speak(Voice *voice, double *p) {
+    const Places *places = voice->places;
+    const uint32_t *words = places->words;
+    const size_t vocab = voice->vocab;
+    memset(voice->run, 0, vocab * sizeof *voice->run);
+    memset(voice->shared, 0, vocab * sizeof *voice->shared);
+    memset(voice->reach, 0, vocab * sizeof *voice->reach);
+    memset(voice->level, 0, vocab);
+    for (size_t i = 0; i < voice->n; i++) {
+        const size_t place = voice->spots[i].place, n = voice->spots[i].match;
+        const uint32_t id = places->ids[place], common = words[place] - words[place - n],
+            run = words[place + 1] - words[place - n];
+        if (words[place + 1] > words[place] && run > voice->run[id]) voice->run[id] = run;
+        if (places->nested[place] != voice->reader.nested) continue;
+        if (common + 1 > voice->shared[id]) voice->shared[id] = common + 1;
+        voice->level[id] |= places->spoken[place] == voice->reader.spoken;
+        if (common >= SHARED && voice->verbatim) {
+            const uint32_t reach = common + places_until_fork(voice->places, place);
+            if (!voice->reach[id] || reach < voice->reach[id]) voice->reach[id] = reach;
+        }
+    }
+    size_t *count = alloc(vocab, sizeof *count);
+    for (size_t order = 2; order < SPEAKS; order++) {
+        size_t n = 0;
+        memset(voice->count, 0, vocab * sizeof *voice->count);
+        for (size_t i = 0; i < voice->n; i++) {
+            const size_t place = voice->spots[i].place;
+            if (voice->spots[i].match >= order && places->nested[place] == voice->reader.nested)
+                voice->count[places->ids[place]]++;
+        }
+        for (uint32_t x = 0; x < vocab; x++)
+            if (voice->count[x]) {
+                voice->met[n] = x;
+                count[n++] = voice->count[x];
+            }
+        if (!n) break;
+        const double backoff = discounted(count, n, voice->cut, voice->prob);
+        mixed(p, vocab, voice->met, voice->prob, n, backoff);
+    }
+    free(count);
+}
+
+/* Is what was said a whole sentence, or line, with this token to come? */
+static int voice_rests(const Voice *voice, uint32_t id) {
+    const Trait *trait = &voice->reader.traits[id];
+    const unsigned char *text = token_text(voice->tok, id).data;
+    const int begins = trait->han
+        || (text[0] == ' ' && !(trait->length > 1 && text[1] >= 'a' && text[1] <= 'z'));
+    return trait->breaks || (voice->reader.ended && begins);
+}
+
+/* Marks the tokens that would go on with a run of AGAIN words that this very text has said before. */
+static void voice_stale(const Voice *voice, const Field *field) {
+    const uint32_t *heard = voice->heard.ids;
+    const size_t n = voice->heard.n;
+    memset(voice->stale, 0, voice->vocab);
+    for (size_t at = 0, seen = 0; field_moment(field, &at, &seen);) {
+        const size_t match = field_match(field, at);
+        if (heard[n - 1] - (match < n ? heard[n - 1 - match] : 0) >= AGAIN)
+            voice->stale[field->text.ids[at]] = 1;
+    }
+}
+
+/* What each token gains or loses. Without the chain only the limit of verbatim holds; without the spelling
+ * any word may go on. */
+static void voice_rules(const Voice *voice, const Field *field, double *logits, int chain,
+                        const Spelling *spelling) {
+    const Reader *reader = &voice->reader;
+    const Tokenizer *tok = voice->tok;
+    const uint32_t limit = (uint32_t)voice->verbatim, wanted = reader->ended ? 0 : reader->spoken < SHARED
+        ? reader->spoken : SHARED;
+    const uint32_t wanting = reader->ended ? 0 : SENTENCE - reader->spoken;
+    const int whole = spelling && spelling->length && spelling->known != BEGUN ? kind_of[spelling->word[0]]
+        : -1;
+    const int number = voice->last != NONE && kind_of[token_end(tok, voice->last)] == DIGIT;
+    voice_stale(voice, field);
+    for (uint32_t x = 0; x < voice->vocab; x++) {
+        const Trait *trait = &reader->traits[x];
+        const uint32_t run = voice->run[x], shared = voice->shared[x] ? voice->shared[x] - 1 : 0;
+        double gain = 0.0;
+        if (limit && run > limit) gain -= WALL;
+        else if (limit && chain && run > limit / 2) gain -= GLAD * (double)(run - limit / 2);
+        if (chain) {
+            if (voice->shared[x]) gain += LONELY * (double)(shared < wanted ? shared : wanted);
+            if (shared > wanted && wanted == SHARED) gain += ONE_MORE;
+            if (voice->reach[x] > limit) gain -= STUCK;
+            if (number && shared) gain += ODD;
+            if (trait->digit && !number && !shared) gain -= ODD;
+            if (kind_of[*token_text(tok, x).data] == whole && !voice->shared[x]) gain -= ODD;
+            if ((trait->closes || trait->breaks) && (wanting || reader->nested) && !voice->level[x])
+                gain -= ABRUPT * (double)(wanting ? wanting : SENTENCE) / (double)SENTENCE;
+            if (voice->stale[x]) gain -= STALE;
+        }
+        logits[x] += gain;
+    }
+}
+
+/* The glass: why each token was said */
+enum { N_TERMS = N_PARTS + 1 };
+static const char *const TERMS[N_TERMS] = {"chain", "net", "H", "F", "A", "T", "rules"};
+/* what a whole row knows; bytes of the corpus before and after a run */
+enum { CANDIDATES = 10, PROMISES = 6, EXCERPTS = 3, MARGIN = 70 };
+enum { FAR_BACK = 64 };          /* words: of the prompt, the run may begin in the last so many */
+#define NOWHERE SIZE_MAX
+
+/* Where a text stands in the corpus: the longest run of whole words, the last perhaps under way, that ends
+ * where the text does. */
+typedef struct {
+    const Bytes *corpus;
+    Bytes text;
+    size_t *begun, n_begun, begun_size;        /* where each word of the text begins */
+    size_t words, at;            /* how many of them, the newest, are the run; where it stands first in the
+                                  * corpus, or NOWHERE */
+    size_t *ends, tokens, size;  /* where each token ends */
+    size_t *line, lines;         /* where each line of the corpus begins */
+    size_t *first, *place;       /* [65537], [words of the corpus]: where words begin, by a hash of their
+                                  * first four bytes */
+} Standing;
+
+/* Does a word begin here? What stands after white space does; and every character of Han or kana, without
+ * spaces. */
+static int standing_begins(const unsigned char *data, size_t at) {
+    return (kind_of[data[at]] < SPACE && (!at || kind_of[data[at - 1]] >= SPACE)) || has_han(data + at, 1);
+}
+
+static size_t standing_start(const Standing *s, size_t words) { return s->begun[s->n_begun - words]; }
+
+static size_t four_bytes(const unsigned char *data) {
+    return ((data[0] * 31u + data[1]) * 31u + data[2] * 8u + data[3] * 997u) & 0xFFFF; }
+
+static void standing_make(Standing *s, const Bytes *corpus) {
+    size_t *to = alloc(65537, sizeof *to), size = 0;
+    *s = (Standing){.corpus = corpus, .first = alloc(65537, sizeof(size_t)),
+        .place = alloc(corpus->length, sizeof(size_t))};
+    for (size_t at = 0; at < corpus->length; at++) {
+        if (!at || corpus->data[at - 1] == '\n') {
+            s->line = grow(s->line, s->lines + 1, &size, sizeof *s->line);
+            s->line[s->lines++] = at;
+        }
+        if (at + 4 <= corpus->length && standing_begins(corpus->data, at))
+            s->first[four_bytes(corpus->data + at) + 1]++;
+    }
+    for (size_t k = 0; k < 65536; k++) to[k] = s->first[k + 1] += s->first[k];
+    for (size_t at = corpus->length; at-- > 0;)
+        if (at + 4 <= corpus->length && standing_begins(corpus->data, at))
+            s->place[--to[four_bytes(corpus->data + at)]] = at;
+    free(to);
+}
+
+/* The next place in the corpus, from `at` on, where the newest words stand. */
+static size_t standing_find(const Standing *s, size_t words, size_t at) {
+    const size_t start = standing_start(s, words), n = s->text.length - start;
+    const unsigned char *run = s->text.data + start, *data = s->corpus->data;
+    if (n < 4) {
+        for (; at + n <= s->corpus->length; at++) if (!memcmp(data + at, run, n) && standing_begins(data, at))
+            return at;
+        return NOWHERE;
+    }
+    for (size_t i = s->first[four_bytes(run)], end = s->first[four_bytes(run) + 1]; i < end; i++)
+        if (s->place[i] >= at && s->place[i] + n <= s->corpus->length && !memcmp(data + s->place[i], run, n))
+            return s->place[i];
+    return NOWHERE;
+}
+
+/* The next token's bytes. */
+static void standing_write(Standing *s, Slice text) {
+    for (size_t i = 0; i < text.length; i++) {
+        bytes_add(&s->text, text.data + i, 1);
+        if (!standing_begins(s->text.data, s->text.length - 1)) continue;
+        s->begun = grow(s->begun, s->n_begun + 1, &s->begun_size, sizeof *s->begun);
+        s->begun[s->n_begun++] = s->text.length - 1;
+        s->words++;
+    }
+    s->ends = grow(s->ends, s->tokens + 1, &s->size, sizeof *s->ends);
+    s->ends[s->tokens++] = s->text.length;
+}
+
+/* Finds words and at of the text as it is now. */
+static void standing_look(Standing *s) {
+    if (!s->words) return;
+    const size_t start = standing_start(s, s->words), length = s->text.length - start;
+    if (s->at != NOWHERE && s->at + length <= s->corpus->length
+        && !memcmp(s->corpus->data + s->at, s->text.data + start, length)) return;
+    const size_t most = s->words < FAR_BACK ? s->words : FAR_BACK;
+    s->at = NOWHERE;
+    /* a run with a word more stands there too, or later */
+    for (s->words = 0; s->words < most; s->words++) {
+        const size_t longer = s->words ? standing_start(s, s->words) - standing_start(s, s->words + 1) : 0;
+        const size_t at = standing_find(s, s->words + 1, s->at == NOWHERE || s->at < longer ? 0 : s->at
+                                        - longer);
+        if (at == NOWHERE) break;
+        s->at = at;
+    }
+}
+
+/* Why a token was said. What only the page shows is told where it is asked for. */
+typedef struct { uint32_t id; double p, parts[N_TERMS]; } Candidate;
+typedef struct { uint32_t x, by; size_t back; double nats; } Promise;
+typedef struct {
+    uint32_t id, second;         /* the token, and the runner-up: of the others that might have been said
+                                  * the most probable */
+    double p, second_p;          /* among all tokens, after the rules and the temperature, before top-k */
+    size_t rank;
+    double gave[N_TERMS];        /* what each term gave it more than it gave the runner-up, nats */
+    size_t line, column, words;  /* the longest run of words that ends here and stands there in the corpus;
+                                  * words 0: the last two stand nowhere */
+    size_t since;                /* how many tokens the run has in this text */
+    double level;                /* trauma before the token */
+    /* those that might have been said, the most probable first */
+    Candidate *candidates; size_t n_candidates;
+    /* places of the corpus where the run stands; its bytes */
+    size_t excerpt[EXCERPTS], n_excerpts, n_run;
+    /* [heads][window]: how it is shared among the window's tokens, 0 to z */
+    char *attention; size_t n_heads, n_window;
+    Promise promise[PROMISES]; size_t n_promises;          /* what is still expected, the strongest first */
+} Row;
+
+struct Ledger {
+    const Tokenizer *tok;
+    Row *rows;
+    size_t n, size;
+    Ids heard;                   /* the text before the first row */
+    Standing standing;
+    Best best;
+    Bytes *page, held;           /* where the text goes as JSON, or NULL: no whole rows; the bytes of a
+                                  * character under way */
+};
+
+/* The open promises, the strongest first: what is promised, by whom the most, how far back that is. Returns
+ * how many. */
+static size_t strongest_promises(Field *field, Promise *best) {
+    const size_t vocab = field->meta->vocab;
+    double *nats = alloc(vocab, sizeof *nats), *strongest = alloc(vocab, sizeof *strongest);
+    size_t *who = alloc(vocab, sizeof *who), found = 0;
+    field_promised(field, nats, strongest, who);
+    for (; found < PROMISES; found++) {
+        const size_t x = largest(nats, 0, vocab);
+        if (!(nats[x] > 0.0)) break;
+        best[found] = (Promise){(uint32_t)x, field->text.ids[field->text.n - who[x]], who[x],
+            field->co->beta * nats[x]};
+        nats[x] = 0.0;
+    }
+    free(nats); free(strongest); free(who);
+    return found;
+}
+
+/* What each of TERMS adds to the logit of x. logits, final: before and after the rules. */
+static void ledger_parts(const Field *field, int use, const double *logits, const double *final, uint32_t x,
+                         double parts[N_TERMS]) {
+    field_parts(field, use, x, parts);
+    parts[N_PARTS] = final[x] - logits[x];
+}
+
+/* Where the run stands, in words. */
+static void row_stand(Row *row, Standing *s, const Slice text) {
+    standing_write(s, text);
+    standing_look(s);
+    if (!s->words || (s->words < 2 && s->n_begun > 1)) return;
+    const size_t start = standing_start(s, s->words);
+    row->words = s->words;
+    row->column = 1;
+    for (size_t high = s->lines, mid; high - row->line > 0;)
+        if (s->line[mid = (row->line + high) / 2] <= s->at) row->line = mid + 1; else high = mid;
+    for (size_t i = s->line[row->line - 1]; i < s->at; i++) row->column += (s->corpus->data[i] & 0xC0)
+        != 0x80;
+    row->n_run = s->text.length - start;
+    while (row->since < s->tokens && s->ends[s->tokens - 1 - row->since] > start) row->since++;
+}
+
+/* What only the page shows. */
+static void row_deepen(Row *row, const Ledger *why, Field *field, int use) {
+    const Window *w = field->window;
+    size_t at = row->words ? why->standing.at : NOWHERE;
+    for (; row->n_excerpts < EXCERPTS && at != NOWHERE;
+         at = standing_find(&why->standing, row->words, at + 1)) row->excerpt[row->n_excerpts++] = at;
+    if (use & USE_F) row->n_promises = strongest_promises(field, row->promise);
+    if (!w || !w->n) return;
+    row->n_window = w->n;
+    row->n_heads = w->net->shape.layers * (w->net->shape.content + w->net->shape.rrpram);
+    row->attention = alloc(row->n_heads * w->n, 1);
+    for (size_t i = 0; i < row->n_heads * w->n; i++)
+        row->attention[i] = "0123456789abcdefghijklmnopqrstuvwxyz"[(size_t)(35.0
+                * w->seen[i / w->n * w->net->shape.context + i % w->n] + 0.5)];
+}
+
+/* The row of a token that is about to be said. logits, final [vocab]: before and after the rules. */
+static void ledger_add(Ledger *why, Field *field, int use, const double *logits, const double *final,
+                       uint32_t id, const Sampling *how, const Speller *speller) {
+    const Tokenizer *tok = why->tok;
+    const size_t vocab = tok->vocab, most = why->page ? CANDIDATES : 2;
+    const double tau = how->temperature > 0.0 ? how->temperature : 1.0, mine = final[id],
+        top = final[largest(final, 0, vocab)];
+    double sum = 0.0, parts[N_TERMS];
+    uint32_t found[CANDIDATES];
+    size_t n = 0;
+    int mine_found = 0;
+    Row row = {.id = id, .second = id, .rank = 1, .level = field->level};
+    for (size_t x = 0; x < vocab; x++) {
+        sum += exp((final[x] - top) / tau);
+        row.rank += final[x] > mine || (final[x] >= mine && x < id);
+    }
+    best_first(&why->best, final);
+    for (uint32_t x; n < most && (x = best_next(&why->best)) != NONE;) {
+        if (x != id && !speller_allows(speller, token_text(tok, x))) continue;
+        found[n++] = x;
+        mine_found |= x == id;
+    }
+    if (!mine_found) found[n - 1] = id;
+    for (size_t i = n; i-- > 0;) if (found[i] != id) row.second = found[i];
+    /* nothing else might have been said: the most probable of the others */
+    best_first(&why->best, final);
+    while (row.second == id) row.second = best_next(&why->best);
+    row.p = exp((mine - top) / tau) / sum;
+    row.second_p = exp((final[row.second] - top) / tau) / sum;
+    ledger_parts(field, use, logits, final, id, row.gave);
+    ledger_parts(field, use, logits, final, row.second, parts);
+    for (size_t k = 0; k < N_TERMS; k++) row.gave[k] -= parts[k];
+    row_stand(&row, &why->standing, token_text(tok, id));
+    if (why->page) {
+        row.candidates = alloc(n, sizeof *row.candidates);
+        for (row.n_candidates = 0; row.n_candidates < n; row.n_candidates++) {
+            Candidate *candidate = &row.candidates[row.n_candidates];
+            candidate->id = found[row.n_candidates];
+            candidate->p = exp((final[candidate->id] - top) / tau) / sum;
+            ledger_parts(field, use, logits, final, candidate->id, candidate->parts);
+        }
+        row_deepen(&row, why, field, use);
+    }
+    why->rows = grow(why->rows, why->n + 1, &why->size, sizeof *why->rows);
+    why->rows[why->n++] = row;
+}
+
+/* A fresh ledger after the text so far. */
+static void ledger_begin(Ledger *why, const Ids *ids) {
+    Standing *s = &why->standing;
+    for (size_t i = 0; i < why->n; i++) {
+        free(why->rows[i].candidates); free(why->rows[i].attention);
+    }
+    why->n = why->held.length = why->heard.n = s->text.length = s->tokens = s->words = s->n_begun = 0;
+    s->at = NOWHERE;
+    for (size_t i = 0; i < ids->n; i++) {
+        ids_add(&why->heard, ids->ids[i]);
+        standing_write(s, token_text(why->tok, ids->ids[i]));
+    }
 }
 
 /* ---------------------------------------------------------------------------------------------
@@ -5145,6 +5145,157 @@ static void say(const unsigned char *bytes, size_t n) {
     put(bytes, n);
 }
 
+/* The length of the next character; *valid is 0 where the text is not valid UTF-8, and the length 1. */
+static size_t character(const unsigned char *data, size_t n, int *valid) {
+    size_t k = 1;
+    unsigned char state = utf8_run(0, data, 1);
+    while (k < n && state && state != BROKEN) state = utf8_run(state, data + k++, 1);
+    *valid = !state;
+    return *valid ? k : 1;
+}
+
+/* Bytes in quotes as they can be shown, in at most so many columns: what is no character or controls a
+ * terminal as an escape. Returns the number of columns; to may be NULL. */
+static size_t quoted(Bytes *to, const unsigned char *data, size_t length, size_t most) {
+    const size_t whole = most ? quoted(NULL, data, length, 0) : 0;
+    size_t columns = whole > most ? 3 : 2;
+    if (to) bytes_add(to, "\"", 1);
+    for (size_t at = 0, n; at < length; at += n) {
+        int valid;
+        char shown[16];
+        size_t wide = 0, size = 0;
+        n = character(data + at, length - at, &valid);
+        const unsigned char *c = data + at;
+        if (!valid || *c < ' ' || *c == 127 || (*c == 0xC2 && c[1] < 0xA0))
+            for (size_t k = 0; k < n; k++) {
+                const char *name = c[k] ? strchr("\tt\nn\rr", c[k]) : NULL;
+                wide = size += (size_t)(name && c[k] < ' ' ? sprintf(shown + size, "\\%c",
+                                                                     name[1]) : sprintf(shown + size,
+                                                                             "\\x%02x", c[k]));
+            }
+        else {
+            if (*c == '"' || *c == '\\') shown[size++] = '\\';
+            memcpy(shown + size, c, n);
+            wide = size + (*c >= 0xE3 && (*c < 0xEF || (*c >= 0xF0 && (*c > 0xF0 || c[1] >= 0x9F))) ? 2 : 1);
+            size += n;
+        }
+        if (whole > most && columns + wide > most) break;
+        columns += wide;
+        if (to) bytes_add(to, shown, size);
+    }
+    if (to) bytes_put(to, whole > most ? "…\"" : "\"");
+    return columns;
+}
+
+/* A number with so many decimals, and no minus before a zero. */
+static const char *fixed(char room[32], double x, int digits) {
+    const int n = snprintf(room, 32, "%.*f", digits, x);
+    return *room == '-' && (int)strspn(room, "-0.") == n ? room + 1 : room;
+}
+
+static void json_add(Bytes *to, const unsigned char *data, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (data[i] < ' ' || (data[i] && strchr("\"\\<>&\x7f", data[i]))) bytes_put(to, "\\u%04x", data[i]);
+        else bytes_add(to, data + i, 1);
+}
+
+/* Puts JSON: %q a token, quoted as in the ledger; %t bytes and their number, as the text itself, its invalid
+ * bytes as U+FFFD; %2 and %3 a number with so many decimals; %v numbers and how many; %z a size_t; all else
+ * as it is. */
+static void page_put(Ledger *why, const char *format, ...) {
+    Bytes *to = why->page, text = {0};
+    const Tokenizer *tok = why->tok;
+    char room[32];
+    va_list args;
+    va_start(args, format);
+    for (const char *c = format; *c; c++) {
+        if (*c != '%') { bytes_add(to, c, 1); continue; }
+        if (*++c == 'q') {
+            const uint32_t id = va_arg(args, uint32_t);
+            text.length = 0;
+            quoted(&text, tok->text + tok->start[id], tok->start[id + 1] - tok->start[id], 100);
+            bytes_add(to, "\"", 1);
+            json_add(to, text.data, text.length);
+            bytes_add(to, "\"", 1);
+        } else if (*c == 't') {
+            const unsigned char *data = va_arg(args, const unsigned char *);
+            const size_t length = va_arg(args, size_t);
+            bytes_add(to, "\"", 1);
+            for (size_t at = 0, n; at < length; at += n) {
+                int valid;
+                n = character(data + at, length - at, &valid);
+                json_add(to, valid ? data + at : (const unsigned char *)"\xEF\xBF\xBD", valid ? n : 3);
+            }
+            bytes_add(to, "\"", 1);
+        } else if (*c == 'v') {
+            const double *x = va_arg(args, const double *);
+            const size_t n = va_arg(args, size_t);
+            for (size_t i = 0; i < n; i++) bytes_put(to, "%c%s", i ? ',' : '[', fixed(room, x[i], 2));
+            bytes_add(to, "]", 1);
+        } else if (*c == 'z') bytes_put(to, "%zu", va_arg(args, size_t));
+        else bytes_put(to, "%s", fixed(room, va_arg(args, double), *c - '0'));
+    }
+    va_end(args);
+    free(text.data);
+}
+
+/* A token of the page: its text, and how it is quoted. A character stands at the token that completes it. */
+static void page_token(Ledger *why, uint32_t id) {
+    const Tokenizer *tok = why->tok;
+    bytes_add(&why->held, tok->text + tok->start[id], tok->start[id + 1] - tok->start[id]);
+    const unsigned char state = utf8_run(0, why->held.data, why->held.length);
+    const int whole = !state || state == BROKEN;
+    page_put(why, why->page->data[why->page->length - 1] == '[' ? "[%t,%q" : ",[%t,%q", why->held.data,
+             whole ? why->held.length : (size_t)0, id);
+    if (whole) why->held.length = 0;
+}
+
+/* The text of one sample as JSON: what was heard, of it the newest two windows, then the rows. */
+static void page_text(Ledger *why, const char *name, size_t context) {
+    const Bytes *corpus = why->standing.corpus;
+    const size_t known = why->heard.n < 2 * context ? why->heard.n : 2 * context;
+    page_put(why, why->page->data[why->page->length - 1] == '[' ? "{\"name\":%t,\"from\":%z,\"tokens\":["
+             : ",{\"name\":%t,\"from\":%z,\"tokens\":[", name, strlen(name), known);
+    for (size_t i = why->heard.n - known; i < why->heard.n; i++) {
+        page_token(why, why->heard.ids[i]);
+        page_put(why, "]");
+    }
+    for (const Row *row = why->rows; row < why->rows + why->n; row++) {
+        page_token(why, row->id);
+        page_put(why, ",%3,%z,%2,%v,%q,%3,", row->p, row->rank, row->level, row->gave, (size_t)N_TERMS,
+                 row->second, row->second_p);
+        if (row->words) page_put(why, "[%z,%z,%z,%z],[", row->line, row->column, row->words, row->since);
+        else page_put(why, "0,[");
+        for (size_t i = 0; i < row->n_candidates; i++) {
+            const Candidate *c = &row->candidates[i];
+            page_put(why, i ? ",[%q,%3,%v]" : "[%q,%3,%v]", c->id, c->p, c->parts, (size_t)N_TERMS);
+        }
+        page_put(why, "],[");
+        for (size_t i = 0; i < row->n_excerpts; i++) {
+            const size_t at = row->excerpt[i], before = at > MARGIN ? at - MARGIN : 0, end = at + row->n_run,
+                left = corpus->length - end;
+            page_put(why, i ? ",[%t,%t,%t]" : "[%t,%t,%t]", corpus->data + before, at - before,
+                     corpus->data + at, row->n_run, corpus->data + end,
+                         left < MARGIN ? left : (size_t)MARGIN);
+        }
+        page_put(why, "],[");
+        for (size_t i = 0; i < row->n_heads; i++) {
+            page_put(why, i ? ",\"" : "\"");
+            bytes_add(why->page, row->attention + i * row->n_window, row->n_window);
+            page_put(why, "\"");
+        }
+        page_put(why, "],[");
+        for (size_t i = 0; i < row->n_promises; i++) {
+            const Promise *promise = &row->promise[i];
+            page_put(why, i ? ",[%q,%q,%z,%2]" : "[%q,%q,%z,%2]", promise->x, promise->by, promise->back,
+                     promise->nats);
+        }
+        page_put(why, "]]");
+    }
+    page_put(why, "]}");
+    why->held.length = 0;
+}
+
 enum { N_CELLS = N_TERMS + 4 };
 
 static void row_cells(const Row *row, char cell[N_CELLS][48]) {
@@ -5263,6 +5414,7 @@ static void continue_prompt(Model *model, const unsigned char *prompt, size_t le
                 generate(model, prompt, length, modes[i].use, seed_number, saying ? say : put, why);
             }
             put_text("\n");
+            if (model->options->page) page_text(why, modes[i].name, model->options->shape.context);
             if (model->options->why && why->n) put_ledger(why);
         }
     }
@@ -5432,12 +5584,7 @@ int main(int argc, char **argv) {
     Bytes page = {0};
     if (o.why || o.page) {
         standing_make(&why.standing, &corpus);
-        why.line = alloc(corpus.length + 1, sizeof *why.line);
-        why.lines = 1;
-        for (size_t i = 0; i < corpus.length; i++) if (corpus.data[i] == '\n') why.line[why.lines++] = i + 1;
-        why.logits = alloc(tok->vocab, sizeof(double));
-        why.left = alloc(tok->vocab, sizeof(double));
-        why.best = alloc(tok->vocab, sizeof(uint32_t));
+        best_make(&why.best, tok->vocab);
         why.page = o.page ? &page : NULL;
         if (o.page) page_begin(&why, &o);
         model.why = &why;

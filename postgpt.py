@@ -1112,10 +1112,9 @@ class Window:
 # counts can answer. First, what stands where? The residual stream is divided into rooms (coordinates at width
 # 48):
 #
-#     |             follow             | before | place |   |   |  follow  x: who follows the token
-#     0                               33       42      46  47  48     before  empty: a head writes there who stood
-#                                                                     place   two sines and two cosines of the
-# place
+#     |             follow             | before | place |   |   |   follow  x: who follows the token
+#     0                               33       42      46  47  48  before  empty: for who stood before
+#                                                                  place   two sines, two cosines of the place
 #
 # then a constant, the same for every token, and what fills every embedding up to one length, so that RMSNorm
 # multiplies all by the same `scale`.
@@ -1551,15 +1550,14 @@ def factor(table, r, rounds):
 # So the equation is called that weighs all that is known of the next token x. tau is the temperature. P is
 # the chain of chapter II, z the transformer's logits, a token `back` places behind the one to come is t_back:
 #
-#     B   lambda log P(x) + kappa z(x)                  what the counts say, what the transformer computes
-#     H   sum of ECHO^(back - 2) trace(t_back, x), back = 2 .. 16       Hebbian resonance: who keeps x company
-#     F   sum of sqrt(back) / 12 promise(t_back, x), back = 2 .. 11     prophecy: what was promised and has
+#     B   lambda log P(x) + kappa z(x)               what the counts say, what the transformer computes
+#     H   sum of ECHO^(back - 2) trace(t_back, x), back = 2 .. 16     Hebbian resonance: who keeps x company
+#     F   sum of sqrt(back) / 12 promise(t_back, x), back = 2 .. 11   prophecy: what was promised and has
 #         not come since, the stronger the longer it is open; and the word under way is to be finished
-#     A   log(1 + heard(x) / (PRIOR share(x)))          destiny, the direction of the talk: how much more of x it
-#         has than the corpus; heard: how often x came, each time worth DRIFT less with every token since
-#     T   log(1 + odds recall(x) / P(x))                trauma: what followed earlier moments like this one; P
-#         exp(T) is the mixture P + odds recall. The odds rise while what was expected keeps not coming, and
-# fall else
+#     A   log(1 + heard(x) / (PRIOR share(x)))       destiny, the direction of the talk: how much more of x
+#         it has than the corpus; heard: how often x came, each time worth DRIFT less with every token since
+#     T   log(1 + odds recall(x) / P(x))             trauma: what followed earlier moments like this one: P
+#         exp(T) is the mixture P + odds recall. Its odds rise while what was expected keeps not coming
 
 ECHO = 0.85                 # resonance fades by this with each token back
 DRIFT = 0.99                # destiny keeps this much of what it heard at each token
