@@ -190,7 +190,7 @@ def figures():
         (r"The vocabulary has " + n, tok.vocab),
         (r"\"at\" gets " + n + " of " + n + " shares", x.met[looks] + 1, x.met[looks] + tok.vocab),
         (r"met once loses " + n, three[1]),
-        (r"met twice loses " + n + ", and a trigram that was met more often loses " + n, three[2], three[3]),
+        (r"met twice loses " + n + r"\. A trigram that was met more often loses " + n, three[2], three[3]),
         (r"\"at the\" of the example was met " + n, sum(x.count[after_at_the].values())),
         (r"discounts are " + n + " for the one and " + n, three[2], three[1]),
         (r"make " + n + " of the whole", x.chain.backoff[after_at_the]),
@@ -203,7 +203,7 @@ def figures():
         (r"The unigram gives the token \"at\" a probability of " + n, x.chain.unigram[at]),
         (r"The two parts together make " + n, x.listens(after, b"at")),
         (r"the chain gives it only " + n, x.listens(after, b"at")),
-        (r"(?:it would give|The bigram gives) the token \"at\" a probability of " + n, x.order(2).token_prob([looks], at)),
+        (r"(?:[Ii]t would give|The bigram gives) the token \"at\" a probability of " + n, x.order(2).token_prob([looks], at)),
         (r"A count of two loses " + n + r" at this order\.", three[2]),
         (r"This gives " + n, x.chain.prob[after_at_the][last]),
         (r"set aside is " + n + ", and it goes to the bigram", x.chain.backoff[after_at_the]),
@@ -267,7 +267,7 @@ def figures():
         (r"a row of " + n + " numbers, and the miss is a row of " + n, rooms[0], rooms[0]),
         # the field
         (r"doubt is " + n + ", and the weights are " + n + " for the chain and " + n, half.doubt, weights["B"], weights["Z"]),
-        (r"is minus " + n + ", and its share of the logit is minus " + n, -half.log_p[at], -early[at][0]),
+        (r"is minus " + n + r"\. Its share of the logit is minus " + n, -half.log_p[at], -early[at][0]),
         (r"logit of " + n + ", and its share is " + n, half.z[at], early[at][1]),
         (r"gives it minus " + n + " and the transformer takes away another " + n, -early[the][0], -early[the][1]),
         (r"resonance of the token \"last\" is " + n + ", and its coefficient is " + n, full.h[last], co["alpha"]),
@@ -367,7 +367,7 @@ class BookFigures(unittest.TestCase):
                 ("the last four tokens at most", 4, postgpt.DEPTH), ("keeps fifteen tokens", 15, DEFAULT["top-k"]),
                 ("among the last twelve tokens", 12, postgpt.RECENT), ("sixty tokens at most", 60, postgpt.GRACE),
                 ("takes one fifth of them", 0.2, postgpt.DISCOUNT), ("contexts of up to seven tokens", 7, postgpt.SPEAKS - 1),
-                ("more than seven words", 7, postgpt.VERBATIM), ("loses three nats", 3, postgpt.LONELY), ("When three words have been said", 3, postgpt.AGAIN),
+                ("more than seven words", 7, postgpt.VERBATIM), ("loses three nats", 3, postgpt.LONELY), ("When three words have been said", 3, postgpt.AGAIN), ("loses four nats", 4, postgpt.STALE),
                 ("before it has five words", 5, postgpt.SENTENCE), ("the newest eight steps", 8, postgpt.WATCH), ("sixty-four losses", 64, postgpt.BEST),
                 ("there are two layers", 2, shape.layers), ("two content heads and two RRPRAM heads", 2, shape.content)):
             with self.subTest(text):
