@@ -7,6 +7,17 @@
  * here stands in the order in which postgpt.py does it.
  *
  *     cc -std=c11 -O3 -ffp-contract=off -o postgpt postgpt.c -lm -pthread
+ *
+ * A first reading goes down to "Second reading" in each chapter, and from there to the next chapter:
+ *
+ *     0    Arithmetic     82 lines   sums, softmax, cross-entropy
+ *     I    Tokenizer     264 lines   bytes to tokens
+ *     II   Metaweights   395 lines   the chain, and who stands near whom
+ *     III  Transformer   181 lines   two kinds of attention, one residual stream
+ *     IV   Seeding       299 lines   the first question: who follows whom
+ *     V    Dario field   268 lines   all that is known, in one sum
+ *     VI   Sampling      268 lines   a token is drawn, and there is text on the screen
+ *                       1757 lines
  */
 #define _POSIX_C_SOURCE 200809L
 #define _FILE_OFFSET_BITS 64
@@ -171,6 +182,14 @@ static void softmax(double *x, size_t n) {
     for (size_t i = 0; i < n; i++) x[i] /= sum;
 }
 
+/* y = x / sqrt(mean(x^2) + 1e-5), no gain (Zhang and Sennrich 2019). */
+static void rmsnorm(double *y, const double *x, size_t n) {
+    const double scale = 1.0 / sqrt(dot(x, x, n) / (double)n + 1e-5);
+    for (size_t i = 0; i < n; i++) y[i] = x[i] * scale;
+}
+
+/* Second reading of 0 */
+
 /* Eight at a time, for each comparison waits for the one before. */
 static double greatest(const double *x, size_t n) {
     double top[8];
@@ -193,12 +212,6 @@ static double cross_entropy(const double *logits, size_t n, uint32_t id) {
     return log(sum) - (logits[id] - top);
 }
 
-/* y = x / sqrt(mean(x^2) + 1e-5), no gain (Zhang and Sennrich 2019). */
-static void rmsnorm(double *y, const double *x, size_t n) {
-    const double scale = 1.0 / sqrt(dot(x, x, n) / (double)n + 1e-5);
-    for (size_t i = 0; i < n; i++) y[i] = x[i] * scale;
-}
-
 typedef struct { uint64_t state; } Rng;           /* SplitMix64 (Steele, Lea and Flood 2014) */
 
 static uint64_t rng_next(Rng *rng) {
@@ -209,8 +222,6 @@ static uint64_t rng_next(Rng *rng) {
 }
 
 static double rng_uniform(Rng *rng) { return (double)(rng_next(rng) >> 11) * 0x1p-53; }       /* in [0, 1) */
-
-/* Second reading of 0: what Python brings along. */
 
 /* Is a product rounded before it is added, and are sums taken in their order? A compiler may have been told
  * otherwise; what is volatile it cannot know beforehand. */
@@ -1689,10 +1700,12 @@ static const double *window_logits(Window *w) {
 static const size_t ROUNDS[3] = {4, 6, 6};         /* of conjugate gradients: a sketch of x, then h, then x */
 
 /* told in the second reading */
-static void orthonormalize(double *q, size_t n, size_t r),
-    subspace(double *q, const Table *table, size_t r, int rounds);
+static void regress(double *x, const double *h, size_t r, const Table *weight, const double *target,
+                    const double *left, const double *right, size_t rounds);
+static void even(double *x, const double *n, size_t vocab, size_t r);
+static void orthonormalize(double *q, size_t n, size_t r);
+static void subspace(double *q, const Table *table, size_t r, int rounds);
 
-/* three sizes; where the last three begin */
 typedef struct { size_t follow, before, waves, place, constant, fill; } Rooms;
 
 /* head_dim: of a head that looks back, 0: there is none.
@@ -1705,111 +1718,6 @@ static Rooms rooms_of(size_t embd, size_t vocab, size_t head_dim) {
     if (rooms.follow > vocab - 1) rooms.follow = vocab - 1;
     rooms.place = rooms.follow + rooms.before;
     return rooms;
-}
-
-/* A symmetric and positive definite matrix of n * n: a spare multiple of the identity, and either a dense
- * one, or the sum over `many` rows met[many][n] of w met met^T, less mean mean^T / sum. */
-typedef struct {
-    size_t n, many;
-    double spare, sum;
-    const double *dense, *mean, *w, *met;        /* dense: NULL where it is the other */
-    double *columns, *along;                     /* met transposed, [n][many]; [many] */
-} Squares;
-
-static void squares_times(double *y, const Squares *s, const double *v) {
-    const double along = s->dense ? 0.0 : dot(s->mean, v, s->n) / s->sum;
-    for (size_t i = 0; i < s->n; i++) y[i] = s->dense ? s->spare * v[i] : s->spare * v[i] - along
-        * s->mean[i];
-    if (s->dense) {
-        matvec(y, v, s->dense, s->n, s->n, s->n);
-        return;
-    }
-    zero(s->along, s->many);
-    matvec(s->along, v, s->columns, s->n, s->many, s->many);
-    for (size_t b = 0; b < s->many; b++) s->along[b] = s->w[b] * s->along[b];
-    matvec(y, s->along, s->met, s->many, s->n, s->n);
-}
-
-/* x[n] for which A x comes close to b: conjugate gradients from 0 (Hestenes and Stiefel 1952). Each round
- * costs one product, and as many rounds as coordinates would be exact; what is NEAR is near enough. work[2
- * n]; b is used up. */
-static void conjugate(double *x, const Squares *a, double *b, size_t rounds, double *work) {
-    const size_t n = a->n;
-    double *way = work, *image = work + n, square = dot(b, b, n);
-    zero(x, n);
-    memcpy(way, b, n * sizeof *way);
-    const double enough = NEAR * square;
-    for (size_t k = 0; k < rounds && square > enough; k++) {
-        squares_times(image, a, way);
-        const double along = dot(way, image, n), step = square / along, last = square;
-        if (!(along > 0.0)) break;                                  /* A is 0 in this direction */
-        for (size_t i = 0; i < n; i++) {
-            x[i] += step * way[i];
-            b[i] -= step * image[i];
-        }
-        square = dot(b, b, n);
-        const double keep = square / last;
-        for (size_t i = 0; i < n; i++) way[i] = b[i] + keep * way[i];
-    }
-}
-
-/* c[r][r] = the sum over a of weight[a] * x[a] y[a]^T; weight NULL: 1 */
-static void outer(double *c, const double *weight, const double *x, const double *y, size_t n, size_t r) {
-    zero(c, r * r);
-    for (size_t a = 0; a < n; a++)
-        for (size_t i = 0; i < r; i++) {
-            const double xi = weight ? weight[a] * x[a * r + i] : x[a * r + i];
-            for (size_t j = 0; j < r; j++) c[i * r + j] += xi * y[a * r + j];
-        }
-}
-
-/* x[vocab][r]: the x[a] of the normal equations, a row at a time. The pair (a, b) weighs weight(a, b) +
- * left[a] right[b], and its target is 0 where it is not in the tables: only the pairs that were met cost
- * time, for over all b the sum of right[b] h[b] h[b]^T is the total of right times the identity, h[vocab][r]
- * being even. */
-static void regress(double *x, const double *h, size_t r, const Table *weight, const double *target,
-                    const double *left, const double *right, size_t rounds) {
-    const size_t vocab = weight->rows;
-    const double whole = total(right, vocab);
-    double *whole_mean = alloc(r, 8), *mean = alloc(r, 8), *right_side = alloc(r, 8), *work = alloc(2 * r, 8);
-    double *met = alloc(vocab * r, 8), *columns = alloc(vocab * r, 8), *wt = alloc(vocab, 8);
-    matvec(whole_mean, right, h, vocab, r, r);
-    zero(x, vocab * r);
-    for (size_t a = 0; a < vocab; a++) {
-        const size_t begin = weight->first[a], many = weight->first[a + 1] - begin;
-        const double *w = weight->value + begin;
-        double sum_w = left[a] * whole, sum_wt = 0.0;
-        progress("seeding: %zu of %zu tokens", a, vocab);
-        if (!many) continue;
-        for (size_t e = 0; e < many; e++) {
-            const size_t b = weight->column[begin + e];
-            wt[e] = (w[e] + left[a] * right[b]) * target[begin + e];
-            sum_w += w[e];
-            sum_wt += wt[e];
-            for (size_t i = 0; i < r; i++) columns[i * many + e] = met[e * r + i] = h[b * r + i];
-        }
-        for (size_t i = 0; i < r; i++) mean[i] = left[a] * whole_mean[i];
-        matvec(mean, w, met, many, r, r);                           /* times sum_w */
-        zero(right_side, r);
-        matvec(right_side, wt, met, many, r, r);
-        for (size_t i = 0; i < r; i++) right_side[i] -= sum_wt * mean[i] / sum_w;
-        const Squares squares = {r, many, RIDGE + left[a] * whole, sum_w, NULL, mean, w, met, columns, wt};
-        conjugate(x + a * r, &squares, right_side, rounds, work);
-    }
-    free(whole_mean); free(mean); free(right_side); free(work); free(met); free(columns); free(wt);
-}
-
-/* Columns of x[vocab][r] turned so that the sum over a of n[a] x[a] x[a]^T becomes the total of n times the
- * identity: where all weigh alike, least squares need no products, and elsewhere a few rounds of conjugate
- * gradients go far. */
-static void even(double *x, const double *n, size_t vocab, size_t r) {
-    const double whole = total(n, vocab);
-    for (size_t a = 0; a < vocab; a++) for (size_t k = 0; k < r; k++) x[a * r + k] *= sqrt(n[a] / whole);
-    orthonormalize(x, vocab, r);
-    for (size_t a = 0; a < vocab; a++) {
-        const double root = n[a] > 0.0 ? 1.0 / sqrt(n[a] / whole) : 0.0;
-        for (size_t k = 0; k < r; k++) x[a * r + k] *= root;
-    }
 }
 
 /* x[vocab][r] and h[vocab][r], who follows whom, from the counted pairs and their Kneser-Ney bigram. P(b | a)
@@ -1984,6 +1892,111 @@ static void seed(Transformer *net, const Metaweights *meta) {
 #define RELEVANCE 1.5            /* of a head that reads likeness, in standard deviations: it leans, and
                                   * training may turn it */
 #define LESSONS 4096             /* places of the corpus that content heads are seeded from */
+
+/* A symmetric and positive definite matrix of n * n: a spare multiple of the identity, and either a dense
+ * one, or the sum over `many` rows met[many][n] of w met met^T, less mean mean^T / sum. */
+typedef struct {
+    size_t n, many;
+    double spare, sum;
+    const double *dense, *mean, *w, *met;        /* dense: NULL where it is the other */
+    double *columns, *along;                     /* met transposed, [n][many]; [many] */
+} Squares;
+
+static void squares_times(double *y, const Squares *s, const double *v) {
+    const double along = s->dense ? 0.0 : dot(s->mean, v, s->n) / s->sum;
+    for (size_t i = 0; i < s->n; i++) y[i] = s->dense ? s->spare * v[i] : s->spare * v[i] - along
+        * s->mean[i];
+    if (s->dense) {
+        matvec(y, v, s->dense, s->n, s->n, s->n);
+        return;
+    }
+    zero(s->along, s->many);
+    matvec(s->along, v, s->columns, s->n, s->many, s->many);
+    for (size_t b = 0; b < s->many; b++) s->along[b] = s->w[b] * s->along[b];
+    matvec(y, s->along, s->met, s->many, s->n, s->n);
+}
+
+/* x[n] for which A x comes close to b: conjugate gradients from 0 (Hestenes and Stiefel 1952). Each round
+ * costs one product, and as many rounds as coordinates would be exact; what is NEAR is near enough. work[2
+ * n]; b is used up. */
+static void conjugate(double *x, const Squares *a, double *b, size_t rounds, double *work) {
+    const size_t n = a->n;
+    double *way = work, *image = work + n, square = dot(b, b, n);
+    zero(x, n);
+    memcpy(way, b, n * sizeof *way);
+    const double enough = NEAR * square;
+    for (size_t k = 0; k < rounds && square > enough; k++) {
+        squares_times(image, a, way);
+        const double along = dot(way, image, n), step = square / along, last = square;
+        if (!(along > 0.0)) break;                                  /* A is 0 in this direction */
+        for (size_t i = 0; i < n; i++) {
+            x[i] += step * way[i];
+            b[i] -= step * image[i];
+        }
+        square = dot(b, b, n);
+        const double keep = square / last;
+        for (size_t i = 0; i < n; i++) way[i] = b[i] + keep * way[i];
+    }
+}
+
+/* c[r][r] = the sum over a of weight[a] * x[a] y[a]^T; weight NULL: 1 */
+static void outer(double *c, const double *weight, const double *x, const double *y, size_t n, size_t r) {
+    zero(c, r * r);
+    for (size_t a = 0; a < n; a++)
+        for (size_t i = 0; i < r; i++) {
+            const double xi = weight ? weight[a] * x[a * r + i] : x[a * r + i];
+            for (size_t j = 0; j < r; j++) c[i * r + j] += xi * y[a * r + j];
+        }
+}
+
+/* x[vocab][r]: the x[a] of the normal equations, a row at a time. The pair (a, b) weighs weight(a, b) +
+ * left[a] right[b], and its target is 0 where it is not in the tables: only the pairs that were met cost
+ * time, for over all b the sum of right[b] h[b] h[b]^T is the total of right times the identity, h[vocab][r]
+ * being even. */
+static void regress(double *x, const double *h, size_t r, const Table *weight, const double *target,
+                    const double *left, const double *right, size_t rounds) {
+    const size_t vocab = weight->rows;
+    const double whole = total(right, vocab);
+    double *whole_mean = alloc(r, 8), *mean = alloc(r, 8), *right_side = alloc(r, 8), *work = alloc(2 * r, 8);
+    double *met = alloc(vocab * r, 8), *columns = alloc(vocab * r, 8), *wt = alloc(vocab, 8);
+    matvec(whole_mean, right, h, vocab, r, r);
+    zero(x, vocab * r);
+    for (size_t a = 0; a < vocab; a++) {
+        const size_t begin = weight->first[a], many = weight->first[a + 1] - begin;
+        const double *w = weight->value + begin;
+        double sum_w = left[a] * whole, sum_wt = 0.0;
+        progress("seeding: %zu of %zu tokens", a, vocab);
+        if (!many) continue;
+        for (size_t e = 0; e < many; e++) {
+            const size_t b = weight->column[begin + e];
+            wt[e] = (w[e] + left[a] * right[b]) * target[begin + e];
+            sum_w += w[e];
+            sum_wt += wt[e];
+            for (size_t i = 0; i < r; i++) columns[i * many + e] = met[e * r + i] = h[b * r + i];
+        }
+        for (size_t i = 0; i < r; i++) mean[i] = left[a] * whole_mean[i];
+        matvec(mean, w, met, many, r, r);                           /* times sum_w */
+        zero(right_side, r);
+        matvec(right_side, wt, met, many, r, r);
+        for (size_t i = 0; i < r; i++) right_side[i] -= sum_wt * mean[i] / sum_w;
+        const Squares squares = {r, many, RIDGE + left[a] * whole, sum_w, NULL, mean, w, met, columns, wt};
+        conjugate(x + a * r, &squares, right_side, rounds, work);
+    }
+    free(whole_mean); free(mean); free(right_side); free(work); free(met); free(columns); free(wt);
+}
+
+/* Columns of x[vocab][r] turned so that the sum over a of n[a] x[a] x[a]^T becomes the total of n times the
+ * identity: where all weigh alike, least squares need no products, and elsewhere a few rounds of conjugate
+ * gradients go far. */
+static void even(double *x, const double *n, size_t vocab, size_t r) {
+    const double whole = total(n, vocab);
+    for (size_t a = 0; a < vocab; a++) for (size_t k = 0; k < r; k++) x[a * r + k] *= sqrt(n[a] / whole);
+    orthonormalize(x, vocab, r);
+    for (size_t a = 0; a < vocab; a++) {
+        const double root = n[a] > 0.0 ? 1.0 / sqrt(n[a] / whole) : 0.0;
+        for (size_t k = 0; k < r; k++) x[a * r + k] *= root;
+    }
+}
 
 /* The covariance c[r][r], shrunk, inverted, times each row of x[r][r]. */
 static void solve(const double *c, double *x, size_t r) {
@@ -2440,49 +2453,7 @@ static void field_promised(Field *field, double *f, double *strongest, size_t *w
     }
 }
 
-/* How many tokens up to a place, 1 + its index, are as the newest are, MATCH at most.
- *     a b c d a b c a b: the newest `a b` stood at two places, and matches 2 at each */
-static size_t field_match(const Field *field, size_t at) {
-    const uint32_t *ids = field->text.ids;
-    const size_t n = field->text.n, start = field_start(field);
-    size_t length = 1;
-    while (length < MATCH && at - length > start && ids[at - 1 - length] == ids[n - 1 - length]) length++;
-    return length;
-}
-
-/* The next older of the newest PLACES places where the newest token stood before, 0: there is none; *at and
- * *seen 0: the first. */
-static size_t field_moment(const Field *field, size_t *at, size_t *seen) {
-    if (field->text.n && (*seen)++ < PLACES) *at = field->before[(*at ? *at : field->text.n) - 1];
-    else *at = 0;
-    return *at > field_start(field) ? *at : 0;
-}
-
-/* t[vocab]: a chain of the talk itself. Returns what it leaves to the chain of the corpus, 0 to 1. It mixes
- * what followed the newest 1, 2, .. DEPTH tokens (Witten and Bell 1991): of n tokens that followed a context,
- * D of them different, recall(x) = (n(x) + doubt D recall(x after the shorter context)) / (n + doubt D). */
-static double field_recall(Field *field, double *t) {
-    const size_t vocab = field->meta->vocab;
-    double free_mass = 1.0;
-    zero(t, vocab);
-    memset(field->followed, 0, DEPTH * vocab * sizeof *field->followed);
-    for (size_t at = 0, seen = 0; field_moment(field, &at, &seen);)
-        for (size_t k = 0, match = field_match(field, at); k < match && k < DEPTH; k++)
-            field->followed[k * vocab + field->text.ids[at]]++;
-    for (size_t k = 0; k < DEPTH; k++) {
-        const uint32_t *counts = field->followed + k * vocab;
-        size_t different = 0, all = 0;
-        for (size_t x = 0; x < vocab; x++) { different += counts[x] > 0; all += counts[x]; }
-        if (!different) break;
-        const double own = DOUBT[k] * (double)different, every = own + (double)all, keep = own / every;
-        free_mass *= keep;
-        for (size_t x = 0; x < vocab; x++) {
-            t[x] *= keep;
-            if (counts[x]) t[x] += (double)counts[x] / every;
-        }
-    }
-    return free_mass;
-}
+static double field_recall(Field *field, double *t);      /* told in the second reading */
 
 /* Computes every term for the token to come. */
 static void field_terms(Field *field) {
@@ -2541,6 +2512,65 @@ static void field_logits(const Field *field, double *logits, int use) {
     zero(logits, vocab);
     for (int k = 0; k < N_PARTS; k++)
         for (size_t x = 0; weights[k] != 0.0 && x < vocab; x++) logits[x] += weights[k] * term[k][x];
+}
+
+/* Second reading of V */
+
+/* Pushes a text of any length: what nobody remembers at its end is left out. A full window drops its oldest
+ * `step` tokens at a time: what it would have dropped by now need not go through it. */
+static void field_listen(Field *field, const Ids *ids, size_t context) {
+    const size_t n = ids->n, step = context - context / 2, reach = field->co->memory + context;
+    Window *window = field->window;
+    field->window = NULL;
+    for (size_t i = n > reach ? n - reach : 0; i < n; i++)
+        field_push(field, ids->ids[i], field_expected(field, ids->ids[i]));
+    field->window = window;
+    for (size_t i = n > context ? (n - context + step - 1) / step * step : 0; window && i < n; i++)
+        window_push(window, ids->ids[i]);
+}
+
+/* How many tokens up to a place, 1 + its index, are as the newest are, MATCH at most.
+ *     a b c d a b c a b: the newest `a b` stood at two places, and matches 2 at each */
+static size_t field_match(const Field *field, size_t at) {
+    const uint32_t *ids = field->text.ids;
+    const size_t n = field->text.n, start = field_start(field);
+    size_t length = 1;
+    while (length < MATCH && at - length > start && ids[at - 1 - length] == ids[n - 1 - length]) length++;
+    return length;
+}
+
+/* The next older of the newest PLACES places where the newest token stood before, 0: there is none; *at and
+ * *seen 0: the first. */
+static size_t field_moment(const Field *field, size_t *at, size_t *seen) {
+    if (field->text.n && (*seen)++ < PLACES) *at = field->before[(*at ? *at : field->text.n) - 1];
+    else *at = 0;
+    return *at > field_start(field) ? *at : 0;
+}
+
+/* t[vocab]: a chain of the talk itself. Returns what it leaves to the chain of the corpus, 0 to 1. It mixes
+ * what followed the newest 1, 2, .. DEPTH tokens (Witten and Bell 1991): of n tokens that followed a context,
+ * D of them different, recall(x) = (n(x) + doubt D recall(x after the shorter context)) / (n + doubt D). */
+static double field_recall(Field *field, double *t) {
+    const size_t vocab = field->meta->vocab;
+    double free_mass = 1.0;
+    zero(t, vocab);
+    memset(field->followed, 0, DEPTH * vocab * sizeof *field->followed);
+    for (size_t at = 0, seen = 0; field_moment(field, &at, &seen);)
+        for (size_t k = 0, match = field_match(field, at); k < match && k < DEPTH; k++)
+            field->followed[k * vocab + field->text.ids[at]]++;
+    for (size_t k = 0; k < DEPTH; k++) {
+        const uint32_t *counts = field->followed + k * vocab;
+        size_t different = 0, all = 0;
+        for (size_t x = 0; x < vocab; x++) { different += counts[x] > 0; all += counts[x]; }
+        if (!different) break;
+        const double own = DOUBT[k] * (double)different, every = own + (double)all, keep = own / every;
+        free_mass *= keep;
+        for (size_t x = 0; x < vocab; x++) {
+            t[x] *= keep;
+            if (counts[x]) t[x] += (double)counts[x] / every;
+        }
+    }
+    return free_mass;
 }
 
 /* ---------------------------------------------------------------------------------------------
@@ -2697,27 +2727,13 @@ typedef struct {
     Ledger *why;                 /* where it is asked for, else NULL */
 } Model;
 
-/* The tokens of data as documents: one, or with `lines` one a line, a newline before it and one after it. */
-static Text text_make(Tokenizer *tok, Ids *ids, size_t **start, const unsigned char *data, size_t length,
-                      int lines) {
-    size_t n_docs = 0, size = 16;
-    *start = alloc(size, sizeof **start);
-    for (size_t at = 0, end; lines ? at < length : !n_docs; at = end + 1) {
-        const unsigned char *newline = lines ? memchr(data + at, '\n', length - at) : NULL;
-        end = newline ? (size_t)(newline - data) : length;
-        if (lines) ids_add(ids, tok->id_of_byte['\n']);
-        tokenizer_encode(tok, ids, data + at, end - at);
-        if (lines) ids_add(ids, tok->id_of_byte['\n']);
-        *start = grow(*start, n_docs + 2, &size, sizeof **start);
-        (*start)[++n_docs] = ids->n;
-    }
-    return (Text){ids->ids, ids->n, *start, n_docs, lines};
-}
+static Text encode_text(Tokenizer *tok, Ids *ids, size_t **start, const unsigned char *data, size_t length,
+                        int lines);
 
 /* Counts the corpus and seeds the transformer. */
 static void model_count(Model *model, const Bytes *corpus) {
     const Options *o = model->options;
-    const Text text = text_make(&model->tokenizer, &model->ids, &model->start, corpus->data, corpus->length,
+    const Text text = encode_text(&model->tokenizer, &model->ids, &model->start, corpus->data, corpus->length,
                                 o->lines);
     words_make(&model->words, &model->tokenizer);
     metaweights_make(&model->meta, text, model->tokenizer.vocab, o->order);
@@ -2754,19 +2770,6 @@ static Ids model_heard(Model *model, const unsigned char *prompt, size_t length)
         tokenizer_encode(tok, &ids, (const unsigned char *)"\n\n", 2);
     tokenizer_encode(tok, &ids, last, (size_t)(prompt + length - last));
     return ids;
-}
-
-/* Pushes a text of any length: what nobody remembers at its end is left out. A full window drops its oldest
- * `step` tokens at a time: what it would have dropped by now need not go through it. */
-static void field_listen(Field *field, const Ids *ids, size_t context) {
-    const size_t n = ids->n, step = context - context / 2, reach = field->co->memory + context;
-    Window *window = field->window;
-    field->window = NULL;
-    for (size_t i = n > reach ? n - reach : 0; i < n; i++)
-        field_push(field, ids->ids[i], field_expected(field, ids->ids[i]));
-    field->window = window;
-    for (size_t i = n > context ? (n - context + step - 1) / step * step : 0; window && i < n; i++)
-        window_push(window, ids->ids[i]);
 }
 
 /* Generates, handing each token's bytes to `write`; bytes of a character under way are held back until it is
@@ -2824,10 +2827,27 @@ static void generate(Model *model, const unsigned char *prompt, size_t length, i
     free(ids.ids); free(words.words); free(waiting.data); free(before); free(logits); free(odds); free(kept);
 }
 
-/* Second reading of VI: what may be written, where the speaker leaves the corpus, why each token was said.
- *
- * How a UTF-8 text may go on (Unicode, table 3-7). For each state: how many bytes of the character are
- * missing, and from where to where the next may go. 0: none is missing; BROKEN is where no text goes on. */
+/* Second reading of VI: what may be written, where the speaker leaves the corpus, why each token was said. */
+
+/* The tokens of data as documents: one, or with `lines` one a line, a newline before it and one after it. */
+static Text encode_text(Tokenizer *tok, Ids *ids, size_t **start, const unsigned char *data, size_t length,
+                      int lines) {
+    size_t n_docs = 0, size = 16;
+    *start = alloc(size, sizeof **start);
+    for (size_t at = 0, end; lines ? at < length : !n_docs; at = end + 1) {
+        const unsigned char *newline = lines ? memchr(data + at, '\n', length - at) : NULL;
+        end = newline ? (size_t)(newline - data) : length;
+        if (lines) ids_add(ids, tok->id_of_byte['\n']);
+        tokenizer_encode(tok, ids, data + at, end - at);
+        if (lines) ids_add(ids, tok->id_of_byte['\n']);
+        *start = grow(*start, n_docs + 2, &size, sizeof **start);
+        (*start)[++n_docs] = ids->n;
+    }
+    return (Text){ids->ids, ids->n, *start, n_docs, lines};
+}
+
+/* How a UTF-8 text may go on (Unicode, table 3-7). For each state: how many bytes of the character are missing,
+ * and from where to where the next may go. 0: none is missing; BROKEN is where no text goes on. */
 static const unsigned char UTF8[8][3] = {{0, 0, 0}, {1, 0x80, 0xBF}, {2, 0x80, 0xBF}, {3, 0x80, 0xBF},
                                          /* after E0, ED, F0, F4 */
                                          {2, 0xA0, 0xBF}, {2, 0x80, 0x9F}, {3, 0x90, 0xBF}, {3, 0x80, 0x8F}};
@@ -3688,8 +3708,6 @@ static void mlp_backward(void *context, size_t from, size_t to) {
     linear(SET, pass->dnormed + from * embd, embd, kept->dhidden + from * hidden, hidden, turned->up, embd, rows, hidden, embd);
     norm_backward(kept->dattended, kept->dx, pass->dnormed, kept->mlp_normed, kept->mlp_scale, from, to, embd);
 }
-
-/* Eight at a time, for each comparison waits for the one before. */
 
 /* -log p(id), in nats; the logits become odds: probabilities, but for their sum. */
 static double cross_entropy_odds(double *logits, size_t n, uint32_t id, double *sum) {
@@ -4989,7 +5007,7 @@ static void check_bytes(const Model *model, const unsigned char *data, size_t le
 static void model_encode(Model *model, const Bytes *file) {
     Ids ids = {0};
     size_t *start, n = 0;
-    const Text text = text_make(&model->tokenizer, &ids, &start, file->data, file->length, model->options->lines);
+    const Text text = encode_text(&model->tokenizer, &ids, &start, file->data, file->length, model->options->lines);
     char *line = alloc(6 * text.n + 1, 1);
     for (size_t i = 0; i < text.n; i++) {
         char digits[8];
@@ -5013,7 +5031,7 @@ static void model_evaluate(Model *model, const unsigned char *data, size_t lengt
     Ids ids = {0};
     size_t *start;
     double nats[N_ROWS];
-    const Text text = text_make(&model->tokenizer, &ids, &start, data, length, model->options->lines);
+    const Text text = encode_text(&model->tokenizer, &ids, &start, data, length, model->options->lines);
     const size_t tokens = evaluate(model, &text, nats);
     for (size_t i = 0; i < N_ROWS; i++) put_row(ROWS[i].label, nats[i], tokens, length);
     free(ids.ids);
@@ -5124,7 +5142,7 @@ static void model_train(Model *model, const Bytes *corpus, const unsigned char *
     model->trained = 1;
     if (o->save) model_save(model, corpus, 1);
     training = 1;
-    const Text held_out = text_make(&model->tokenizer, &ids, &start, rest, length, o->lines);
+    const Text held_out = encode_text(&model->tokenizer, &ids, &start, rest, length, o->lines);
     const Training how = {o->train, o->batch, o->rate, o->sampling.seed, o->quiet};
     double best = 0.0;
     size_t steps = 0;

@@ -8,6 +8,17 @@ says honestly what each part is worth. Both twins print the same bytes, so every
 here stands in the order in which postgpt.c does it.
 
     python3 postgpt.py "The transformer architecture"
+
+A first reading goes down to "Second reading" in each chapter, and from there to the next chapter:
+
+    0    Arithmetic     88 lines   sums, softmax, cross-entropy
+    I    Tokenizer     162 lines   bytes to tokens
+    II   Metaweights   284 lines   the chain, and who stands near whom
+    III  Transformer   169 lines   two kinds of attention, one residual stream
+    IV   Seeding       205 lines   the first question: who follows whom
+    V    Dario field   199 lines   all that is known, in one sum
+    VI   Sampling      254 lines   a token is drawn, and there is text on the screen
+                      1361 lines
 """
 import os
 try:
@@ -126,6 +137,14 @@ def softmax(x):
     return [a / s for a in x]
 
 
+def rmsnorm(x):
+    """x / sqrt(mean(x^2) + 1e-5), no gain (Zhang and Sennrich 2019).  [n] -> [n]"""
+    scale = 1.0 / sqrt(dot(x, x) / len(x) + 1e-5)
+    return [a * scale for a in x]
+
+
+# Second reading of 0
+
 def cross_entropy(logits, id):
     """-log softmax(logits)[id], in nats: what it costs to be told `id` where these were the logits (Shannon
     1948).
@@ -135,12 +154,6 @@ def cross_entropy(logits, id):
     """
     top = max(logits)
     return log(total([exp(x - top) for x in logits])) - (logits[id] - top)
-
-
-def rmsnorm(x):
-    """x / sqrt(mean(x^2) + 1e-5), no gain (Zhang and Sennrich 2019).  [n] -> [n]"""
-    scale = 1.0 / sqrt(dot(x, x) / len(x) + 1e-5)
-    return [a * scale for a in x]
 
 
 class Rng:
@@ -178,15 +191,6 @@ PIECE = re.compile(rb"""
 """, re.VERBOSE)
 KIND = [LETTER if byte.isalpha() or byte >= b"\x80" else DIGIT if byte.isdigit() else
         SPACE if byte == b" " else WHITE if byte.isspace() else MARK for byte in map(bytes, zip(range(256)))]
-
-
-def as_bytes(text, what):
-    """Bytes of what is given as bytes or as text, which is encoded as UTF-8. Raises TypeError."""
-    if isinstance(text, str):
-        return text.encode("utf-8", "surrogateescape")
-    if isinstance(text, (bytes, bytearray, memoryview)):
-        return bytes(text)
-    raise TypeError("%s is bytes or str, not %s" % (what, type(text).__name__))
 
 
 class Tokenizer:
@@ -351,6 +355,15 @@ class Tokenizer:
         most = most if len(self.pairs) == merges else 1
         return all([n <= most or len(self.text[left]) + len(self.text[right]) > LONGEST
                     for (left, right), n in left_over.items()])
+
+
+def as_bytes(text, what):
+    """Bytes of what is given as bytes or as text, which is encoded as UTF-8. Raises TypeError."""
+    if isinstance(text, str):
+        return text.encode("utf-8", "surrogateescape")
+    if isinstance(text, (bytes, bytearray, memoryview)):
+        return bytes(text)
+    raise TypeError("%s is bytes or str, not %s" % (what, type(text).__name__))
 
 
 # ---------------------------------------------------------------------------------------------
@@ -953,28 +966,6 @@ class Company:
 # tokens, they are read off the place j itself (Wr has a column a place). With sines and cosines of the place
 # in x_i and in Wr, it looks at one distance whatever stands there: see chapter IV.
 
-class Shape:
-    """The transformer's shape, whole numbers within LIMITS. Raises ValueError, also where the heads do not
-    divide embd, and TypeError."""
-
-    LIMITS = dict(layers=(1, 32), embd=(2, 1024), content=(0, 64), rrpram=(0, 64),
-                  context=(2, 4096), mlp=(1, 16))
-
-    def __init__(self, layers=2, embd=48, content=2, rrpram=2, context=64, mlp=4):
-        self.layers, self.embd, self.content = layers, embd, content
-        self.rrpram, self.context, self.mlp = rrpram, context, mlp
-        for name, (low, high) in self.LIMITS.items():
-            value = getattr(self, name)
-            if not isinstance(value, int) or not low <= value <= high:
-                raise (ValueError if isinstance(value, int) else TypeError)(
-                    "%s is a whole number from %d to %d, not %r" % (name, low, high, value))
-        heads = content + rrpram
-        if not heads or embd % heads:
-            raise ValueError("embd=%d cannot be divided among %d heads (content + rrpram)" % (embd, heads))
-        self.head_dim = embd // heads
-        self.content_dim, self.rrpram_dim = content * self.head_dim, rrpram * self.head_dim
-
-
 def zeros(n, m):
     """A matrix of zeros.  [n][m]"""
     return [[0.0] * m for _ in range(n)]
@@ -1019,19 +1010,6 @@ class Transformer:
         for matrix in self.matrices():
             for row in matrix:
                 row[:] = [(rng.uniform() - 0.5) / root for _ in row]
-
-
-class Rows:
-    """A matrix as its rows that are not all zero: the ghost leaves many empty, and an empty row adds
-    nothing."""
-
-    def __init__(self, matrix):
-        self.at = [i for i, row in enumerate(matrix) if any(row)]
-        self.rows, self.zeros = [matrix[i] for i in self.at], [0.0] * len(matrix[0])
-
-    def times(self, x, y=None):
-        """y + x W, y zero where it is not given. Where y is shorter than the rows, so is what comes back."""
-        return matvec(self.zeros if y is None else y, [x[i] for i in self.at], self.rows)
 
 
 class Window:
@@ -1105,6 +1083,43 @@ class Window:
         return self.head.times(rmsnorm(self.x))
 
 
+# Second reading of III
+
+class Shape:
+    """The transformer's shape, whole numbers within LIMITS. Raises ValueError, also where the heads do not
+    divide embd, and TypeError."""
+
+    LIMITS = dict(layers=(1, 32), embd=(2, 1024), content=(0, 64), rrpram=(0, 64),
+                  context=(2, 4096), mlp=(1, 16))
+
+    def __init__(self, layers=2, embd=48, content=2, rrpram=2, context=64, mlp=4):
+        self.layers, self.embd, self.content = layers, embd, content
+        self.rrpram, self.context, self.mlp = rrpram, context, mlp
+        for name, (low, high) in self.LIMITS.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or not low <= value <= high:
+                raise (ValueError if isinstance(value, int) else TypeError)(
+                    "%s is a whole number from %d to %d, not %r" % (name, low, high, value))
+        heads = content + rrpram
+        if not heads or embd % heads:
+            raise ValueError("embd=%d cannot be divided among %d heads (content + rrpram)" % (embd, heads))
+        self.head_dim = embd // heads
+        self.content_dim, self.rrpram_dim = content * self.head_dim, rrpram * self.head_dim
+
+
+class Rows:
+    """A matrix as its rows that are not all zero: the ghost leaves many empty, and an empty row adds
+    nothing."""
+
+    def __init__(self, matrix):
+        self.at = [i for i, row in enumerate(matrix) if any(row)]
+        self.rows, self.zeros = [matrix[i] for i in self.at], [0.0] * len(matrix[0])
+
+    def times(self, x, y=None):
+        """y + x W, y zero where it is not given. Where y is shorter than the rows, so is what comes back."""
+        return matvec(self.zeros if y is None else y, [x[i] for i in self.at], self.rows)
+
+
 # ---------------------------------------------------------------------------------------------
 # IV  SEEDING: the ghost becomes flesh
 #
@@ -1154,80 +1169,6 @@ def rooms_of(embd, vocab, head_dim):
 NEAR = 3e-4                 # of the square of what is asked for
 RIDGE = 0.1                 # added to each square, so that a row counted little stays near 0
 ROUNDS = (4, 6, 6)          # of conjugate gradients: a sketch of x, then h, then x
-
-
-def conjugate(times, b, rounds):
-    """x for which A x comes close to b, times(v) being A v, A symmetric and positive definite: conjugate
-    gradients from 0 (Hestenes and Stiefel 1952). Each round costs one product, and as many rounds as
-    coordinates would be exact; what is NEAR is near enough."""
-    x, rest, way, square = [0.0] * len(b), b, b, dot(b, b)
-    enough = NEAR * square
-    for _ in range(rounds):
-        if not square > enough:
-            break
-        image = times(way)
-        along = dot(way, image)
-        if not along > 0.0:                               # A is 0 in this direction
-            break
-        step = square / along
-        x = [a + step * k for a, k in zip(x, way)]
-        rest = [a - step * k for a, k in zip(rest, image)]
-        last, square = square, dot(rest, rest)
-        keep = square / last
-        way = [a + keep * k for a, k in zip(rest, way)]
-    return x
-
-
-def outer(x, y):
-    """The sum over a of x[a] y[a]^T.  [n][r], [n][m] -> [r][m]"""
-    return [matvec([0.0] * len(y[0]), column, y) for column in zip(*x)]
-
-
-def weighed(weight, x):
-    """Row a of x, weight[a] times."""
-    return [[w * k for k in row] for w, row in zip(weight, x)]
-
-
-def regress(h, weight, target, left, right, rounds):
-    """The x[a] of the normal equations, a row at a time. The pair (a, b) weighs weight(a, b) + left[a]
-    right[b], and its target is 0 where it is not in the tables: only the pairs that were met cost time, for
-    over all b the sum of right[b] h[b] h[b]^T is total(right) times the identity, h being even.  [vocab][r],
-    Tables, [vocab]s -> [vocab][r]
-    """
-    r, x, whole, whole_mean = len(h[0]), [], total(right), matvec([0.0] * len(h[0]), right, h)
-    for a, (l, weights, targets) in enumerate(zip(left, weight.rows, target.rows)):
-        progress.say("seeding: %d of %d tokens", a, len(left))
-        if not weights:
-            x.append([0.0] * r)
-            continue
-        w, met = [value for _, value in weights], [h[b] for b, _ in weights]
-        wt = [(value + l * right[b]) * t for (b, value), (_, t) in zip(weights, targets)]
-        sum_w, sum_wt = l * whole, 0.0
-        spare = RIDGE + sum_w
-        for value, p in zip(w, wt):
-            sum_w += value
-            sum_wt += p
-        # mean: times sum_w
-        mean, columns = matvec([l * m for m in whole_mean], w, met), list(zip(*met))
-
-        def squares(v):
-            """The left side times v: (sum of w h h^T - mean mean^T / sum_w + (spare) I) v."""
-            along = dot(mean, v) / sum_w
-            y = [spare * a - along * m for a, m in zip(v, mean)]
-            return matvec(y, map(mul, w, matvec([0.0] * len(w), v, columns)), met)
-
-        aimed = matvec([0.0] * r, wt, met)
-        x.append(conjugate(squares, [y - sum_wt * m / sum_w for y, m in zip(aimed, mean)], rounds))
-    return x
-
-
-def even(x, n):
-    """Columns of x turned so that the sum over a of n[a] x[a] x[a]^T becomes total(n) times the identity:
-    where all weigh alike, least squares need no products, and elsewhere a few rounds of conjugate gradients
-    go far."""
-    whole = total(n)
-    root = [sqrt(a / whole) for a in n]
-    return weighed([1.0 / a if a > 0.0 else 0.0 for a in root], orthonormalize(weighed(root, x)))
 
 
 def seed_follow(pairs, bigram, r):
@@ -1344,6 +1285,80 @@ RELEVANCE = 1.5             # of a head that reads likeness, in standard deviati
                             # may turn it
 REACH = 3                   # tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this
 LESSONS = 4096              # places of the corpus that content heads are seeded from
+
+
+def conjugate(times, b, rounds):
+    """x for which A x comes close to b, times(v) being A v, A symmetric and positive definite: conjugate
+    gradients from 0 (Hestenes and Stiefel 1952). Each round costs one product, and as many rounds as
+    coordinates would be exact; what is NEAR is near enough."""
+    x, rest, way, square = [0.0] * len(b), b, b, dot(b, b)
+    enough = NEAR * square
+    for _ in range(rounds):
+        if not square > enough:
+            break
+        image = times(way)
+        along = dot(way, image)
+        if not along > 0.0:                               # A is 0 in this direction
+            break
+        step = square / along
+        x = [a + step * k for a, k in zip(x, way)]
+        rest = [a - step * k for a, k in zip(rest, image)]
+        last, square = square, dot(rest, rest)
+        keep = square / last
+        way = [a + keep * k for a, k in zip(rest, way)]
+    return x
+
+
+def outer(x, y):
+    """The sum over a of x[a] y[a]^T.  [n][r], [n][m] -> [r][m]"""
+    return [matvec([0.0] * len(y[0]), column, y) for column in zip(*x)]
+
+
+def weighed(weight, x):
+    """Row a of x, weight[a] times."""
+    return [[w * k for k in row] for w, row in zip(weight, x)]
+
+
+def regress(h, weight, target, left, right, rounds):
+    """The x[a] of the normal equations, a row at a time. The pair (a, b) weighs weight(a, b) + left[a]
+    right[b], and its target is 0 where it is not in the tables: only the pairs that were met cost time, for
+    over all b the sum of right[b] h[b] h[b]^T is total(right) times the identity, h being even.  [vocab][r],
+    Tables, [vocab]s -> [vocab][r]
+    """
+    r, x, whole, whole_mean = len(h[0]), [], total(right), matvec([0.0] * len(h[0]), right, h)
+    for a, (l, weights, targets) in enumerate(zip(left, weight.rows, target.rows)):
+        progress.say("seeding: %d of %d tokens", a, len(left))
+        if not weights:
+            x.append([0.0] * r)
+            continue
+        w, met = [value for _, value in weights], [h[b] for b, _ in weights]
+        wt = [(value + l * right[b]) * t for (b, value), (_, t) in zip(weights, targets)]
+        sum_w, sum_wt = l * whole, 0.0
+        spare = RIDGE + sum_w
+        for value, p in zip(w, wt):
+            sum_w += value
+            sum_wt += p
+        # mean: times sum_w
+        mean, columns = matvec([l * m for m in whole_mean], w, met), list(zip(*met))
+
+        def squares(v):
+            """The left side times v: (sum of w h h^T - mean mean^T / sum_w + (spare) I) v."""
+            along = dot(mean, v) / sum_w
+            y = [spare * a - along * m for a, m in zip(v, mean)]
+            return matvec(y, map(mul, w, matvec([0.0] * len(w), v, columns)), met)
+
+        aimed = matvec([0.0] * r, wt, met)
+        x.append(conjugate(squares, [y - sum_wt * m / sum_w for y, m in zip(aimed, mean)], rounds))
+    return x
+
+
+def even(x, n):
+    """Columns of x turned so that the sum over a of n[a] x[a] x[a]^T becomes total(n) times the identity:
+    where all weigh alike, least squares need no products, and elsewhere a few rounds of conjugate gradients
+    go far."""
+    whole = total(n)
+    root = [sqrt(a / whole) for a in n]
+    return weighed([1.0 / a if a > 0.0 else 0.0 for a in root], orthonormalize(weighed(root, x)))
 
 
 def solve(c, b):
@@ -1670,6 +1685,37 @@ class Field:
             yield back, [(x, age * value) for x, value in self.meta.promise.rows[ids[-back]]
                          if x not in since]
 
+    def weights(self, use):
+        """What each term is multiplied by in a mode, as in terms. The chain alone, and META, leave it its
+        full weight; else it is weighed with lambda, without the transformer with ALONE, where it doubts, the
+        more so the more it doubts; and so is the transformer with kappa."""
+        if use == TRANSFORMER:
+            return 0.0, 1.0, 0.0, 0.0, 0.0, 0.0
+        co = self.co
+        doubted = 0.0 if use in ("B", META) else self.doubt * (1.0 - (co["lambda"] if "Z" in use else ALONE))
+        weights = 1.0 - doubted, co["kappa"] * self.doubt, co["alpha"], co["beta"], co["gamma"], 1.0
+        return [weight if name in use else 0.0 for name, weight in zip("BZHFAT", weights)]
+
+    def logits(self, use):
+        """The terms named in `use`, weighed and added.  -> [vocab]"""
+        terms = self.log_p, self.z, self.h, self.f, self.a, self.t
+        return matvec([0.0] * self.meta.vocab, self.weights(use), terms)
+
+    # Second reading
+
+    def listen(self, ids, context):
+        """Pushes a text of any length: what nobody remembers at its end is left out.
+
+        A full window drops its oldest `step` tokens at a time: what it would have dropped by now need not go
+        through it.
+        """
+        n, step, window, self.window = len(ids), context - context // 2, self.window, None
+        for id in ids[max(n - self.memory - context, 0):]:
+            self.push(id, self.expected(id))
+        self.window = window
+        for id in ids[max((n - context + step - 1) // step * step, 0):] if window else ():
+            window.push(id)
+
     def moments(self):
         """The newest PLACES places where the newest token stood before, and how many tokens up to there,
         MATCH at most, are as the newest are.
@@ -1712,22 +1758,6 @@ class Field:
                 for x, k in counts.items():
                     recall[x] = recall.get(x, 0.0) + k / every
         return recall, free
-
-    def weights(self, use):
-        """What each term is multiplied by in a mode, as in terms. The chain alone, and META, leave it its
-        full weight; else it is weighed with lambda, without the transformer with ALONE, where it doubts, the
-        more so the more it doubts; and so is the transformer with kappa."""
-        if use == TRANSFORMER:
-            return 0.0, 1.0, 0.0, 0.0, 0.0, 0.0
-        co = self.co
-        doubted = 0.0 if use in ("B", META) else self.doubt * (1.0 - (co["lambda"] if "Z" in use else ALONE))
-        weights = 1.0 - doubted, co["kappa"] * self.doubt, co["alpha"], co["beta"], co["gamma"], 1.0
-        return [weight if name in use else 0.0 for name, weight in zip("BZHFAT", weights)]
-
-    def logits(self, use):
-        """The terms named in `use`, weighed and added.  -> [vocab]"""
-        terms = self.log_p, self.z, self.h, self.f, self.a, self.t
-        return matvec([0.0] * self.meta.vocab, self.weights(use), terms)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -1796,60 +1826,6 @@ def sample(logits, tokens, recent, temperature, top_k, repetition, speller, rng,
 
 
 # The model: a corpus, what was counted in it, and the ghost
-
-def check_options(**values):
-    """Raises TypeError or ValueError, which says what is right, for what the option of that name would refuse
-    on the command line."""
-    for name, value in values.items():
-        option, = [option for option in OPTIONS if option.name == name.replace("_", "-")]
-        if option.takes == "word":
-            fine, right = isinstance(value, str), value in re.split(", | or ", option.words)
-        else:
-            kinds = (int, float) if option.takes == "number" else int
-            fine = isinstance(value, kinds) and not isinstance(value, bool)
-            right = fine and option.low <= value <= option.high
-        if not fine or not right:
-            wanted = "one of " + option.words if option.takes == "word" else option.range()
-            raise (ValueError if fine else TypeError)("%s is %s, not %r" % (name, wanted, value))
-
-
-def mode_of(mode):
-    """A mode's name. Raises ValueError."""
-    if mode not in MODES:
-        raise ValueError("a mode is one of %s, not %r" % (", ".join(MODES), mode))
-    return mode
-
-
-@contextlib.contextmanager
-def resting():
-    """The garbage collector rests meanwhile: nothing here is cyclic, and there are many small lists that it
-    would look through."""
-    awake = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if awake:
-            gc.enable()
-
-
-def alphabet_of(corpus, name, lines):
-    """The bytes that are numbered: all, or those that occur; a document begins and ends with a newline."""
-    return range(256) if name == "bytes" else sorted({*corpus, *(b"\n" if lines else b"")})
-
-
-def encode_text(tokenizer, data, lines):
-    """The tokens of data as documents: (ids, None), or with `lines` (ids, starts), a newline before each line
-    and one after it."""
-    encode = tokenizer.encode
-    if not lines:
-        return encode(data), None
-    newline, ids, starts = encode(b"\n"), [], [0]
-    for line in (data[:-1] if data.endswith(b"\n") else data).split(b"\n") if data else ():
-        ids += newline + encode(line) + newline
-        starts.append(len(ids))
-    return ids, starts
-
 
 class PostGPT:
     """The model: a corpus, what was counted in it, and the ghost.
@@ -1955,7 +1931,7 @@ class PostGPT:
         # the words of the prompt may be used too, but for the last, which may be cut short
         voice = self.voice(how.discount, how.verbatim)
         field = self.field(use, words_of(b"".join(PIECE.findall(prompt)[:-1])), voice)
-        self.listen(field, ids)
+        field.listen(ids, self.shape.context)
         # a line may be a new name
         speller, waiting = Speller(None if self.lines else field.spelling, self.utf8), b""
         speller.write(prompt)
@@ -1983,21 +1959,6 @@ class PostGPT:
             if self.lines and text == b"\n":
                 field.reset()                             # the next line is another document
             field.push(id, expected)
-
-    def listen(self, field, ids):
-        """Pushes a text of any length: what nobody remembers at its end is left out.
-
-        A full window drops its oldest `step` tokens at a time: what it would have dropped by now need not go
-        through it.
-        """
-        context, n = self.shape.context, len(ids)
-        step = context - context // 2
-        window, field.window = field.window, None
-        for id in ids[max(n - self.memory - context, 0):]:
-            field.push(id, field.expected(id))
-        field.window = window
-        for id in ids[max((n - context + step - 1) // step * step, 0):] if window else ():
-            window.push(id)
 
     # Second reading
 
@@ -2061,7 +2022,61 @@ class PostGPT:
 
 
 # Second reading of VI: what may be written, where the speaker leaves the corpus, why each token was said.
-#
+
+def check_options(**values):
+    """Raises TypeError or ValueError, which says what is right, for what the option of that name would refuse
+    on the command line."""
+    for name, value in values.items():
+        option, = [option for option in OPTIONS if option.name == name.replace("_", "-")]
+        if option.takes == "word":
+            fine, right = isinstance(value, str), value in re.split(", | or ", option.words)
+        else:
+            kinds = (int, float) if option.takes == "number" else int
+            fine = isinstance(value, kinds) and not isinstance(value, bool)
+            right = fine and option.low <= value <= option.high
+        if not fine or not right:
+            wanted = "one of " + option.words if option.takes == "word" else option.range()
+            raise (ValueError if fine else TypeError)("%s is %s, not %r" % (name, wanted, value))
+
+
+def mode_of(mode):
+    """A mode's name. Raises ValueError."""
+    if mode not in MODES:
+        raise ValueError("a mode is one of %s, not %r" % (", ".join(MODES), mode))
+    return mode
+
+
+@contextlib.contextmanager
+def resting():
+    """The garbage collector rests meanwhile: nothing here is cyclic, and there are many small lists that it
+    would look through."""
+    awake = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if awake:
+            gc.enable()
+
+
+def alphabet_of(corpus, name, lines):
+    """The bytes that are numbered: all, or those that occur; a document begins and ends with a newline."""
+    return range(256) if name == "bytes" else sorted({*corpus, *(b"\n" if lines else b"")})
+
+
+def encode_text(tokenizer, data, lines):
+    """The tokens of data as documents: (ids, None), or with `lines` (ids, starts), a newline before each line
+    and one after it."""
+    encode = tokenizer.encode
+    if not lines:
+        return encode(data), None
+    newline, ids, starts = encode(b"\n"), [], [0]
+    for line in (data[:-1] if data.endswith(b"\n") else data).split(b"\n") if data else ():
+        ids += newline + encode(line) + newline
+        starts.append(len(ids))
+    return ids, starts
+
+
 # How a UTF-8 text may go on (Unicode, table 3-7). For each state: how many bytes of the character are
 # missing, and from where to where the next may go. 0: none is missing; BROKEN is where no text goes on.
 
