@@ -10,14 +10,14 @@
  *
  * A first reading goes down to "Second reading" in each chapter, and from there to the next chapter:
  *
- *     0    Arithmetic     82 lines   sums, softmax, cross-entropy
- *     I    Tokenizer     264 lines   bytes to tokens
- *     II   Metaweights   395 lines   the chain, and who stands near whom
+ *     0    Arithmetic     49 lines   sums, softmax, cross-entropy
+ *     I    Tokenizer     232 lines   bytes to tokens
+ *     II   Metaweights   382 lines   the chain, and who stands near whom
  *     III  Transformer   181 lines   two kinds of attention, one residual stream
- *     IV   Seeding       299 lines   the first question: who follows whom
- *     V    Dario field   268 lines   all that is known, in one sum
- *     VI   Sampling      268 lines   a token is drawn, and there is text on the screen
- *                       1757 lines
+ *     IV   Seeding       196 lines   the first question: who follows whom
+ *     V    Dario field   213 lines   all that is known, in one sum
+ *     VI   Sampling      229 lines   a token is drawn, and there is text on the screen
+ *                       1482 lines
  */
 #define _POSIX_C_SOURCE 200809L
 #define _FILE_OFFSET_BITS 64
@@ -513,6 +513,27 @@ static void tokenizer_learn(Tokenizer *tok, const unsigned char *data, size_t le
     free(heap.keys);
 }
 
+static void tokenizer_merge(Tokenizer *tok, struct Piece *piece);     /* the earliest learned pair first */
+
+/* The ids of the piece that starts at data[*at], which becomes its end. */
+static struct Piece *tokenizer_merged(Tokenizer *tok, const unsigned char *data, size_t *at, size_t length) {
+    const size_t end = piece_end(data, *at, length);
+    struct Piece *piece = tokenizer_piece(tok, data + *at, end - *at);
+    if (piece->ids == SIZE_MAX) tokenizer_merge(tok, piece);
+    *at = end;
+    return piece;
+}
+
+static void tokenizer_encode(Tokenizer *tok, Ids *out, const unsigned char *data, size_t length) {
+    for (size_t at = 0; at < length;) {
+        struct Piece *piece = tokenizer_merged(tok, data, &at, length);
+        piece->met++;
+        for (size_t i = 0; i < piece->count; i++) ids_add(out, tok->ids.ids[piece->ids + i]);
+    }
+}
+
+/* Second reading of I */
+
 /* Merges one piece: the earliest learned pair first, leftmost first, until none is left. */
 static void tokenizer_merge(Tokenizer *tok, struct Piece *piece) {
     const size_t n = piece->length;
@@ -547,24 +568,7 @@ static void tokenizer_merge(Tokenizer *tok, struct Piece *piece) {
     free(token); free(heap.keys);
 }
 
-/* The ids of the piece that starts at data[*at], which becomes its end. */
-static struct Piece *tokenizer_merged(Tokenizer *tok, const unsigned char *data, size_t *at, size_t length) {
-    const size_t end = piece_end(data, *at, length);
-    struct Piece *piece = tokenizer_piece(tok, data + *at, end - *at);
-    if (piece->ids == SIZE_MAX) tokenizer_merge(tok, piece);
-    *at = end;
-    return piece;
-}
-
-static void tokenizer_encode(Tokenizer *tok, Ids *out, const unsigned char *data, size_t length) {
-    for (size_t at = 0; at < length;) {
-        struct Piece *piece = tokenizer_merged(tok, data, &at, length);
-        piece->met++;
-        for (size_t i = 0; i < piece->count; i++) ids_add(out, tok->ids.ids[piece->ids + i]);
-    }
-}
-
-/* Second reading of I. Could learning `merges` pairs from data have given these, as far as counts tell? What
+/* Could learning `merges` pairs from data have given these, as far as counts tell? What
  * a pair joined occurs in the text that they make, in itself or in what was joined of it; none was joined
  * less than twice or more often than one before it, and none is left that should have been. Of two equal
  * tokens every other pair at least is joined: aaa has two, of which one is. */
@@ -965,20 +969,7 @@ typedef struct {
     double *share;               /* destiny: how much of the text each token is, [vocab] */
 } Metaweights;
 
-/* log((met + chance) / ((n(a) + 1) chance)), met: how many of the n(a) places of a have an x within 12
- * tokens, once or more; chance: that any 12 tokens have one, 1 - (1 - share of x)^12. often[vocab] */
-static void metaweights_promises(Metaweights *meta, const double *often) {
-    const double weight[ROOM_FOR_PROMISE + 1] = {0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
-    Table *promise = &meta->promise;
-    count_pairs(promise, &meta->text, meta->vocab, weight, ROOM_FOR_PROMISE, ONCE, 2.0);
-    for (size_t a = 0; a < meta->vocab; a++)
-        for (size_t i = promise->first[a]; i < promise->first[a + 1]; i++) {
-            const double q = 1.0 - often[promise->column[i]] / (double)meta->text.n, q3 = q * q * q,
-                chance = 1.0 - q3 * q3 * (q3 * q3);
-            promise->value[i] = log((promise->value[i] + chance) / ((often[a] + 1.0) * chance));
-        }
-    table_prune(promise);
-}
+static void metaweights_promises(Metaweights *meta, const double *often);
 
 static void metaweights_make(Metaweights *meta, Text text, size_t vocab, size_t order) {
     double weight[ROOM_FOR_TRACE + 1] = {0.0}, *often = alloc(vocab, sizeof *often);
@@ -995,8 +986,24 @@ static void metaweights_make(Metaweights *meta, Text text, size_t vocab, size_t 
     for (size_t x = 0; x < vocab; x++) often[x] = (often[x] + 0.5) / ((double)text.n + 0.5 * (double)vocab);
 }
 
-/* Second reading of II: what the speaker of chapter VI must know of words and sentences; and the tree of
- * whole words. */
+/* Second reading of II */
+
+/* log((met + chance) / ((n(a) + 1) chance)), met: how many of the n(a) places of a have an x within 12
+ * tokens, once or more; chance: that any 12 tokens have one, 1 - (1 - share of x)^12. often[vocab] */
+static void metaweights_promises(Metaweights *meta, const double *often) {
+    const double weight[ROOM_FOR_PROMISE + 1] = {0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+    Table *promise = &meta->promise;
+    count_pairs(promise, &meta->text, meta->vocab, weight, ROOM_FOR_PROMISE, ONCE, 2.0);
+    for (size_t a = 0; a < meta->vocab; a++)
+        for (size_t i = promise->first[a]; i < promise->first[a + 1]; i++) {
+            const double q = 1.0 - often[promise->column[i]] / (double)meta->text.n, q3 = q * q * q,
+                chance = 1.0 - q3 * q3 * (q3 * q3);
+            promise->value[i] = log((promise->value[i] + chance) / ((often[a] + 1.0) * chance));
+        }
+    table_prune(promise);
+}
+
+/* What the speaker of chapter VI must know of words and sentences; and the tree of whole words */
 enum { UNKNOWN, BEGUN, WHOLE_WORD };
 #define STUB 4.0                 /* nats, times trust: what a token loses that would end the word under way
                                   * unfinished */
@@ -2743,34 +2750,9 @@ static void model_count(Model *model, const Bytes *corpus) {
     else transformer_randomize(&model->net, o->sampling.seed);
 }
 
-/* The field's coefficients: those that were given, else the default. */
-static Coefficients model_coefficients(const Model *model) {
-    Coefficients co = model->options->field;
-    if (co.lambda < 0.0) co.lambda = model->trained ? TRAINED_LAMBDA : LAMBDA;
-    if (co.kappa < 0.0) co.kappa = model->trained ? TRAINED_KAPPA : KAPPA;
-    return co;
-}
-
-/* The chain that speaks. */
-static Voice *model_voice(Model *model) {
-    const Sampling *how = &model->options->sampling;
-    const double discount = how->discount >= 0.0 ? how->discount : model->options->lines ? 1.0 : DISCOUNT;
-    if (!model->places.ids) places_make(&model->places, &model->meta.text, &model->tokenizer);
-    return voice_make(&model->places, &model->meta.chain, &model->tokenizer, discount, how->verbatim);
-}
-
-/* The tokens that a text begins with. With `lines`, context does not reach behind the last line. */
-static Ids model_heard(Model *model, const unsigned char *prompt, size_t length) {
-    Tokenizer *tok = &model->tokenizer;
-    Ids ids = {0};
-    const unsigned char *last = prompt;
-    for (size_t i = 0; model->options->lines && i < length; i++) if (prompt[i] == '\n') last = prompt + i + 1;
-    if (model->options->lines) ids_add(&ids, tok->id_of_byte['\n']);
-    else if (!length && tok->id_of_byte['\n'] != NONE)
-        tokenizer_encode(tok, &ids, (const unsigned char *)"\n\n", 2);
-    tokenizer_encode(tok, &ids, last, (size_t)(prompt + length - last));
-    return ids;
-}
+static Coefficients model_coefficients(const Model *model);
+static Voice *model_voice(Model *model);
+static Ids model_heard(Model *model, const unsigned char *prompt, size_t length);
 
 /* Generates, handing each token's bytes to `write`; bytes of a character under way are held back until it is
  * whole. After the tokens asked for the text goes on to the end of its sentence, with `lines` of its line, at
@@ -2844,6 +2826,35 @@ static Text encode_text(Tokenizer *tok, Ids *ids, size_t **start, const unsigned
         (*start)[++n_docs] = ids->n;
     }
     return (Text){ids->ids, ids->n, *start, n_docs, lines};
+}
+
+/* The field's coefficients: those that were given, else the default. */
+static Coefficients model_coefficients(const Model *model) {
+    Coefficients co = model->options->field;
+    if (co.lambda < 0.0) co.lambda = model->trained ? TRAINED_LAMBDA : LAMBDA;
+    if (co.kappa < 0.0) co.kappa = model->trained ? TRAINED_KAPPA : KAPPA;
+    return co;
+}
+
+/* The chain that speaks. */
+static Voice *model_voice(Model *model) {
+    const Sampling *how = &model->options->sampling;
+    const double discount = how->discount >= 0.0 ? how->discount : model->options->lines ? 1.0 : DISCOUNT;
+    if (!model->places.ids) places_make(&model->places, &model->meta.text, &model->tokenizer);
+    return voice_make(&model->places, &model->meta.chain, &model->tokenizer, discount, how->verbatim);
+}
+
+/* The tokens that a text begins with. With `lines`, context does not reach behind the last line. */
+static Ids model_heard(Model *model, const unsigned char *prompt, size_t length) {
+    Tokenizer *tok = &model->tokenizer;
+    Ids ids = {0};
+    const unsigned char *last = prompt;
+    for (size_t i = 0; model->options->lines && i < length; i++) if (prompt[i] == '\n') last = prompt + i + 1;
+    if (model->options->lines) ids_add(&ids, tok->id_of_byte['\n']);
+    else if (!length && tok->id_of_byte['\n'] != NONE)
+        tokenizer_encode(tok, &ids, (const unsigned char *)"\n\n", 2);
+    tokenizer_encode(tok, &ids, last, (size_t)(prompt + length - last));
+    return ids;
 }
 
 /* How a UTF-8 text may go on (Unicode, table 3-7). For each state: how many bytes of the character are missing,

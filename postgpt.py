@@ -11,14 +11,14 @@ here stands in the order in which postgpt.c does it.
 
 A first reading goes down to "Second reading" in each chapter, and from there to the next chapter:
 
-    0    Arithmetic     88 lines   sums, softmax, cross-entropy
-    I    Tokenizer     162 lines   bytes to tokens
-    II   Metaweights   284 lines   the chain, and who stands near whom
-    III  Transformer   169 lines   two kinds of attention, one residual stream
-    IV   Seeding       205 lines   the first question: who follows whom
-    V    Dario field   199 lines   all that is known, in one sum
-    VI   Sampling      254 lines   a token is drawn, and there is text on the screen
-                      1361 lines
+    0    Arithmetic     58 lines   sums, softmax, cross-entropy
+    I    Tokenizer     129 lines   bytes to tokens
+    II   Metaweights   265 lines   the chain, and who stands near whom
+    III  Transformer   134 lines   two kinds of attention, one residual stream
+    IV   Seeding       131 lines   the first question: who follows whom
+    V    Dario field   142 lines   all that is known, in one sum
+    VI   Sampling      173 lines   a token is drawn, and there is text on the screen
+                      1032 lines
 """
 import os
 try:
@@ -285,6 +285,27 @@ class Tokenizer:
                 heapq.heappush(heap, (-counts[pair], pair))
         return self
 
+    def encode(self, data):
+        """Token ids of any bytes, or of a str as UTF-8: each piece is merged, the earliest learned pair first.
+        Raises Failure at a byte that the alphabet lacks."""
+        data = as_bytes(data, "a text to encode")
+        missing = set(data) - set(self.alphabet)
+        if missing:
+            raise Failure("the text has the byte 0x%02x, which the corpus' alphabet lacks "
+                          "(--alphabet bytes knows all)" % min(missing))
+        ids, seen = [], self.seen
+        for piece in PIECE.findall(data):
+            if piece not in seen:
+                seen[piece] = self.merge(piece)
+            ids += seen[piece]
+        return ids
+
+    def decode(self, ids):
+        """The bytes of the tokens, joined."""
+        return b"".join([self.text[id] for id in ids])
+
+    # Second reading
+
     def merge(self, piece):
         """One piece's ids: the earliest learned pair first, leftmost first, until none is left."""
         token, n = [self.id_of_byte[byte] for byte in piece], len(piece)
@@ -309,26 +330,6 @@ class Tokenizer:
             consider(before[at], at)
             consider(at, after[at])
         return [id for id in token if id >= 0]
-
-    def encode(self, data):
-        """Token ids of any bytes, or of a str as UTF-8. Raises Failure at a byte that the alphabet lacks."""
-        data = as_bytes(data, "a text to encode")
-        missing = set(data) - set(self.alphabet)
-        if missing:
-            raise Failure("the text has the byte 0x%02x, which the corpus' alphabet lacks "
-                          "(--alphabet bytes knows all)" % min(missing))
-        ids, seen = [], self.seen
-        for piece in PIECE.findall(data):
-            if piece not in seen:
-                seen[piece] = self.merge(piece)
-            ids += seen[piece]
-        return ids
-
-    def decode(self, ids):
-        """The bytes of the tokens, joined."""
-        return b"".join([self.text[id] for id in ids])
-
-    # Second reading
 
     def passes(self, data, merges):
         """Could learning `merges` pairs from data have given these, as far as counts tell?
@@ -631,6 +632,8 @@ class Metaweights:
         self.promise = self.promises(often)
         self.share = [(often[x] + 0.5) / (len(ids) + 0.5 * vocab) for x in range(vocab)]
 
+    # Second reading
+
     def promises(self, often):
         """log((met + chance) / ((n(a) + 1) chance)), met: how many of the n(a) places of a have an x within
         12 tokens, once or more; chance: that any 12 tokens have one, 1 - (1 - share of x)^12."""
@@ -650,8 +653,7 @@ class Metaweights:
         return Table(rows)
 
 
-# Second reading of II: what the speaker of chapter VI must know of words and sentences; and the tree of whole
-# words.
+# What the speaker of chapter VI must know of words and sentences; and the tree of whole words
 
 UNKNOWN, BEGUN, WHOLE_WORD = range(3)
 STUB = 4.0                  # nats, times trust: what a token loses that would end the word under way
@@ -1871,11 +1873,6 @@ class PostGPT:
                 self.net                                  # the property seeds it
 
     @property
-    def coefficients(self):
-        """The field's coefficients: those that were chosen, else the default."""
-        return {**COEFFICIENTS, **(TRAINED if self.trained else {}), **self.chosen}
-
-    @property
     def net(self):
         """The transformer, seeded when it is first wanted."""
         if not self.network:
@@ -1893,21 +1890,6 @@ class PostGPT:
         return Field(self.meta, self.coefficients, self.memory, Window(self.net) if "Z" in use else None,
                      Words(self.words, self.tokenizer.text, words, self.han), voice)
 
-    def voice(self, discount=None, verbatim=VERBATIM):
-        """The chain that speaks."""
-        if not self.places:
-            self.places = Places(self.meta.text.ids, self.tokenizer.text)
-        discount = (1.0 if self.lines else DISCOUNT) if discount is None else discount
-        return Voice(self.places, self.tokenizer, self.meta.chain.cut, discount, verbatim)
-
-    def heard(self, prompt):
-        """The tokens that a text (bytes) begins with. With `lines`, context does not reach behind the last
-        line."""
-        encode = self.tokenizer.encode
-        if self.lines:
-            return encode(b"\n") + encode(prompt.rpartition(b"\n")[2])
-        return encode(b"\n\n") if not prompt and 10 in self.tokenizer.id_of_byte else encode(prompt)
-
     def generate(self, prompt=b"", tokens=100, mode="full", *how, **named):
         """Yields what follows the prompt (bytes), token by token; bytes of a character under way are held
         back until it is whole.
@@ -1917,13 +1899,6 @@ class PostGPT:
         has a byte that the alphabet lacks.
         """
         return (data for data, _ in self.speak(prompt, tokens, mode, Sampling(*how, **named)) if data)
-
-    def speak(self, prompt, tokens, mode, how, why=0):
-        """Checks the options at once; yields (bytes, Row) for generate, explain and the command line. why: 0
-        no rows, 1 without what only the page shows, 2 whole rows."""
-        given = [pair for pair in zip(how._fields, how) if pair[0] != "exact" and pair[1] is not None]
-        check_options(tokens=tokens, **dict(given))
-        return self.say(as_bytes(prompt, "the prompt"), tokens, MODES[mode_of(mode)], how, why)
 
     def say(self, prompt, tokens, use, how, why):
         """What speak() yields."""
@@ -1961,6 +1936,33 @@ class PostGPT:
             field.push(id, expected)
 
     # Second reading
+
+    @property
+    def coefficients(self):
+        """The field's coefficients: those that were chosen, else the default."""
+        return {**COEFFICIENTS, **(TRAINED if self.trained else {}), **self.chosen}
+
+    def voice(self, discount=None, verbatim=VERBATIM):
+        """The chain that speaks."""
+        if not self.places:
+            self.places = Places(self.meta.text.ids, self.tokenizer.text)
+        discount = (1.0 if self.lines else DISCOUNT) if discount is None else discount
+        return Voice(self.places, self.tokenizer, self.meta.chain.cut, discount, verbatim)
+
+    def heard(self, prompt):
+        """The tokens that a text (bytes) begins with. With `lines`, context does not reach behind the last
+        line."""
+        encode = self.tokenizer.encode
+        if self.lines:
+            return encode(b"\n") + encode(prompt.rpartition(b"\n")[2])
+        return encode(b"\n\n") if not prompt and 10 in self.tokenizer.id_of_byte else encode(prompt)
+
+    def speak(self, prompt, tokens, mode, how, why=0):
+        """Checks the options at once; yields (bytes, Row) for generate, explain and the command line. why: 0
+        no rows, 1 without what only the page shows, 2 whole rows."""
+        given = [pair for pair in zip(how._fields, how) if pair[0] != "exact" and pair[1] is not None]
+        check_options(tokens=tokens, **dict(given))
+        return self.say(as_bytes(prompt, "the prompt"), tokens, MODES[mode_of(mode)], how, why)
 
     def explain(self, prompt=b"", tokens=100, mode="full", *how, **named):
         """Yields the ledger of what generate() yields with the same options: a Row a token.
