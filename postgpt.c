@@ -12,12 +12,12 @@
  *
  *     0    Arithmetic     49 lines   sums, softmax, cross-entropy
  *     I    Tokenizer     232 lines   bytes to tokens
- *     II   Metaweights   382 lines   the chain, and who stands near whom
- *     III  Transformer   181 lines   two kinds of attention, one residual stream
+ *     II   Metaweights   384 lines   the chain, and who stands near whom
+ *     III  Transformer   179 lines   two kinds of attention, one residual stream
  *     IV   Seeding       196 lines   the first question: who follows whom
- *     V    Dario field   213 lines   all that is known, in one sum
- *     VI   Sampling      229 lines   a token is drawn, and there is text on the screen
- *                       1482 lines
+ *     V    Dario field   192 lines   all that is known, in one sum
+ *     VI   Sampling      230 lines   a token is drawn, and there is text on the screen
+ *                       1462 lines
  */
 #define _POSIX_C_SOURCE 200809L
 #define _FILE_OFFSET_BITS 64
@@ -58,7 +58,8 @@ static double seconds(void) {
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-/* One line on the terminal, in place, about what takes longer than a second. Nothing is said before progress_next is set. */
+/* One line on the terminal, in place, about what takes longer than a second. Nothing is said before
+ * progress_next is set. */
 static double progress_next;
 static int progress_shown;
 
@@ -136,7 +137,8 @@ static void bytes_put(Bytes *to, const char *format, ...) {       /* up to 250 b
     bytes_add(to, text, n < 0 ? 0 : (size_t)n < sizeof text ? (size_t)n : sizeof text - 1);
 }
 
-/* Where one of the first two is 1, a signal asks to stop what goes on: from the first step to the saved file, or, an interrupt, an answer. */
+/* Where one of the first two is 1, a signal asks to stop what goes on: from the first step to the saved file,
+ * or, an interrupt, an answer. */
 static volatile sig_atomic_t training, conversing, waiting, stopped;
 
 /* ---------------------------------------------------------------------------------------------
@@ -234,7 +236,8 @@ static void arithmetic_check(void) {
     for (size_t i = 0; i < n; i++) squares[i] = -(y[i] * y[0]);
     matvec(squares, &y[1], y, 1, n, n);
     if (squares[n - 1] != 0.0 || dot(one, many, n) != 1.0)
-        fail("this build computes otherwise than it is told: compile with -ffp-contract=off, and without -ffast-math");
+        fail("this build computes otherwise than it is told: "
+             "compile with -ffp-contract=off, and without -ffast-math");
 }
 
 /* A hash table from 64-bit keys to 32-bit values: open addressing, power-of-two size, at most two thirds
@@ -549,8 +552,8 @@ static void tokenizer_merge(Tokenizer *tok, struct Piece *piece) {
     while (heap.used) {
         const uint64_t top = heap_pop(&heap);
         const uint32_t at = (uint32_t)top, id = (uint32_t)(top >> 32), right = after[at];
-        if (token[at] == NONE || right == NONE || map_get(&tok->rank,
-                                                          pair_key(token[at], token[right])) != id) continue;
+        if (token[at] == NONE || right == NONE) continue;
+        if (map_get(&tok->rank, pair_key(token[at], token[right])) != id) continue;
         token[at] = id;
         token[right] = NONE;
         after[at] = after[right];
@@ -752,9 +755,11 @@ static void chain_make(Chain *chain, const Text *text, size_t vocab, size_t orde
     }
     for (size_t k = 0; k < order; k++) discounts(tally[k], cuts[k]);
     memcpy(chain->cut, cuts[order - 1], sizeof chain->cut);
-    for (size_t k = 0; k < nodes; k++)
-        chain->backoff[k] = discounted(count + chain->first[k], chain->first[k + 1] - chain->first[k],
-                                       cuts[depth[k]], chain->prob + chain->first[k]);
+    for (size_t k = 0; k < nodes; k++) {
+        const size_t at = chain->first[k];
+        chain->backoff[k] = discounted(count + at, chain->first[k + 1] - at, cuts[depth[k]],
+                                       chain->prob + at);
+    }
     chain->unigram = alloc(vocab, sizeof *chain->unigram);
     for (size_t t = 0; t < vocab; t++) chain->unigram[t] = chain->backoff[0] * (1.0 / (double)vocab);
     for (size_t i = 0; i < chain->first[1]; i++) chain->unigram[chain->token[i]] += chain->prob[i];
@@ -1222,9 +1227,8 @@ static Trait trait_of(Slice text) {
         trait.brackets |= is_one_of(text.data[i], "([{)]}\"\n");
     }
     while (n && is_one_of(text.data[n - 1], ")]}'\"")) n--;
-    trait.closes = n && (is_one_of(text.data[n - 1], ".!?") || (n > 2
-                                                                && !memcmp(text.data + n - 3, "\xE3\x80\x82",
-                                                                        3)));
+    trait.closes = n && is_one_of(text.data[n - 1], ".!?");
+    trait.closes |= n > 2 && !memcmp(text.data + n - 3, "\xE3\x80\x82", 3);
     return trait;
 }
 
@@ -1283,10 +1287,9 @@ typedef struct {
 static void places_make(Places *places, const Text *text, const Tokenizer *tok) {
     const size_t n = text->n;
     Reader reader;
-    *places = (Places){.ids = text->ids, .n = n, .older = alloc(n, sizeof(uint32_t)),
-        .words = alloc(n + 1, sizeof(uint32_t)),
-                       .spoken = alloc(n + 1, 1), .nested = alloc(n + 1, 1), .ended = alloc(n + 1, 1),
-                           .far = alloc(n, 1)};
+    *places = (Places){.ids = text->ids, .n = n, .older = alloc(n, sizeof(uint32_t)), .far = alloc(n, 1),
+                       .words = alloc(n + 1, sizeof(uint32_t)), .spoken = alloc(n + 1, 1),
+                       .nested = alloc(n + 1, 1), .ended = alloc(n + 1, 1)};
     reader_make(&reader, tok);
     map_make(&places->newest, n / 2);
     places->ended[0] = 1;
@@ -1577,14 +1580,12 @@ typedef struct {
 
 static void window_make(Window *w, const Transformer *net) {
     const Shape s = net->shape;
-    *w = (Window){net, 0, alloc(s.context, sizeof *w->ids),
-        alloc(s.layers * net->content_dim * s.context, sizeof(double)),
-                  alloc(s.layers * s.context * s.embd, sizeof(double)), alloc(s.embd, sizeof(double)),
-                      alloc(s.embd, sizeof(double)),
-                  alloc(s.embd, sizeof(double)), alloc(s.embd, sizeof(double)),
-                      alloc(s.mlp * s.embd, sizeof(double)),
-                  alloc(net->vocab, sizeof(double)), alloc(s.layers * (s.content + s.rrpram) * s.context,
-                                                           sizeof(double))};
+    const size_t d = sizeof(double), heads = s.content + s.rrpram;
+    *w = (Window){.net = net, .ids = alloc(s.context, sizeof *w->ids), .x = alloc(s.embd, d),
+                  .keys = alloc(s.layers * net->content_dim * s.context, d),
+                  .values = alloc(s.layers * s.context * s.embd, d), .normed = alloc(s.embd, d),
+                  .query = alloc(s.embd, d), .mixed = alloc(s.embd, d), .hidden = alloc(s.mlp * s.embd, d),
+                  .logits = alloc(net->vocab, d), .seen = alloc(s.layers * heads * s.context, d)};
 }
 
 static void window_free(Window *w) {
@@ -2437,30 +2438,9 @@ static void field_push(Field *field, uint32_t id, double expected) {
     if (field->window) window_push(field->window, id);
 }
 
-/* The open promises, the newest first: f[x] gains what x was promised. x's strongest promise and how far back
- * that is go to strongest[x] and who[x], NULL: nobody asks. */
-static void field_promised(Field *field, double *f, double *strongest, size_t *who) {
-    const Table *promise = &field->meta->promise;
-    const uint32_t *ids = field->text.ids;
-    const size_t n = field->text.n, heard = n - field_start(field);
-    field->step++;
-    for (size_t back = 2; back < ROOM_FOR_PROMISE && back <= heard; back++) {
-        const size_t a = ids[n - back];
-        const double age = sqrt((double)back) / (double)ROOM_FOR_PROMISE;
-        field->since[ids[n - back + 1]] = field->step;
-        for (size_t i = promise->first[a]; i < promise->first[a + 1]; i++) {
-            const size_t x = promise->column[i];
-            const double value = age * promise->value[i];
-            if (field->since[x] == field->step) continue;
-            f[x] += value;
-            if (!who || !(value > strongest[x])) continue;
-            strongest[x] = value;
-            who[x] = back;
-        }
-    }
-}
-
-static double field_recall(Field *field, double *t);      /* told in the second reading */
+/* told in the second reading */
+static void field_promised(Field *field, double *f, double *strongest, size_t *who);
+static double field_recall(Field *field, double *t);
 
 /* Computes every term for the token to come. */
 static void field_terms(Field *field) {
@@ -2534,6 +2514,29 @@ static void field_listen(Field *field, const Ids *ids, size_t context) {
     field->window = window;
     for (size_t i = n > context ? (n - context + step - 1) / step * step : 0; window && i < n; i++)
         window_push(window, ids->ids[i]);
+}
+
+/* The open promises, the newest first: f[x] gains what x was promised. x's strongest promise and how far back
+ * that is go to strongest[x] and who[x], NULL: nobody asks. */
+static void field_promised(Field *field, double *f, double *strongest, size_t *who) {
+    const Table *promise = &field->meta->promise;
+    const uint32_t *ids = field->text.ids;
+    const size_t n = field->text.n, heard = n - field_start(field);
+    field->step++;
+    for (size_t back = 2; back < ROOM_FOR_PROMISE && back <= heard; back++) {
+        const size_t a = ids[n - back];
+        const double age = sqrt((double)back) / (double)ROOM_FOR_PROMISE;
+        field->since[ids[n - back + 1]] = field->step;
+        for (size_t i = promise->first[a]; i < promise->first[a + 1]; i++) {
+            const size_t x = promise->column[i];
+            const double value = age * promise->value[i];
+            if (field->since[x] == field->step) continue;
+            f[x] += value;
+            if (!who || !(value > strongest[x])) continue;
+            strongest[x] = value;
+            who[x] = back;
+        }
+    }
 }
 
 /* How many tokens up to a place, 1 + its index, are as the newest are, MATCH at most.
@@ -2789,8 +2792,9 @@ static void generate(Model *model, const unsigned char *prompt, size_t length, i
         const uint32_t id = sample(&best, logits, odds, kept, tok, &field.text, &o->sampling, &speller, &rng,
                                    &expected);
         const Slice text = token_text(tok, id);
-        if (i >= o->tokens && (o->lines ? memchr(text.data, '\n', text.length) != NULL
-                               : voice_rests(field.voice, id))) break;
+        const int whole = o->lines ? memchr(text.data, '\n', text.length) != NULL
+            : voice_rests(field.voice, id);
+        if (i >= o->tokens && whole) break;
         if (why) ledger_add(why, &field, mode, before, logits, id, &o->sampling, &speller);
         speller_write(&speller, text.data, text.length);
         bytes_add(&waiting, text.data, text.length);
@@ -2857,8 +2861,8 @@ static Ids model_heard(Model *model, const unsigned char *prompt, size_t length)
     return ids;
 }
 
-/* How a UTF-8 text may go on (Unicode, table 3-7). For each state: how many bytes of the character are missing,
- * and from where to where the next may go. 0: none is missing; BROKEN is where no text goes on. */
+/* How a UTF-8 text may go on (Unicode, table 3-7). For each state: how many bytes of the character are
+ * missing, and from where to where the next may go. 0: none is missing; BROKEN is where no text goes on. */
 static const unsigned char UTF8[8][3] = {{0, 0, 0}, {1, 0x80, 0xBF}, {2, 0x80, 0xBF}, {3, 0x80, 0xBF},
                                          /* after E0, ED, F0, F4 */
                                          {2, 0xA0, 0xBF}, {2, 0x80, 0x9F}, {3, 0x90, 0xBF}, {3, 0x80, 0x8F}};
@@ -3002,8 +3006,8 @@ static void voice_write(Voice *voice, uint32_t id) {
     if (voice->piece.n) {
         const uint32_t last = voice->piece.ids[voice->piece.n - 1];
         const unsigned char first = *token_text(tok, id).data, before = token_end(tok, last);
-        if (voice->piece.n == LONGEST_WORD || (traits[last].white ? !traits[id].white
-                                               : kind_of[first] != kind_of[before])) {
+        const int ended = traits[last].white ? !traits[id].white : kind_of[first] != kind_of[before];
+        if (ended || voice->piece.n == LONGEST_WORD) {
             voice->start = spots_copy(voice->start, &voice->start_size, voice->spots, voice->n);
             voice->n_start = voice->n;
             voice->last_start = voice->last;
@@ -3215,8 +3219,8 @@ static void standing_look(Standing *s) {
     /* a run with a word more stands there too, or later */
     for (s->words = 0; s->words < most; s->words++) {
         const size_t longer = s->words ? standing_start(s, s->words) - standing_start(s, s->words + 1) : 0;
-        const size_t at = standing_find(s, s->words + 1, s->at == NOWHERE || s->at < longer ? 0 : s->at
-                                        - longer);
+        const size_t from = s->at == NOWHERE || s->at < longer ? 0 : s->at - longer;
+        const size_t at = standing_find(s, s->words + 1, from);
         if (at == NOWHERE) break;
         s->at = at;
     }

@@ -12,19 +12,20 @@ here stands in the order in which postgpt.c does it.
 A first reading goes down to "Second reading" in each chapter, and from there to the next chapter:
 
     0    Arithmetic     58 lines   sums, softmax, cross-entropy
-    I    Tokenizer     129 lines   bytes to tokens
-    II   Metaweights   265 lines   the chain, and who stands near whom
-    III  Transformer   134 lines   two kinds of attention, one residual stream
+    I    Tokenizer     125 lines   bytes to tokens
+    II   Metaweights   263 lines   the chain, and who stands near whom
+    III  Transformer   132 lines   two kinds of attention, one residual stream
     IV   Seeding       131 lines   the first question: who follows whom
-    V    Dario field   142 lines   all that is known, in one sum
-    VI   Sampling      173 lines   a token is drawn, and there is text on the screen
-                      1032 lines
+    V    Dario field   131 lines   all that is known, in one sum
+    VI   Sampling      160 lines   a token is drawn, and there is text on the screen
+                      1000 lines
 """
 import os
 try:
     import signal
     if __name__ == "__main__" and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
-        signal.signal(signal.SIGINT, lambda number, frame: os._exit(130))     # an interrupt before main() gives no traceback
+        # an interrupt before main() gives no traceback
+        signal.signal(signal.SIGINT, lambda number, frame: os._exit(130))
 except KeyboardInterrupt:
     os._exit(130)
 import bisect
@@ -53,7 +54,8 @@ class Failure(Exception):
 
 
 class Progress:
-    """One line on the terminal, in place, about what takes longer than a second. Nothing is said before watch()."""
+    """One line on the terminal, in place, about what takes longer than a second. Nothing is said before
+    watch()."""
 
     def __init__(self):
         self.next, self.shown = None, False
@@ -286,8 +288,8 @@ class Tokenizer:
         return self
 
     def encode(self, data):
-        """Token ids of any bytes, or of a str as UTF-8: each piece is merged, the earliest learned pair first.
-        Raises Failure at a byte that the alphabet lacks."""
+        """Token ids of any bytes, or of a str as UTF-8: each piece is merged, the earliest learned pair
+        first. Raises Failure at a byte that the alphabet lacks."""
         data = as_bytes(data, "a text to encode")
         missing = set(data) - set(self.alphabet)
         if missing:
@@ -300,11 +302,11 @@ class Tokenizer:
             ids += seen[piece]
         return ids
 
+    # Second reading
+
     def decode(self, ids):
         """The bytes of the tokens, joined."""
         return b"".join([self.text[id] for id in ids])
-
-    # Second reading
 
     def merge(self, piece):
         """One piece's ids: the earliest learned pair first, leftmost first, until none is left."""
@@ -428,9 +430,8 @@ def discounted(counts, cut):
 class Chain:
     """The chain of any order over token ids.
 
-    Contexts form a tree, newest token first: node 0 is the empty context, and child[node * vocab + t] the
-    context with t before it. prob[node][token] is the first summand of P, backoff[node] the weight of the
-    second.
+    Contexts form a tree: node 0 is the empty one, child[node * vocab + t] the one with t before it. The
+    first summand of P is prob[node][token], the weight of the second backoff[node].
 
     >>> chain = Chain(Text([0, 1, 2, 0, 1, 3, 0, 1, 2]), 4, 2)         # a b c a b d a b c
     >>> ["%.1f" % d for d in chain.cut], "%.3f" % chain.token_prob([], 2)
@@ -457,9 +458,8 @@ class Chain:
     def count(self, text):
         """The tree: child; for every node {token: n(c token)}; and how many tokens it looks at.
 
-        With `lines` a document's first contexts have nothing before them, so they count occurrences too; at
-        the start of a running text a context that is cut short counts nothing, but its tokens are entered,
-        with 0.
+        With `lines` a document's first contexts, which have nothing before them, count occurrences too; a
+        running text's first are entered with 0.
 
         >>> text = Text([0, 1, 2, 0, 1, 3, 0, 1, 2])    # a b c a b d a b c: b comes thrice, always after a
         >>> child, counts, depth = Chain(text, 4, 3).count(text)
@@ -520,8 +520,8 @@ class Chain:
 
 
 def mixed(p, prob, backoff):
-    """P after a longer context: prob + backoff * p, prob a dict of the few tokens that it has met.  [vocab]
-    -> [vocab]"""
+    """P after a longer context: prob + backoff * p, prob a dict of the tokens it has met.  [vocab] ->
+    [vocab]"""
     p = [x * backoff for x in p]
     for token, q in prob.items():
         p[token] += q
@@ -1045,8 +1045,7 @@ class Window:
             *heads, out, up, down = layer
             if out:                                       # a transformer may have been silenced: chapter VIII
                 x = out.times(self.attend(heads, keys, values, rmsnorm(x)), x)
-            if down.at:
-                # [embd] -> [hidden] -> [embd]
+            if down.at:                                   # [embd] -> [hidden] -> [embd]
                 x = down.times([u if u > 0.0 else 0.0 for u in up.times(rmsnorm(x))], x)
         self.x = x
 
@@ -1061,9 +1060,8 @@ class Window:
         for h, cached in enumerate(values):
             cached.append(value[h * d:h * d + d])
             if h < content:                               # q_i . k_j / sqrt(d)
-                # [n]
                 score = matvec([0.0] * n, query[h * d:h * d + d], keys[h * d:h * d + d])
-                score = [s / root for s in score]
+                score = [s / root for s in score]         # [n]
             else:                                         # n_i . Wr[:, j], j up to here
                 score = r[h - content].times(normed, [0.0] * n)
             self.seen.append(softmax(score))
@@ -1651,16 +1649,14 @@ class Field:
         return max(len(self.ids) - self.memory, 0)
 
     def terms(self):
-        """Computes every term for the token to come: log_p, z, h, f, a, t, [vocab] each, and doubt, the
-        chain's."""
+        """Every term for the token to come: log_p, z, h, f, a, t, [vocab] each, and the chain's doubt."""
         meta, ids, nothing = self.meta, self.ids, [0.0] * self.meta.vocab
         p = meta.chain.probs(ids)
         if self.voice:
             p = self.voice.speak(p)
         self.log_p, self.doubt = list(map(log, p)), meta.chain.doubt(ids)
         self.z = nothing
-        # before the first token there is nothing to transform
-        if self.window:
+        if self.window:                                   # before the first token it has nothing to say
             self.z = self.window.logits() if self.window.ids else self.log_p
         self.h, echo = nothing[:], 1.0
         for back in range(2, min(ROOM_FOR_TRACE, len(ids) - self.start()) + 1):
@@ -1678,19 +1674,10 @@ class Field:
         for x, value in recall.items():
             self.t[x] = log(1.0 + odds * value / p[x])
 
-    def promised(self):
-        """The open promises: (back, [(x, what x gains by t_back), ..]), the newest first."""
-        ids, since = self.ids, set()
-        for back in range(2, min(ROOM_FOR_PROMISE - 1, len(ids) - self.start()) + 1):
-            age = sqrt(back) / ROOM_FOR_PROMISE
-            since.add(ids[1 - back])
-            yield back, [(x, age * value) for x, value in self.meta.promise.rows[ids[-back]]
-                         if x not in since]
-
     def weights(self, use):
-        """What each term is multiplied by in a mode, as in terms. The chain alone, and META, leave it its
-        full weight; else it is weighed with lambda, without the transformer with ALONE, where it doubts, the
-        more so the more it doubts; and so is the transformer with kappa."""
+        """What each term is multiplied by in a mode. The chain has full weight alone and in META; else, the
+        more it doubts, that of lambda (without the transformer, of ALONE), and the transformer that of
+        kappa."""
         if use == TRANSFORMER:
             return 0.0, 1.0, 0.0, 0.0, 0.0, 0.0
         co = self.co
@@ -1717,6 +1704,15 @@ class Field:
         self.window = window
         for id in ids[max((n - context + step - 1) // step * step, 0):] if window else ():
             window.push(id)
+
+    def promised(self):
+        """The open promises: (back, [(x, what x gains by t_back), ..]), the newest first."""
+        ids, since = self.ids, set()
+        for back in range(2, min(ROOM_FOR_PROMISE - 1, len(ids) - self.start()) + 1):
+            age = sqrt(back) / ROOM_FOR_PROMISE
+            since.add(ids[1 - back])
+            yield back, [(x, age * value) for x, value in self.meta.promise.rows[ids[-back]]
+                         if x not in since]
 
     def moments(self):
         """The newest PLACES places where the newest token stood before, and how many tokens up to there,
@@ -1836,26 +1832,19 @@ class PostGPT:
     >>> b"".join(model.generate("A corpus", tokens=4, mode="meta", verbatim=0, exact=True))
     b' is bytes or text'
 
-    Building it counts the corpus and seeds the transformer, about two seconds for a book; with seeded=False
-    that waits until the transformer is first wanted. A model can be pickled: whoever loads it need not build
-    it again. Text may be given as bytes or as str, which is encoded as UTF-8; what is said is bytes.
+    Building it takes about two seconds for a book; with seeded=False the transformer is seeded when it is
+    first wanted. A model can be pickled. Text is bytes or str, which is encoded as UTF-8; what is said is
+    bytes.
 
     Options: merges, alphabet ("bytes" or "corpus"), order, lines, shape (a dict of Shape's arguments), init
-    ("ghost" or "random"), seed, memory, and the field's coefficients by name (in COEFFICIENTS); tokenizer,
-    where it has been learned already. Raises Failure where the corpus has less than two bytes, ValueError or
-    TypeError, which says what is right, for a wrong option.
+    ("ghost" or "random"), seed, memory, the field's coefficients by name; tokenizer, where it has been
+    learned. Raises Failure where the corpus has less than two bytes, ValueError or TypeError for a wrong
+    option.
     """
 
     def __init__(self, corpus, merges=1024, alphabet="bytes", order=3, lines=False, shape=None, init="ghost",
                  seed=42, memory=4096, tokenizer=None, seeded=True, **coefficients):
-        corpus = as_bytes(corpus, "the corpus")
-        if len(corpus) < 2:
-            few = "has one byte" if corpus else "is empty"
-            raise Failure("the corpus %s: there is nothing to count" % few)
-        for name in coefficients:
-            if name not in COEFFICIENTS:
-                raise TypeError("PostGPT has no option %r; its coefficients are %s"
-                                % (name, ", ".join(COEFFICIENTS)))
+        corpus = checked_corpus(corpus, coefficients)
         check_options(merges=merges, alphabet=alphabet, order=order, init=init, seed=seed, memory=memory,
                       **coefficients)
         self.corpus, self.crc32 = corpus, zlib.crc32(corpus)
@@ -1884,11 +1873,6 @@ class PostGPT:
                     net.randomize(self.seed)
             self.network = net                            # all at once: no interrupt leaves half a ghost
         return self.network
-
-    def field(self, use, words=(), voice=None):
-        """A field for a mode's terms. words: those it knows beside the corpus'."""
-        return Field(self.meta, self.coefficients, self.memory, Window(self.net) if "Z" in use else None,
-                     Words(self.words, self.tokenizer.text, words, self.han), voice)
 
     def generate(self, prompt=b"", tokens=100, mode="full", *how, **named):
         """Yields what follows the prompt (bytes), token by token; bytes of a character under way are held
@@ -1924,8 +1908,7 @@ class PostGPT:
                 break
             if why:
                 final = rule(logits, recent, how.repetition)
-                row = look_back(field, use, before, final, id, how.temperature, tok.text, speller, standing,
-                                why > 1)
+                row = look_back(field, use, before, final, id, how, tok.text, speller, standing, why > 1)
             speller.write(text)
             waiting += text
             yield b"" if speller.state else waiting, row
@@ -1941,6 +1924,11 @@ class PostGPT:
     def coefficients(self):
         """The field's coefficients: those that were chosen, else the default."""
         return {**COEFFICIENTS, **(TRAINED if self.trained else {}), **self.chosen}
+
+    def field(self, use, words=(), voice=None):
+        """A field for a mode's terms. words: those it knows beside the corpus'."""
+        return Field(self.meta, self.coefficients, self.memory, Window(self.net) if "Z" in use else None,
+                     Words(self.words, self.tokenizer.text, words, self.han), voice)
 
     def voice(self, discount=None, verbatim=VERBATIM):
         """The chain that speaks."""
@@ -2039,6 +2027,20 @@ def check_options(**values):
         if not fine or not right:
             wanted = "one of " + option.words if option.takes == "word" else option.range()
             raise (ValueError if fine else TypeError)("%s is %s, not %r" % (name, wanted, value))
+
+
+def checked_corpus(corpus, coefficients):
+    """The bytes of a corpus. Raises Failure where there are none to count, TypeError for another
+    coefficient."""
+    corpus = as_bytes(corpus, "the corpus")
+    if len(corpus) < 2:
+        few = "has one byte" if corpus else "is empty"
+        raise Failure("the corpus %s: there is nothing to count" % few)
+    for name in coefficients:
+        if name not in COEFFICIENTS:
+            known = ", ".join(COEFFICIENTS)
+            raise TypeError("PostGPT has no option %r; its coefficients are %s" % (name, known))
+    return corpus
 
 
 def mode_of(mode):
@@ -2356,10 +2358,10 @@ def strongest_promises(field):
     return [(x, field.ids[-back], back, field.co["beta"] * nats) for x, (nats, _, back) in best]
 
 
-def look_back(field, use, logits, final, id, temperature, tokens, speller, standing, deep):
+def look_back(field, use, logits, final, id, how, tokens, speller, standing, deep):
     """The Row of a token that is about to be said. logits, final [vocab]: before and after the rules; deep:
     with what only the page shows."""
-    top, tau = max(final), temperature or 1.0
+    top, tau = max(final), how.temperature or 1.0
     odds = [exp((x - top) / tau) for x in final]
     whole, mine, weights = total(odds), final[id], field.weights(use)
     terms = (field.log_p, field.z, field.h, field.f, field.a, field.t)
