@@ -3342,7 +3342,7 @@ static void ledger_add(Ledger *why, Field *field, int use, const double *logits,
     for (size_t i = n; i-- > 0;) if (found[i] != id) row.second = found[i];
     /* nothing else might have been said: the most probable of the others */
     best_first(&why->best, final);
-    while (row.second == id) row.second = best_next(&why->best);
+    while (row.second == id && vocab > 1) row.second = best_next(&why->best);
     row.p = exp((mine - top) / tau) / sum;
     row.second_p = exp((final[row.second] - top) / tau) / sum;
     ledger_parts(field, use, logits, final, id, row.gave);

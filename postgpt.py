@@ -2375,7 +2375,7 @@ def look_back(field, use, logits, final, id, how, tokens, speller, standing, dee
     found = list(itertools.islice(allowed, CANDIDATES if deep else 2))
     if id not in found:
         found[-1] = id
-    second = next((x for x in [*found, *itertools.islice(best_first(final), 2)] if x != id))
+    second = next((x for x in [*found, *itertools.islice(best_first(final), 2)] if x != id), id)
     standing.write(tokens[id])
     place, since, excerpts = standing.look()
     row = Row(id, tokens[id], odds[id] / whole, rank, list(map(sub, parts(id), parts(second))), second,
