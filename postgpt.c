@@ -1950,11 +1950,11 @@ static void conjugate(double *x, const Squares *a, double *b, size_t rounds, dou
     const double enough = NEAR * square;
     for (size_t k = 0; k < rounds && square > enough; k++) {
         squares_times(image, a, way);
-        const double along = dot(way, image, n), step = square / along, last = square;
+        const double along = dot(way, image, n), far = square / along, last = square;
         if (!(along > 0.0)) break;                                  /* A is 0 in this direction */
         for (size_t i = 0; i < n; i++) {
-            x[i] += step * way[i];
-            b[i] -= step * image[i];
+            x[i] += far * way[i];
+            b[i] -= far * image[i];
         }
         square = dot(b, b, n);
         const double keep = square / last;
@@ -2068,7 +2068,7 @@ static void follow_free(Follow *f) {
 }
 
 /* told below */
-static void factor(double *u, double *s, double *v, const Table *table, size_t r, int rounds);
+static void svd(double *u, double *s, double *v, const Table *table, size_t r, int rounds);
 
 /* Newton's step as factors u[r][rank] diag(s) v[r][rank]^T of the rank that a head has room for. xx[r][r]:
  * the covariance of what the head reads; told[r][r]: the sum of that times (h less the h that was expected),
@@ -2084,7 +2084,7 @@ static void follow_step(double *u, double *s, double *v, const Follow *f, const 
     solve(f->hh, c.value, r);
     for (size_t i = 0; i < r * r; i++) c.column[i] = (uint32_t)(i % r);
     for (size_t i = 0; i <= r; i++) c.first[i] = i * r;
-    factor(u, s, v, &c, rank, 4);
+    svd(u, s, v, &c, rank, 4);
     free(t);
     table_free(&c);
 }
@@ -2294,7 +2294,7 @@ static void eigen(double *m, double *v, size_t n) {
 }
 
 /* The leading singular value decomposition, table ~ u diag(s) v^T: u and v are [rows][r], s[r] falls. */
-static void factor(double *u, double *s, double *v, const Table *table, size_t r, int rounds) {
+static void svd(double *u, double *s, double *v, const Table *table, size_t r, int rounds) {
     const size_t n = table->rows;
     double *q = alloc(n * r, sizeof *q), *y = alloc(n * r, sizeof *y), *gram = alloc(r * r, sizeof *gram);
     double *axes = alloc(r * r, sizeof *axes), *sorted = alloc(r * r, sizeof *sorted);
@@ -2518,16 +2518,17 @@ static void field_logits(const Field *field, double *logits, int use) {
 
 /* Second reading of V */
 
-/* Pushes a text of any length: what nobody remembers at its end is left out. A full window drops its oldest
- * `step` tokens at a time: what it would have dropped by now need not go through it. */
+/* Pushes a text of any length: what nobody remembers at its end is left out. A full window drops its older half
+ * at a time: what it would have dropped by now need not go through it.
+ *     context 4, 11 tokens: 0 1 2 3, 2 3 4 5, 4 5 6 7, 6 7 8 9, 8 9 10: only 8 9 10 are pushed */
 static void field_listen(Field *field, const Ids *ids, size_t context) {
-    const size_t n = ids->n, step = context - context / 2, reach = field->co->memory + context;
+    const size_t n = ids->n, drop = context - context / 2, reach = field->co->memory + context;
     Window *window = field->window;
     field->window = NULL;
     for (size_t i = n > reach ? n - reach : 0; i < n; i++)
         field_push(field, ids->ids[i], field_expected(field, ids->ids[i]));
     field->window = window;
-    for (size_t i = n > context ? (n - context + step - 1) / step * step : 0; window && i < n; i++)
+    for (size_t i = n > context ? (n - context + drop - 1) / drop * drop : 0; window && i < n; i++)
         window_push(window, ids->ids[i]);
 }
 
