@@ -1135,7 +1135,7 @@ class Rows:
 #
 #     |             follow             | before | place |   |   |   follow  x: who follows the token
 #     0                               33       42      46  47  48  before  empty: for who stood before
-#                                                                  place   two sines, two cosines of the place
+#                                                                  place   two sines and two cosines of it
 #
 # then a constant, the same for every token, and what fills every embedding up to one length, so that RMSNorm
 # multiplies all by the same `scale`.
@@ -1701,7 +1701,7 @@ class Field:
     def listen(self, ids, context):
         """Pushes a text of any length: what nobody remembers at its end is left out.
 
-        A full window drops its older half at a time: what it would have dropped by now need not go through it.
+        A full window drops its older half at a time: what is dropped by now need not go through it.
 
             context 4, 11 tokens    0 1 2 3, 2 3 4 5, 4 5 6 7, 6 7 8 9, 8 9 10: only 8 9 10 are pushed
         """

@@ -27,7 +27,8 @@ EXCEPTIONS = {
     "what multiplies and silences whole matrices is written where it is used": "linear_backward widened without_heads",
     "signals, files, options and the terminal, by each language's own means": "CONTROLS SIGNALS asked hold_signals stopped put_error Draft "
         "Draft.keep save_draft MAGIC whole_number CONFLICTS HELP MODELS",
-    "C writes as it goes what Python makes of strings first": "VALUE characters json_list json_text page_row put_page pieces_of merges_read matrix_names",
+    "C writes as it goes what Python makes of strings first": "VALUE characters json_list json_text "
+        "page_row put_page pieces_of merges_read matrix_names",
 }
 
 
