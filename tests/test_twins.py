@@ -1,5 +1,5 @@
-"""The twins side by side: same chapters, same names by one rule; every example in a docstring is true; the first reading is as long
-as the heads say."""
+"""The twins side by side: same chapters, same names by one rule; every example in a docstring is true; the first reading
+is as long as the heads say."""
 import ast
 import doctest
 import re
@@ -10,22 +10,27 @@ import postgpt
 
 PYTHON, C = ((twins.ROOT / name).read_text(encoding="utf-8") for name in ("postgpt.py", "postgpt.c"))
 
-# The rule: a function f is f, a class K the struct K, its method m k_m (PostGPT is the Model), a constant keeps its name. __init__ is
-# k_make where C has something to allocate. Reason -> the public names of Python that have no such name in C.
+# The rule: a function f is f, a class K the struct K, its method m k_m (PostGPT is the Model), a constant keeps its name.
+# __init__ is k_make where C has something to allocate. Reason -> the public names of Python that have no such name in C.
 EXCEPTIONS = {
     "Python's own: exceptions, the collector, bytes or str, what a terminal is told through an object (fail, progress)":
         "Failure Misuse Progress Progress.watch Progress.say resting as_bytes to_bytes arguments",
-    "a pattern or table of Python's, a function in C (piece_end, kind_of, has_han, is_one_of, utf8_run)": "PIECE KIND HAN BRACKETS LEAD",
+    "a pattern or table of Python's, a function in C (piece_end, kind_of, has_han, is_one_of, utf8_run)":
+        "PIECE KIND HAN BRACKETS LEAD",
     "a field or an assignment in C": "Tokenizer.vocab Text.documents Transformer.n_params Window.clear zeros copied",
-    "C keeps a layer's matrices in one block, and multiplies rows of zeros too": "Transformer.matrices Rows Rows.times weighed",
+    "C keeps a layer's matrices in one block, and multiplies rows of zeros too":
+        "Transformer.matrices Rows Rows.times weighed",
     "C looks up token_text, words_add and a walk through two sorted lists": "Tokenizer.decode words_of Words.endings",
     "one #define each, or a bit of `use`": "COEFFICIENTS TRAINED TRANSFORMER MODES",
     "C walks with field_moment and field_match, and adds rows to a ledger": "Field.moments look_back",
-    "a library checks what the command line has parsed; C has no library": "check_options checked_corpus mode_of alphabet_of PostGPT",
-    "PostGPT's for programs; C has generate, evaluate and a Ledger": "PostGPT.net PostGPT.field PostGPT.generate PostGPT.speak PostGPT.say "
+    "a library checks what the command line has parsed; C has no library":
+        "check_options checked_corpus mode_of alphabet_of PostGPT",
+    "PostGPT's for programs; C has generate, evaluate and a Ledger":
+        "PostGPT.net PostGPT.field PostGPT.generate PostGPT.speak PostGPT.say "
         "PostGPT.explain PostGPT.logprobs PostGPT.evaluate PostGPT.train",
     "what multiplies and silences whole matrices is written where it is used": "linear_backward widened without_heads",
-    "signals, files, options and the terminal, by each language's own means": "CONTROLS SIGNALS asked hold_signals stopped put_error Draft "
+    "signals, files, options and the terminal, by each language's own means":
+        "CONTROLS SIGNALS asked hold_signals stopped put_error Draft "
         "Draft.keep save_draft MAGIC whole_number CONFLICTS HELP MODELS",
     "C writes as it goes what Python makes of strings first": "VALUE characters json_list json_text "
         "page_row put_page pieces_of merges_read matrix_names",
@@ -75,7 +80,7 @@ def chapters(source):
 class SideBySide(unittest.TestCase):
     def test_chapters_have_the_same_titles_in_the_same_order(self):
         self.assertEqual(chapters(PYTHON), chapters(C))
-        self.assertEqual([title.split()[0] for title in chapters(PYTHON)], ["0", "I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX"])
+        self.assertEqual([title.split()[0] for title in chapters(PYTHON)], "0 I II III IV V VI VII VIII IX".split())
 
     def test_every_public_name_of_python_has_its_name_in_c(self):
         known, excepted = c_names(C), " ".join(EXCEPTIONS.values()).split()
