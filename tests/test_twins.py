@@ -14,10 +14,10 @@ PYTHON, C = ((twins.ROOT / name).read_text(encoding="utf-8") for name in ("postg
 # __init__ is k_make where C has something to allocate. Reason -> the public names of Python that have no such name in C.
 EXCEPTIONS = {
     "Python's own: exceptions, the collector, bytes or str, what a terminal is told through an object (fail, progress)":
-        "Failure Misuse Progress Progress.watch Progress.say resting as_bytes to_bytes arguments",
+        "Failure Progress Progress.watch Progress.say resting as_bytes",
     "a pattern or table of Python's, a function in C (piece_end, kind_of, has_han, is_one_of, utf8_run)":
         "PIECE KIND HAN BRACKETS LEAD",
-    "a field or an assignment in C": "Tokenizer.vocab Text.documents Transformer.n_params Window.clear zeros copied",
+    "a field or an assignment in C": "Tokenizer.vocab Text.documents Transformer.n_params Window.clear zeros",
     "C keeps a layer's matrices in one block, and multiplies rows of zeros too":
         "Transformer.matrices Rows Rows.times weighed",
     "C looks up token_text, words_add and a walk through two sorted lists": "Tokenizer.decode words_of Words.endings",
@@ -28,12 +28,6 @@ EXCEPTIONS = {
     "PostGPT's for programs; C has generate, evaluate and a Ledger":
         "PostGPT.net PostGPT.field PostGPT.generate PostGPT.speak PostGPT.say "
         "PostGPT.explain PostGPT.logprobs PostGPT.evaluate PostGPT.train",
-    "what multiplies and silences whole matrices is written where it is used": "linear_backward widened without_heads",
-    "signals, files, options and the terminal, by each language's own means":
-        "CONTROLS SIGNALS asked hold_signals stopped put_error Draft "
-        "Draft.keep save_draft MAGIC whole_number CONFLICTS HELP MODELS",
-    "C writes as it goes what Python makes of strings first": "VALUE characters json_list json_text "
-        "page_row put_page pieces_of merges_read matrix_names",
 }
 
 
@@ -84,7 +78,8 @@ class SideBySide(unittest.TestCase):
 
     def test_every_public_name_of_python_has_its_name_in_c(self):
         known, excepted = c_names(C), " ".join(EXCEPTIONS.values()).split()
-        missing = {name for name, wanted in python_names(PYTHON) if wanted not in known}
+        told = PYTHON[:PYTHON.index("# VII  ")]               # chapters 0 to VI
+        missing = {name for name, wanted in python_names(told) if wanted not in known}
         self.assertEqual(sorted(missing - set(excepted)), [])
         self.assertEqual(sorted(set(excepted) - missing), [], "these need no exception any more")
 
