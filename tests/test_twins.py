@@ -27,7 +27,7 @@ EXCEPTIONS = {
         "check_options checked_corpus mode_of alphabet_of PostGPT",
     "PostGPT's for programs; C has generate, evaluate and a Ledger":
         "PostGPT.net PostGPT.field PostGPT.generate PostGPT.speak PostGPT.say "
-        "PostGPT.explain PostGPT.logprobs PostGPT.evaluate PostGPT.train",
+        "PostGPT.explain PostGPT.logprobs",
 }
 
 
