@@ -3146,8 +3146,9 @@ static void voice_rules(const Voice *voice, const Field *field, double *logits, 
             if (shared > wanted && wanted == SHARED) gain += ONE_MORE;
             if (voice->reach[x] > limit) gain -= STUCK;
             if (number && shared) gain += ODD;
-            /* what a number must share with its place: the word before it, and itself where it is under way */
-            if (trait->digit && !number && shared < (kind_of[*token_text(tok, x).data] >= SPACE ? 1 : 2)) gain -= ODD;
+            /* a number must share with its place the word before it, and itself where it is under way */
+            const uint32_t needed = kind_of[*token_text(tok, x).data] >= SPACE ? 1 : 2;
+            if (trait->digit && !number && shared < needed) gain -= ODD;
             if (kind_of[*token_text(tok, x).data] == whole && !voice->shared[x]) gain -= ODD;
             if ((trait->closes || trait->breaks) && (wanting || reader->nested) && !voice->level[x])
                 gain -= ABRUPT * (double)(wanting ? wanting : SENTENCE) / (double)SENTENCE;
