@@ -370,7 +370,7 @@ class BookFigures(unittest.TestCase):
                 ("the last four tokens at most", 4, postgpt.DEPTH), ("keeps fifteen tokens", 15, DEFAULT["top-k"]),
                 ("among the last twelve tokens", 12, postgpt.RECENT), ("sixty tokens at most", 60, postgpt.GRACE),
                 ("takes one fifth of them", 0.2, postgpt.DISCOUNT), ("contexts of up to seven tokens", 7, postgpt.SPEAKS - 1),
-                ("more than seven words", 7, postgpt.VERBATIM), ("loses three nats", 3, postgpt.LONELY), ("When three words have been said", 3, postgpt.AGAIN), ("loses four nats", 4, postgpt.STALE),
+                ("more than eleven words", 11, postgpt.VERBATIM), ("loses three nats", 3, postgpt.LONELY), ("When three words have been said", 3, postgpt.AGAIN), ("loses four nats", 4, postgpt.STALE),
                 ("before it has five words", 5, postgpt.SENTENCE), ("the newest eight steps", 8, postgpt.WATCH), ("sixty-four losses", 64, postgpt.BEST),
                 ("there are two layers", 2, shape.layers), ("two content heads and two RRPRAM heads", 2, shape.content)):
             with self.subTest(text):
