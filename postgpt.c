@@ -4092,7 +4092,7 @@ static size_t evaluate(const Model *model, const Text *text, double *nats) {
                     nats[row] += cross_entropy(logits, vocab, id);
                 }
                 tokens++;
-                progress("evaluating: %zu of %zu tokens, full %.4f nats/token so far", tokens, text->n, nats[6] / (double)tokens);
+                progress("evaluating: %zu of %zu tokens; nats/token: chain %.4f, full %.4f", tokens, text->n, nats[3] / (double)tokens, nats[7] / (double)tokens);
             }
             field_push(&field, id, field_expected(&field, id));
             window_push(&silent, id);
@@ -4493,8 +4493,8 @@ static void parse(Options *o, int argc, char **argv) {
     /* no option swallows another */
     static const struct { const char *name, *other; int needed; } pairs[] = {
         {"encode", "a prompt", 0}, {"encode", "tree", 0}, {"encode", "train", 0}, {"encode", "save", 0}, {"encode", "load", 0}, {"encode", "eval", 0},
-        {"encode", "info", 0}, {"encode", "page", 0}, {"encode", "interactive", 0}, {"tree", "train", 0}, {"tree", "save", 0}, {"tree", "load", 0},
-        {"tree", "eval", 0}, {"tree", "info", 0}, {"tree", "page", 0}, {"tree", "interactive", 0}, {"lr", "train", 1}, {"batch", "train", 1}};
+        {"encode", "info", 0}, {"encode", "why", 0}, {"encode", "page", 0}, {"encode", "interactive", 0}, {"tree", "train", 0}, {"tree", "save", 0}, {"tree", "load", 0},
+        {"tree", "eval", 0}, {"tree", "info", 0}, {"tree", "why", 0}, {"tree", "page", 0}, {"tree", "interactive", 0}, {"lr", "train", 1}, {"batch", "train", 1}};
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs && !o->help && !o->version; i++) {
         int name = 0, other = i == 0 && o->prompt;
         for (size_t k = 0; k < n_options; k++) {
@@ -4989,9 +4989,10 @@ static void put_ledger(const Ledger *why) {
     }
     const double n = (double)why->n;
     Bytes line = {0};
-    bytes_put(&line, "verbatim: 4 words or more %.0f %%, 6 or more %.0f %%, 8 or more %.0f %%; mean probability %s\ndecided:", 100.0 * (double)runs[0] / n, 100.0 * (double)runs[1] / n,
+    bytes_put(&line, "verbatim +4 %.0f %%, +6 %.0f %%, +8 %.0f %%; mean p %s; decided:", 100.0 * (double)runs[0] / n, 100.0 * (double)runs[1] / n,
               100.0 * (double)runs[2] / n, fixed(room, sum / n, 3));
-    for (size_t k = 0; k <= N_TERMS; k++) bytes_put(&line, "%s %s %zu", k ? "," : "", k < N_TERMS ? TERMS[k] : "the draw", decided[k]);
+    for (size_t k = 0; k <= N_TERMS; k++)
+        if (decided[k]) bytes_put(&line, "%s %s %zu", line.data[line.length - 1] == ':' ? "" : ",", k < N_TERMS ? TERMS[k] : "draw", decided[k]);
     bytes_put(&line, "\n");
     put(line.data, line.length);
     free(line.data);

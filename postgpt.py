@@ -2585,7 +2585,8 @@ def evaluate(model, data):
                     field.z = alone if label.endswith("-heads") else heard
                     nats[k] += cross_entropy(field.logits(use), id)
                 tokens += 1
-                progress.say("evaluating: %d of %d tokens, full %.4f nats/token so far", tokens, len(text.ids), nats[6] / tokens)
+                progress.say("evaluating: %d of %d tokens; nats/token: chain %.4f, full %.4f", tokens, len(text.ids),
+                             nats[3] / tokens, nats[7] / tokens)
             field.push(id, field.expected(id))
             silent.push(id)
     return [(label, n / LN2 / len(data), n / tokens) for (label, _), n in zip(ROWS, nats)]
@@ -2888,7 +2889,7 @@ OPTIONS = [
 
 
 CONFLICTS = [("encode", "a prompt"), ("encode", "tree"),
-             *((name, other) for name in ("encode", "tree") for other in ("train", "save", "load", "eval", "info", "page", "interactive"))]
+             *((name, other) for name in ("encode", "tree") for other in ("train", "save", "load", "eval", "info", "why", "page", "interactive"))]
 
 
 def parse(args):
@@ -3391,8 +3392,8 @@ def put_ledger(rows):
     decided = [0] * (len(TERMS) + 1)
     for row in rows:                                      # where the runner-up had the larger logit, chance decided
         decided[row.gave.index(max(row.gave)) if total(row.gave) > 0.0 else -1] += 1
-    put(("verbatim: 4 words or more %.0f %%, 6 or more %.0f %%, 8 or more %.0f %%; mean probability %s\ndecided: %s\n" %
-         (*share, fixed(total([row.p for row in rows]) / len(rows), 3), ", ".join(["%s %d" % pair for pair in zip((*TERMS, "the draw"), decided)]))).encode())
+    put(("verbatim +4 %.0f %%, +6 %.0f %%, +8 %.0f %%; mean p %s; decided: %s\n" % (*share, fixed(total([row.p for row in rows]) / len(rows), 3),
+         ", ".join(["%s %d" % (name, n) for name, n in zip((*TERMS, "draw"), decided) if n]))).encode())
 
 
 def json_text(data, shown=False):
@@ -3444,9 +3445,11 @@ def continue_prompt(model, prompt, options, said=None):
     where there is one; it gets what is added."""
     both = options["mode"] == "both"
     for i in range(options["samples"]):
-        if i:
+        if i and not stopped:
             put(b"----\n")
         for mode in ("meta", "full") if both else (options["mode"],):
+            if stopped:
+                return
             if both:
                 put(b"--- %s ---\n" % mode.encode())
             text, rows = bytes(said.get((i, mode), prompt)) if said else prompt, []
@@ -3462,6 +3465,8 @@ def continue_prompt(model, prompt, options, said=None):
                     said[i, mode] += data
                 if row:
                     rows.append(row)
+                if stopped:
+                    break
             put(b"\n")
             if options["why"] and rows:
                 put_ledger(rows)
@@ -3469,40 +3474,50 @@ def continue_prompt(model, prompt, options, said=None):
                 options["pages"].append(page_text(model, text, mode, rows))
 
 
+stopped = []                # by an interrupt: the answer under way is to end here
+
+
 def converse(model, prompt, options):
     """Answers the prompt, if there is one, then standard input, a line at a time. An empty line goes on where the text stopped, with
     the next seed; an interrupt ends the answer under way and nothing else."""
-    if signal.getsignal(signal.SIGINT) == interrupted:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    lines, terminal, said, answering = open(0, "rb", closefd=False), os.isatty(0), {}, False
+    lines, terminal, said, waiting, before = open(0, "rb", closefd=False), os.isatty(0), {}, False, signal.getsignal(signal.SIGINT)
+
+    def interrupt(number, frame):
+        stopped.append(number)
+        if waiting:
+            raise KeyboardInterrupt
+
+    if before == interrupted:
+        signal.signal(signal.SIGINT, interrupt)
+    if prompt is not None:
+        continue_prompt(model, prompt, options, said)
     while True:
+        if terminal:
+            progress.show("> ")
+            progress.shown = False
         try:
-            if prompt is not None:
-                answering = True
-                continue_prompt(model, prompt, options, said)
-            prompt, answering = None, False
-            if terminal:
-                progress.show("> ")
-                progress.shown = False
+            waiting = terminal
             line = lines.readline()
-            if not line:
-                break
-            prompt = line.rstrip(b"\r\n")
-            if prompt or not said:
-                said = {}
-            else:
-                options = {**options, "seed": (options["seed"] + 1) % (1 << 64)}
+            waiting = False
         except KeyboardInterrupt:
+            waiting = False
             if asked:                                     # by another signal: to end
                 raise
-            if answering:
-                put(b"\n")
-            elif terminal:
-                put_error("an interrupt ends an answer; the end of input (Ctrl-D) ends this")
-            prompt, answering = None, False
+            put_error("an interrupt ends an answer; the end of input (Ctrl-D) ends this")
+            continue
+        if not line:
+            break
+        stopped.clear()
+        prompt = line.rstrip(b"\r\n")
+        if prompt or not said:
+            said = {}
+        else:
+            options = {**options, "seed": (options["seed"] + 1) % (1 << 64)}
+        continue_prompt(model, prompt, options, said)
     if terminal:
         progress.show("\n")
         progress.shown = False
+    signal.signal(signal.SIGINT, before)
 
 
 def demonstrate(model, corpus, options):
@@ -3638,7 +3653,7 @@ def main():
             code = 1
             put_error("out of memory")
     except KeyboardInterrupt:
-        if asked[:1] in ([], [signal.SIGINT]):            # none: while it conversed
+        if asked[0] == signal.SIGINT:
             os._exit(130)                                 # at once: later signals are not heard
         hold_signals(False)
         signal.signal(asked[0], signal.SIG_DFL)           # what we die of is told by dying of it
