@@ -15,12 +15,14 @@
 #include <fcntl.h>
 #include <float.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stddef.h>
 #if __STDC_VERSION__ >= 201112L && !defined __STDC_NO_ATOMICS__
 #include <stdatomic.h>
 #endif
@@ -4240,67 +4242,102 @@ static const char *const PAGE[] = {
 "[e.key];if(s&&!e.ctrlKey&&!e.metaKey&&!e.altKey){e.preventDefault();select(at+s,1)}}}\n",
 "</script><script>show("};
 
-static const char HELP[] =
+/* The help is the table of the options, too. A line of it names an option's letter, its name, what it takes (N: a whole number, X or F: a
+ * number, NAME: one of the words that follow, FILE, LIST: a shape, nothing: a flag) and its range, as in "0 to 10"; TO(field): where in
+ * Options the value goes. */
+#define TO(field) offsetof(Options, field)
+#define DIGITS "0123456789"
+
+static const char USAGE[] =
     "postgpt [PROMPT] [options]      a GPT whose weights are counted, not trained\n"
     "\n"
     "PROMPT is a text to continue; \"-\" reads it from standard input; without one,\n"
     "a short demonstration from eight places of the corpus.\n"
-    "\n"
-    "  -m, --mode NAME        both, meta, full or transformer (default both)\n"
-    "  -n, --tokens N         tokens to generate, 1 to 1000000 (default 100), and on\n"
-    "                         to the end of the sentence, at most 60 more\n"
-    "      --exact            stop after exactly N tokens\n"
-    "  -t, --temperature X    0 to 10, 0 is greedy (default 0.75)\n"
-    "  -k, --top-k N          0 to the vocabulary's size, 0 is all (default 15)\n"
-    "  -p, --top-p X          0 to 1: of these, the most probable that together have\n"
-    "                         so much (default 1)\n"
-    "  -r, --repetition X     penalty on the last 12 tokens, 0 to 10 (default 0)\n"
-    "  -s, --seed N           0 to 2^64 - 1 (default 42), or random: drawn, and named\n"
-    "      --discount X       share of the chain's discounts while it speaks, 0 to 1\n"
-    "                         (default 0.2, with --lines 1)\n"
-    "      --verbatim N       words in a row from the corpus at most, 0 to 1000\n"
-    "                         (default 7; 0: no limit)\n"
-    "      --samples N        1 to 1000000 continuations, seeds S, S + 1, ..., apart\n"
-    "                         by a line holding only ---- (default 1)\n"
-    "      --why              why each token was said: a ledger under the text\n"
-    "      --page FILE        the same as one HTML file to look at\n"
-    "      --tree             who keeps company with the words of PROMPT, as a tree\n"
-    "  -i, --interactive      prompts a line at a time; an empty line goes on\n"
-    "  -c, --corpus FILE      default postgpt.txt beside the program\n"
-    "      --merges N         byte pairs to learn, 0 to 65280 (default 1024)\n"
-    "      --alphabet NAME    bytes or corpus: number all bytes, or those that occur\n"
-    "      --order N          the chain looks at N - 1 tokens, 1 to 8 (default 3)\n"
-    "      --lines            every line of the corpus is a document\n"
-    "      --shape LIST       of the transformer (default layers=2,embd=48,content=2,\n"
-    "                         rrpram=2,context=64,mlp=4)\n"
-    "      --init NAME        ghost or random: seed it from the counts or not\n"
-    "      --lambda X         the field's coefficients, 0 to 100: the chain\n"
-    "                         (default 0.6, after training 0.5)\n"
-    "      --kappa X          the transformer (default 0.4, after training 0.5)\n"
-    "      --alpha X          Hebbian resonance (default 0.08)\n"
-    "      --beta X           prophecy (default 1)\n"
-    "      --gamma X          destiny (default 0.3)\n"
-    "      --trauma X         trauma (default 1.6)\n"
-    "      --memory N         tokens the field remembers, 1 to 1000000 (default 4096)\n"
-    "      --eval FILE        held-out figures: bits a byte, nats a token\n"
-    "      --holdout F        build on all but F of the corpus, evaluate the rest\n"
-    "      --train N          train the transformer for N steps, 1 to 1000000\n"
-    "      --lr X             rate, falls to 0 over the steps, 0 to 1 (default 0.003)\n"
-    "      --batch N          documents or windows a step, 1 to 1024 (default 4)\n"
-    "      --save FILE        write a checkpoint (.safetensors)\n"
-    "      --load FILE        read one\n"
-    "      --encode FILE      print FILE's token ids in one line\n"
-    "      --info             counts, parameters, memory, files\n"
-    "      --no-cache         neither read nor write the merges file\n"
-    "  -q, --quiet            no notes on standard error\n"
-    "  -h, --help             this text\n"
-    "      --version          the version\n"
+    "\n";
+
+static const struct { const char *help; size_t to; } TABLE[] = {
+    {"  -m, --mode NAME        both, meta, full or transformer (default both)\n", TO(mode)},
+    {"  -n, --tokens N         tokens to generate, 1 to 1000000 (default 100), and on\n"
+     "                         to the end of the sentence, at most 60 more\n", TO(tokens)},
+    {"      --exact            stop after exactly N tokens\n", TO(exact)},
+    {"  -t, --temperature X    0 to 10, 0 is greedy (default 0.75)\n", TO(sampling.temperature)},
+    {"  -k, --top-k N          0 to the vocabulary's size, 0 is all (default 15)\n", TO(sampling.top_k)},
+    {"  -p, --top-p X          0 to 1: of these, the most probable that together have\n"
+     "                         so much (default 1)\n", TO(sampling.top_p)},
+    {"  -r, --repetition X     penalty on the last 12 tokens, 0 to 10 (default 0)\n", TO(sampling.repetition)},
+    {"  -s, --seed N           0 to 2^64 - 1 (default 42), or random: drawn, and named\n", TO(sampling.seed)},
+    {"      --discount X       share of the chain's discounts while it speaks, 0 to 1\n"
+     "                         (default 0.2, with --lines 1)\n", TO(sampling.discount)},
+    {"      --verbatim N       words in a row from the corpus at most, 0 to 1000\n"
+     "                         (default 7; 0: no limit)\n", TO(sampling.verbatim)},
+    {"      --samples N        1 to 1000000 continuations, seeds S, S + 1, ..., apart\n"
+     "                         by a line holding only ---- (default 1)\n", TO(samples)},
+    {"      --why              why each token was said: a ledger under the text\n", TO(why)},
+    {"      --page FILE        the same as one HTML file to look at\n", TO(page)},
+    {"      --tree             who keeps company with the words of PROMPT, as a tree\n", TO(tree)},
+    {"  -i, --interactive      prompts a line at a time; an empty line goes on\n", TO(interactive)},
+    {"  -c, --corpus FILE      default postgpt.txt beside the program\n", TO(corpus)},
+    {"      --merges N         byte pairs to learn, 0 to 65280 (default 1024)\n", TO(merges)},
+    {"      --alphabet NAME    bytes or corpus: number all bytes, or those that occur\n", TO(alphabet)},
+    {"      --order N          the chain looks at N - 1 tokens, 1 to 8 (default 3)\n", TO(order)},
+    {"      --lines            every line of the corpus is a document\n", TO(lines)},
+    {"      --shape LIST       of the transformer (default layers=2,embd=48,content=2,\n"
+     "                         rrpram=2,context=64,mlp=4)\n", TO(shape)},
+    {"      --init NAME        ghost or random: seed it from the counts or not\n", TO(init)},
+    {"      --lambda X         the field's coefficients, 0 to 100: the chain\n"
+     "                         (default 0.6, after training 0.5)\n", TO(field.lambda)},
+    {"      --kappa X          the transformer (default 0.4, after training 0.5)\n", TO(field.kappa)},
+    {"      --alpha X          Hebbian resonance (default 0.08)\n", TO(field.alpha)},
+    {"      --beta X           prophecy (default 1)\n", TO(field.beta)},
+    {"      --gamma X          destiny (default 0.3)\n", TO(field.gamma)},
+    {"      --trauma X         trauma (default 1.6)\n", TO(field.trauma)},
+    {"      --memory N         tokens the field remembers, 1 to 1000000 (default 4096)\n", TO(field.memory)},
+    {"      --eval FILE        held-out figures: bits a byte, nats a token\n", TO(eval)},
+    {"      --holdout F        build on all but F of the corpus, evaluate the rest\n", TO(holdout)},
+    {"      --train N          train the transformer for N steps, 1 to 1000000\n", TO(train)},
+    {"      --lr X             rate, falls to 0 over the steps, 0 to 1 (default 0.003)\n", TO(rate)},
+    {"      --batch N          documents or windows a step, 1 to 1024 (default 4)\n", TO(batch)},
+    {"      --save FILE        write a checkpoint (.safetensors)\n", TO(save)},
+    {"      --load FILE        read one\n", TO(load)},
+    {"      --encode FILE      print FILE's token ids in one line\n", TO(encode)},
+    {"      --info             counts, parameters, memory, files\n", TO(info)},
+    {"      --no-cache         neither read nor write the merges file\n", TO(no_cache)},
+    {"  -q, --quiet            no notes on standard error\n", TO(quiet)},
+    {"  -h, --help             this text\n", TO(help)},
+    {"      --version          the version\n", TO(version)}};
+
+static const char EXAMPLES[] =
     "\n"
     "Examples:\n"
     "  postgpt \"The transformer\"\n"
     "  postgpt -m full -n 40 -t 0.5 -c mybook.txt \"Once upon a time\"\n"
     "  postgpt --tree \"attention and memory\"\n"
     "  postgpt -c mybook.txt -m full -i\n";
+enum { N_OPTIONS = sizeof TABLE / sizeof *TABLE };
+
+typedef struct {
+    char name[16], letter, words[40];
+    enum { FLAG, WORD, TEXT, COUNT, NUMBER, SEED, SHAPE } takes;
+    double low, high;
+    size_t to;
+} Option;
+
+/* The k-th option, read off its line. */
+static Option option_of(size_t k) {
+    const char *line = TABLE[k].help, *text = line + 25;
+    char takes[8] = "";
+    Option option = {.letter = line[2] == '-' ? line[3] : 0, .high = 100, .to = TABLE[k].to};    /* where a line tells no range: to 100 */
+    sscanf(line + 8, "%15[^ ] %7[A-Z]", option.name, takes);
+    sscanf(text, "%39[a-z, ]", option.words);
+    for (size_t n = strlen(option.words); n && option.words[n - 1] == ' '; n--) option.words[n - 1] = 0;
+    option.takes = !*takes ? FLAG : !strcmp(takes, "NAME") ? WORD : !strcmp(takes, "FILE") ? TEXT : !strcmp(takes, "LIST") ? SHAPE :
+                   !strcmp(option.name, "seed") ? SEED : *takes == 'N' ? COUNT : NUMBER;
+    for (double low, high; *text && option.takes >= COUNT; text++)
+        if (strspn(text, DIGITS) && sscanf(text, "%lf to %lf", &low, &high) == 2) { option.low = low; option.high = high; break; }
+    if (!strcmp(option.name, "top-k")) option.high = 65536;                    /* of the largest vocabulary */
+    if (!strcmp(option.name, "holdout")) { option.low = 0.001; option.high = 0.999; }
+    return option;
+}
 
 static void usage_error(const char *format, ...) {
     va_list args;
@@ -4310,75 +4347,59 @@ static void usage_error(const char *format, ...) {
     exit(2);
 }
 
-/* What an option takes: a flag nothing, a word one of `words`, a number one from low to high. */
-typedef struct {
-    const char *name, letter, *words;
-    enum { FLAG, WORD, TEXT, COUNT, NUMBER, SEED, SHAPE } takes;
-    double low, high;
-    void *to;
-} Option;
-
-static const char *takes(const Option *option, char *room, size_t size) {
-    switch (option->takes) {
-    case WORD: return option->words;
-    case TEXT: return "a file";
-    case SHAPE: return "layers, embd, content, rrpram, context or mlp as name=number, apart by commas";
-    case SEED: return "random, or a whole number from 0 to 18446744073709551615";
-    default:
-        snprintf(room, size, "a %snumber from %.10g to %.10g", option->takes == COUNT ? "whole " : "", option->low, option->high);
-        return room;
-    }
+/* What an option takes, in words. */
+static const char *option_range(const Option *option, char room[80]) {
+    if (option->takes == WORD) return option->words;
+    if (option->takes == TEXT) return "a file";
+    if (option->takes == SHAPE) return "layers, embd, content, rrpram, context or mlp as name=number, apart by commas";
+    if (option->takes == SEED) return "random, or a whole number from 0 to 18446744073709551615";
+    snprintf(room, 80, "a %snumber from %.10g to %.10g", option->takes == COUNT ? "whole " : "", option->low, option->high);
+    return room;
 }
 
 static void refuse(const Option *option, const char *value) {
     char room[80];
-    usage_error("--%s takes %s, not '%s'", option->name, takes(option, room, sizeof room), value);
+    usage_error("--%s takes %s, not '%s'", option->name, option_range(option, room), value);
 }
 
-static int is_digit(char c) { return c >= '0' && c <= '9'; }
-
 /* A whole number of at most 20 digits, or a refusal. */
-static uint64_t parse_count(const Option *option, const char *value, uint64_t high) {
+static uint64_t parse_count(const Option *option, const char *value) {
     uint64_t n = 0;
     const char *c = value;
-    for (; is_digit(*c) && n <= (high - (uint64_t)(*c - '0')) / 10; c++) n = 10 * n + (uint64_t)(*c - '0');
-    if (*c || c == value) refuse(option, value);
+    for (; *c >= '0' && *c <= '9' && n <= (UINT64_MAX - (uint64_t)(*c - '0')) / 10; c++) n = 10 * n + (uint64_t)(*c - '0');
+    if (*c || c == value || (option->takes == COUNT && ((double)n < option->low || (double)n > option->high))) refuse(option, value);
     return n;
 }
 
-/* Digits, perhaps a point, perhaps more digits, perhaps an exponent. */
+/* Digits, perhaps a point, perhaps more digits, perhaps an exponent; or a refusal. */
 static double parse_number(const Option *option, const char *value) {
-    const char *c = value;
-    size_t digits = 0;
-    for (; is_digit(*c); c++) digits++;
-    if (*c == '.') for (c++; is_digit(*c); c++) digits++;
-    if (digits && (*c == 'e' || *c == 'E')) {
-        c += c[1] == '-' || c[1] == '+' ? 2 : 1;
-        if (!is_digit(*c)) digits = 0;
-        while (is_digit(*c)) c++;
+    size_t n = strspn(value, DIGITS), digits = n;
+    if (value[n] == '.') { digits = strspn(value + n + 1, DIGITS) + n; n = digits + 1; }
+    if (digits && (value[n] == 'e' || value[n] == 'E')) {
+        const size_t at = n + (value[n + 1] == '-' || value[n + 1] == '+' ? 2 : 1), exponent = strspn(value + at, DIGITS);
+        n = exponent ? at + exponent : n;
     }
-    const double x = digits && !*c ? strtod(value, NULL) : -1.0;
+    const double x = digits && !value[n] ? strtod(value, NULL) : -1.0;
     if (!(x >= option->low && x <= option->high)) refuse(option, value);
     return x;
 }
 
-static void parse_shape(const Option *option, const char *value) {
-    Shape *shape = option->to;
-    const struct { const char *name; size_t *to; uint64_t low, high; } part[6] = {
+static void parse_shape(const Option *option, Shape *shape, const char *value) {
+    const struct { const char *name; size_t *to; unsigned low, high; } of[6] = {
         {"layers", &shape->layers, 1, 32}, {"embd", &shape->embd, 2, 1024}, {"content", &shape->content, 0, 64},
         {"rrpram", &shape->rrpram, 0, 64}, {"context", &shape->context, 2, 4096}, {"mlp", &shape->mlp, 1, 16}};
     for (const char *c = value;; c++) {
         size_t i = 0, length;
-        while (i < 6 && (strncmp(c, part[i].name, length = strlen(part[i].name)) || c[length] != '=')) i++;
+        while (i < 6 && (strncmp(c, of[i].name, length = strlen(of[i].name)) || c[length] != '=')) i++;
         if (i == 6) refuse(option, value);
         c += length + 1;
-        uint64_t n = 0;
-        const char *begin = c;
-        for (; is_digit(*c); c++) if (n <= 4096) n = 10 * n + (uint64_t)(*c - '0');
-        if (c == begin || (*c && *c != ',')) refuse(option, value);
-        if (n < part[i].low || n > part[i].high)
-            usage_error("--shape: %s goes from %u to %u, not %.*s", part[i].name, (unsigned)part[i].low, (unsigned)part[i].high, (int)(c - begin), begin);
-        *part[i].to = (size_t)n;
+        const size_t digits = strspn(c, DIGITS), zeros = strspn(c, "0");
+        if (!digits || (c[digits] && c[digits] != ',')) refuse(option, value);
+        const unsigned long n = digits - (zeros < digits ? zeros : digits) > 9 ? ULONG_MAX : strtoul(c, NULL, 10);
+        if (n < of[i].low || n > of[i].high)
+            usage_error("--shape: %s goes from %u to %u, not %.*s", of[i].name, of[i].low, of[i].high, (int)digits, c);
+        *of[i].to = n;
+        c += digits;
         if (!*c) break;
     }
     const size_t heads = shape->content + shape->rrpram;
@@ -4388,60 +4409,54 @@ static void parse_shape(const Option *option, const char *value) {
 
 /* Is it one of the words of a list such as "both, meta, full or transformer"? */
 static int is_word_of(const char *words, const char *value) {
-    for (size_t length; (length = strcspn(words, ", ")); words += strspn(words, ", "), words += !strncmp(words, "or ", 3) ? 3 : 0) {
-        if (strlen(value) == length && !strncmp(words, value, length)) return 1;
-        words += length;
-    }
+    for (size_t n; (n = strcspn(words, ", ")); words += n, words += strspn(words, ", "), words += !strncmp(words, "or ", 3) ? 3 : 0)
+        if (strlen(value) == n && !strncmp(words, value, n)) return 1;
     return 0;
 }
 
+/* Puts an option's value where it goes. */
+static void option_take(Options *o, const Option *option, const char *value) {
+    void *to = (char *)o + option->to;
+    switch (option->takes) {
+    case FLAG: *(int *)to = 1; break;
+    case COUNT: *(size_t *)to = (size_t)parse_count(option, value); break;
+    case SEED:
+        o->random_seed = !strcmp(value, "random");
+        if (!o->random_seed) *(uint64_t *)to = parse_count(option, value);
+        break;
+    case NUMBER: *(double *)to = parse_number(option, value); break;
+    case SHAPE: parse_shape(option, to, value); break;
+    case WORD: case TEXT:
+        if (option->takes == WORD && !is_word_of(option->words, value)) refuse(option, value);
+        if (!*value) usage_error("--%s needs the name of a file", option->name);
+        *(const char **)to = value;
+    }
+}
+
+static int is_named(size_t k, const char *name, size_t n) { return !strncmp(TABLE[k].help + 8, name, n) && TABLE[k].help[8 + n] == ' '; }
+
+static int is_given(const char *given, const char *name) {
+    for (size_t k = 0; k < N_OPTIONS; k++) if (given[k] && is_named(k, name, strlen(name))) return 1;
+    return 0;
+}
+
+/* Refuses an option that would be of no use beside another, or without it: no option swallows another. */
+static void check_together(const char *given, int prompt) {
+    static const char *const others[] = {"tree", "train", "save", "load", "eval", "info", "why", "page", "interactive"};
+    for (size_t i = 0; i < 2; i++) {
+        const char *name = i ? "tree" : "encode";
+        if (!is_given(given, name)) continue;
+        if (!i && prompt) usage_error("--encode and a prompt do not go together");
+        for (size_t k = i; k < sizeof others / sizeof *others; k++)
+            if (is_given(given, others[k])) usage_error("--%s and --%s do not go together", name, others[k]);
+    }
+    for (size_t i = 0; i < 2; i++)
+        if (is_given(given, i ? "batch" : "lr") && !is_given(given, "train")) usage_error("--%s is of use only with --train", i ? "batch" : "lr");
+}
+
 static void parse(Options *o, int argc, char **argv) {
-    const Option table[] = {
-        {"mode", 'm', "both, meta, full or transformer", WORD, 0, 0, &o->mode},
-        {"tokens", 'n', NULL, COUNT, 1, 1000000, &o->tokens},
-        {"temperature", 't', NULL, NUMBER, 0, 10, &o->sampling.temperature},
-        {"top-k", 'k', NULL, COUNT, 0, 65536, &o->sampling.top_k},
-        {"top-p", 'p', NULL, NUMBER, 0, 1, &o->sampling.top_p},
-        {"repetition", 'r', NULL, NUMBER, 0, 10, &o->sampling.repetition},
-        {"seed", 's', NULL, SEED, 0, 0, &o->sampling.seed},
-        {"discount", 0, NULL, NUMBER, 0, 1, &o->sampling.discount},
-        {"verbatim", 0, NULL, COUNT, 0, 1000, &o->sampling.verbatim},
-        {"samples", 0, NULL, COUNT, 1, 1000000, &o->samples},
-        {"exact", 0, NULL, FLAG, 0, 0, &o->exact},
-        {"why", 0, NULL, FLAG, 0, 0, &o->why},
-        {"page", 0, NULL, TEXT, 0, 0, &o->page},
-        {"tree", 0, NULL, FLAG, 0, 0, &o->tree},
-        {"interactive", 'i', NULL, FLAG, 0, 0, &o->interactive},
-        {"corpus", 'c', NULL, TEXT, 0, 0, &o->corpus},
-        {"merges", 0, NULL, COUNT, 0, 65280, &o->merges},
-        {"alphabet", 0, "bytes or corpus", WORD, 0, 0, &o->alphabet},
-        {"order", 0, NULL, COUNT, 1, 8, &o->order},
-        {"lines", 0, NULL, FLAG, 0, 0, &o->lines},
-        {"shape", 0, NULL, SHAPE, 0, 0, &o->shape},
-        {"init", 0, "ghost or random", WORD, 0, 0, &o->init},
-        {"lambda", 0, NULL, NUMBER, 0, 100, &o->field.lambda},
-        {"kappa", 0, NULL, NUMBER, 0, 100, &o->field.kappa},
-        {"alpha", 0, NULL, NUMBER, 0, 100, &o->field.alpha},
-        {"beta", 0, NULL, NUMBER, 0, 100, &o->field.beta},
-        {"gamma", 0, NULL, NUMBER, 0, 100, &o->field.gamma},
-        {"trauma", 0, NULL, NUMBER, 0, 100, &o->field.trauma},
-        {"memory", 0, NULL, COUNT, 1, 1000000, &o->field.memory},
-        {"eval", 0, NULL, TEXT, 0, 0, &o->eval},
-        {"holdout", 0, NULL, NUMBER, 0.001, 0.999, &o->holdout},
-        {"train", 0, NULL, COUNT, 1, 1000000, &o->train},
-        {"lr", 0, NULL, NUMBER, 0, 1, &o->rate},
-        {"batch", 0, NULL, COUNT, 1, 1024, &o->batch},
-        {"save", 0, NULL, TEXT, 0, 0, &o->save},
-        {"load", 0, NULL, TEXT, 0, 0, &o->load},
-        {"encode", 0, NULL, TEXT, 0, 0, &o->encode},
-        {"info", 0, NULL, FLAG, 0, 0, &o->info},
-        {"no-cache", 0, NULL, FLAG, 0, 0, &o->no_cache},
-        {"quiet", 'q', NULL, FLAG, 0, 0, &o->quiet},
-        {"help", 'h', NULL, FLAG, 0, 0, &o->help},
-        {"version", 0, NULL, FLAG, 0, 0, &o->version},
-    };
-    const size_t n_options = sizeof table / sizeof *table;
-    int only_prompt = 0, given[sizeof table / sizeof *table] = {0};
+    int only_prompt = 0;
+    char given[N_OPTIONS] = {0}, room[80];
     for (int i = 1; i < argc; i++) {
         char *arg = argv[i];
         if (only_prompt || arg[0] != '-' || !arg[1]) {
@@ -4450,66 +4465,19 @@ static void parse(Options *o, int argc, char **argv) {
             continue;
         }
         if (!strcmp(arg, "--")) { only_prompt = 1; continue; }
-        const Option *option = NULL;
-        const char *value = NULL;
-        for (size_t k = 0; k < n_options && !option; k++) {
-            const size_t length = strlen(table[k].name);
-            if (arg[1] == '-') {
-                if (!strncmp(arg + 2, table[k].name, length) && (!arg[2 + length] || arg[2 + length] == '=')) {
-                    option = &table[k];
-                    if (arg[2 + length]) value = arg + 3 + length;
-                }
-            } else if (table[k].letter == arg[1]) {
-                option = &table[k];
-                if (arg[2]) value = arg + 2;
-            }
-        }
-        if (!option) usage_error("there is no option '%s' (postgpt --help lists them)", arg);
-        given[option - table] = 1;
-        if (option->takes == FLAG) {
-            if (value) usage_error("--%s takes no value, but '%s' has one", option->name, arg);
-            *(int *)option->to = 1;
-            continue;
-        }
-        char room[80];
-        if (!value && ++i >= argc) usage_error("--%s needs a value: %s", option->name, takes(option, room, sizeof room));
-        if (!value) value = argv[i];
-        switch (option->takes) {
-        case COUNT: {
-            const uint64_t n = parse_count(option, value, UINT64_MAX);
-            if ((double)n < option->low || (double)n > option->high) refuse(option, value);
-            *(size_t *)option->to = (size_t)n;
-            break;
-        }
-        case SEED:
-            o->random_seed = !strcmp(value, "random");
-            if (!o->random_seed) *(uint64_t *)option->to = parse_count(option, value, UINT64_MAX);
-            break;
-        case NUMBER: *(double *)option->to = parse_number(option, value); break;
-        case SHAPE: parse_shape(option, value); break;
-        case WORD:
-            if (!is_word_of(option->words, value)) refuse(option, value);
-            *(const char **)option->to = value;
-            break;
-        default:
-            if (!*value) usage_error("--%s needs the name of a file", option->name);
-            *(const char **)option->to = value;
-        }
+        const int whole = arg[1] == '-';
+        const size_t n = whole ? strcspn(arg + 2, "=") : 0;
+        const char *value = whole ? (arg[2 + n] ? arg + 3 + n : NULL) : arg[2] ? arg + 2 : NULL;
+        size_t k = 0;
+        while (k < N_OPTIONS && !(whole ? is_named(k, arg + 2, n) : TABLE[k].help[2] == '-' && TABLE[k].help[3] == arg[1])) k++;
+        if (k == N_OPTIONS) usage_error("there is no option '%s' (postgpt --help lists them)", arg);
+        const Option option = option_of(k);
+        given[k] = 1;
+        if (option.takes == FLAG && value) usage_error("--%s takes no value, but '%s' has one", option.name, arg);
+        if (option.takes != FLAG && !value && ++i >= argc) usage_error("--%s needs a value: %s", option.name, option_range(&option, room));
+        option_take(o, &option, value || option.takes == FLAG ? value : argv[i]);
     }
-    /* no option swallows another */
-    static const struct { const char *name, *other; int needed; } pairs[] = {
-        {"encode", "a prompt", 0}, {"encode", "tree", 0}, {"encode", "train", 0}, {"encode", "save", 0}, {"encode", "load", 0}, {"encode", "eval", 0},
-        {"encode", "info", 0}, {"encode", "why", 0}, {"encode", "page", 0}, {"encode", "interactive", 0}, {"tree", "train", 0}, {"tree", "save", 0}, {"tree", "load", 0},
-        {"tree", "eval", 0}, {"tree", "info", 0}, {"tree", "why", 0}, {"tree", "page", 0}, {"tree", "interactive", 0}, {"lr", "train", 1}, {"batch", "train", 1}};
-    for (size_t i = 0; i < sizeof pairs / sizeof *pairs && !o->help && !o->version; i++) {
-        int name = 0, other = i == 0 && o->prompt;
-        for (size_t k = 0; k < n_options; k++) {
-            if (given[k] && !strcmp(table[k].name, pairs[i].name)) name = 1;
-            if (given[k] && !strcmp(table[k].name, pairs[i].other)) other = 1;
-        }
-        if (name && other && !pairs[i].needed) usage_error("--%s and %s%s do not go together", pairs[i].name, i ? "--" : "", pairs[i].other);
-        if (name && !other && pairs[i].needed) usage_error("--%s is of use only with --%s", pairs[i].name, pairs[i].other);
-    }
+    if (!o->help && !o->version) check_together(given, o->prompt != NULL);
 }
 
 /* Waits until a file that does not block can be read or written. */
@@ -4517,29 +4485,34 @@ static void wait_for(int file, short what) { poll(&(struct pollfd){file, what, 0
 
 /* Writes to standard output at once: text is to be seen as it comes. A terminal gets no control bytes. */
 static void put(const unsigned char *bytes, size_t n) {
-    unsigned char *shown = NULL;
+    const int terminal = n && isatty(STDOUT_FILENO);
+    unsigned char *shown = alloc(terminal ? n : 1, 1);
     progress_clear();
-    if (n && isatty(STDOUT_FILENO)) {
-        shown = alloc(n, 1);
-        for (size_t i = 0; i < n; i++) {
-            const unsigned char c = bytes[i];
-            const int control = (c < ' ' && c != '\t' && c != '\n') || c == 127 || (c >= 128 && c < 160 && i && bytes[i - 1] == 0xC2);
-            shown[i] = control ? '?' : c;
-        }
-        bytes = shown;
+    for (size_t i = 0; i < n && terminal; i++) {
+        const unsigned char c = bytes[i];
+        const int control = (c < ' ' && c != '\t' && c != '\n') || c == 127 || (c >= 128 && c < 160 && i && bytes[i - 1] == 0xC2);
+        shown[i] = control ? '?' : c;
     }
-    while (n) {
-        const ssize_t written = write(STDOUT_FILENO, bytes, n);
-        if (written < 0 && errno == EAGAIN) wait_for(STDOUT_FILENO, POLLOUT);
-        else if (written < 0 && errno != EINTR) fail("cannot write standard output: %s", strerror(errno));
-        if (written < 0) continue;
-        bytes += written;
-        n -= (size_t)written;
+    for (const unsigned char *at = terminal ? shown : bytes, *end = at + n; at < end;) {
+        const ssize_t written = write(STDOUT_FILENO, at, (size_t)(end - at));
+        if (written >= 0) at += written;
+        else if (errno == EAGAIN) wait_for(STDOUT_FILENO, POLLOUT);
+        else if (errno != EINTR) fail("cannot write standard output: %s", strerror(errno));
     }
     free(shown);
 }
 
 static void put_text(const char *text) { put((const unsigned char *)text, strlen(text)); }
+
+/* The same as printf, to standard output. */
+static void put_line(const char *format, ...) {
+    char line[2048];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    put_text(line);
+}
 
 /* At most `most` bytes of a file, NULL: standard input, with a NUL behind them. Returns 0 where it cannot be read, errno says why. */
 static int read_all(const char *path, size_t most, Bytes *bytes) {
@@ -4552,9 +4525,9 @@ static int read_all(const char *path, size_t most, Bytes *bytes) {
         if (bytes->length == size - 1) bytes->data = resize(bytes->data, size *= 2, 1);
         const size_t room = size - 1 - bytes->length, left = most - bytes->length;
         got = read(file, bytes->data + bytes->length, room < left ? room : left);
-        if (got < 0 && errno == EAGAIN) wait_for(file, POLLIN);
+        if (got > 0) bytes->length += (size_t)got;
+        else if (got < 0 && errno == EAGAIN) wait_for(file, POLLIN);
         else if (got < 0 && errno != EINTR) break;
-        else if (got > 0) bytes->length += (size_t)got;
     }
     const int why = errno;
     if (path) close(file);
@@ -4583,19 +4556,16 @@ static void draft_drop(void) {
 }
 
 /* Is the file ours now, until it is closed or we are gone? */
-static int draft_lock(int file) {
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    return !fcntl(file, F_SETLK, &lock);
-}
+static int draft_lock(int file) { return !fcntl(file, F_SETLK, &(struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET}); }
 
 /* Removes what others, killed while they wrote, have left in the folder that draft.path begins with. */
 static void draft_sweep(size_t folder) {
-    memcpy(draft.name, draft.path, folder);
-    strcpy(draft.name + folder, folder ? "" : ".");
+    snprintf(draft.name, sizeof draft.name, "%.*s", folder ? (int)folder : 1, folder ? draft.path : ".");
     DIR *dir = opendir(draft.name);
     for (struct dirent *entry; dir && (entry = readdir(dir));) {
-        if (strncmp(entry->d_name, "postgpt-", 8) || strspn(entry->d_name + 8, "0123456789abcdef") != 16 || strcmp(entry->d_name + 24, ".tmp")) continue;
-        strcpy(draft.name + folder, entry->d_name);
+        const char *name = entry->d_name;
+        if (strncmp(name, "postgpt-", 8) || strspn(name + 8, "0123456789abcdef") != 16 || strcmp(name + 24, ".tmp")) continue;
+        strcpy(draft.name + folder, name);
         const int file = open(draft.name, O_RDWR | O_NOFOLLOW | O_NONBLOCK);
         if (file >= 0 && draft_lock(file)) unlink(draft.name);
         if (file >= 0) close(file);
@@ -4770,56 +4740,48 @@ static void check_bytes(const Model *model, const unsigned char *data, size_t le
 
 static void model_encode(Model *model, const Bytes *file) {
     Ids ids = {0};
-    size_t *start, n = 0;
+    size_t *start;
+    Bytes line = {0};
     const Text text = text_make(&model->tokenizer, &ids, &start, file->data, file->length, model->options->lines);
-    char *line = alloc(6 * text.n + 1, 1);
-    for (size_t i = 0; i < text.n; i++) {
-        char digits[8];
-        size_t k = 0;
-        for (uint32_t id = text.ids[i]; !k || id; id /= 10) digits[k++] = (char)('0' + id % 10);
-        while (k) line[n++] = digits[--k];
-        line[n++] = i + 1 < text.n ? ' ' : '\n';
-    }
-    if (!n) line[n++] = '\n';
-    put((unsigned char *)line, n);
-    free(line); free(ids.ids); free(start);
+    for (size_t i = 0; i < text.n; i++) bytes_put(&line, i ? " %u" : "%u", text.ids[i]);
+    bytes_add(&line, "\n", 1);
+    put(line.data, line.length);
+    free(line.data); free(ids.ids); free(start);
 }
 
-static void put_row(const char *label, double nats, size_t tokens, size_t bytes) {
-    char line[768];                                    /* the largest doubles have 309 digits */
-    snprintf(line, sizeof line, "%-18s  %8.4f bits/byte  %8.4f nats/token\n", label, nats / 0.6931471805599453 / (double)bytes, nats / (double)tokens);
-    put_text(line);
-}
-
+/* The held-out figures of data. */
 static void model_evaluate(Model *model, const unsigned char *data, size_t length) {
     Ids ids = {0};
     size_t *start;
     double nats[N_ROWS];
     const Text text = text_make(&model->tokenizer, &ids, &start, data, length, model->options->lines);
-    const size_t tokens = evaluate(model, &text, nats);
-    for (size_t i = 0; i < N_ROWS; i++) put_row(ROWS[i].label, nats[i], tokens, length);
+    const double tokens = (double)evaluate(model, &text, nats);
+    for (size_t i = 0; i < N_ROWS; i++)
+        put_line("%-18s  %8.4f bits/byte  %8.4f nats/token\n", ROWS[i].label, nats[i] / 0.6931471805599453 / (double)length, nats[i] / tokens);
     free(ids.ids);
     free(start);
 }
 
+/* Counts, parameters, memory, files. */
 static void model_info(const Model *model, const Bytes *corpus) {
     const Transformer *net = &model->net;
     const Shape s = net->shape;
     const Metaweights *meta = &model->meta;
     const size_t embd = s.embd, a_layer = (net->n_params - 2 * net->vocab * embd - s.context * embd) / s.layers;
-    char text[2048];
     put_text("corpus       ");
     put_text(model->options->corpus);
-    snprintf(text, sizeof text,
-             ": %zu bytes, crc32 %08x, %s\n"
+    put_line(": %zu bytes, crc32 %08x, %s\n"
              "documents    %zu\n"
              "tokens       %zu\n"
              "vocabulary   %zu: %zu bytes and %zu merges\n"
              "chain        order %zu: %zu contexts, %zu counts\n"
              "trace        %zu pairs that keep company\n"
              "prophecy     %zu promises\n"
-             "parameters   %zu\n"
-             "  wte        %zu: %zu x %zu\n"
+             "parameters   %zu\n",
+             corpus->length, crc32_of(corpus->data, corpus->length), model->utf8 ? "UTF-8" : "not UTF-8", model->meta.text.n_docs,
+             model->ids.n, net->vocab, model->tokenizer.base, model->tokenizer.merges, meta->chain.order, meta->chain.n_nodes,
+             meta->chain.n_entries, meta->trace.n, meta->promise.n, net->n_params);
+    put_line("  wte        %zu: %zu x %zu\n"
              "  wpe        %zu: %zu x %zu\n"
              "  layers     %zu: %zu x %zu\n"
              "    content  %zu a layer: %zu heads of %zu\n"
@@ -4828,14 +4790,10 @@ static void model_info(const Model *model, const Bytes *corpus) {
              "    mlp      %zu a layer\n"
              "  head       %zu: %zu x %zu\n"
              "memory       %zu bytes of parameters, %zu of keys and values, %zu tokens in the field\n",
-             corpus->length, crc32_of(corpus->data, corpus->length), model->utf8 ? "UTF-8" : "not UTF-8",
-             model->meta.text.n_docs, model->ids.n, net->vocab, model->tokenizer.base, model->tokenizer.merges,
-             meta->chain.order, meta->chain.n_nodes, meta->chain.n_entries, meta->trace.n, meta->promise.n, net->n_params,
              net->vocab * embd, net->vocab, embd, s.context * embd, s.context, embd, s.layers * a_layer, s.layers, a_layer,
-             3 * embd * net->content_dim, s.content, net->head_dim, s.rrpram * embd * s.context + embd * net->rrpram_dim, s.rrpram, net->head_dim,
-             embd * embd, 2 * s.mlp * embd * embd, embd * net->vocab, embd, net->vocab,
+             3 * embd * net->content_dim, s.content, net->head_dim, s.rrpram * embd * s.context + embd * net->rrpram_dim, s.rrpram,
+             net->head_dim, embd * embd, 2 * s.mlp * embd * embd, embd * net->vocab, embd, net->vocab,
              8 * net->n_params, 8 * s.layers * s.context * (net->content_dim + embd), model->options->field.memory);
-    put_text(text);
     char *path = merges_path(model->options->corpus);
     put_text("files        ");
     put_text(path);
@@ -4918,83 +4876,77 @@ static void model_train(Model *model, const Bytes *corpus, const unsigned char *
     free(start);
 }
 
-static Bytes *saying;            /* the text under way, which gets what is added */
+static Bytes *saying;            /* the text under way, which gets what is added, or NULL */
 
 static void say(const unsigned char *bytes, size_t n) {
-    bytes_add(saying, bytes, n);
+    if (saying) bytes_add(saying, bytes, n);
     put(bytes, n);
 }
 
+/* The ledger's cells but for the tokens: p, rank, what each term gave, the runner-up's p, where it stands. row NULL: their names. */
 enum { N_CELLS = N_TERMS + 4 };
+typedef char Cells[N_CELLS][72];
 
-static void row_cells(const Row *row, char cell[N_CELLS][48]) {
+static void cells_of(Cells cell, const Row *row) {
     char room[32];
-    strcpy(cell[0], fixed(room, row->p, 3));
-    sprintf(cell[1], "%zu", row->rank);
-    for (size_t k = 0; k < N_TERMS; k++) strcpy(cell[2 + k], fixed(room, row->gave[k], 2));
-    strcpy(cell[2 + N_TERMS], fixed(room, row->second_p, 3));
-    if (row->words) sprintf(cell[3 + N_TERMS], "%zu:%zu +%zu", row->line, row->column, row->words); else strcpy(cell[3 + N_TERMS], "new");
+    strcpy(cell[0], row ? fixed(room, row->p, 3) : "p");
+    if (row) sprintf(cell[1], "%zu", row->rank); else strcpy(cell[1], "rank");
+    for (size_t k = 0; k < N_TERMS; k++) strcpy(cell[2 + k], row ? fixed(room, row->gave[k], 2) : TERMS[k]);
+    strcpy(cell[2 + N_TERMS], row ? fixed(room, row->second_p, 3) : "p");
+    if (row && row->words) sprintf(cell[3 + N_TERMS], "%zu:%zu +%zu", row->line, row->column, row->words);
+    else strcpy(cell[3 + N_TERMS], row ? "new" : "stands");
 }
 
-/* A line of the ledger. */
-static void put_cells(const Ledger *why, const Row *row, size_t first, size_t second, char cell[N_CELLS][48], const size_t *width) {
-    const Tokenizer *tok = why->tok;
-    Bytes line = {0};
-    size_t columns = 5;
-    if (row) columns = quoted(&line, tok->text + tok->start[row->id], tok->start[row->id + 1] - tok->start[row->id], first); else bytes_put(&line, "token");
-    bytes_put(&line, "%*s", (int)(first - columns), "");
-    for (size_t i = 0; i < 2 + N_TERMS; i++) bytes_put(&line, " %*s", (int)width[i], cell[i]);
-    bytes_put(&line, "  ");
-    columns = 6;
-    if (row) columns = quoted(&line, tok->text + tok->start[row->second], tok->start[row->second + 1] - tok->start[row->second], second); else bytes_put(&line, "second");
-    bytes_put(&line, "%*s %*s  %s\n", (int)(second - columns), "", (int)width[2 + N_TERMS], cell[2 + N_TERMS], cell[3 + N_TERMS]);
-    put(line.data, line.length);
-    free(line.data);
+/* A token in quotes, or the name of its column. Returns the columns it takes. */
+static size_t put_token(Bytes *line, const Tokenizer *tok, const Row *row, int second, size_t most) {
+    const size_t id = !row ? 0 : second ? row->second : row->id;
+    if (row) return quoted(line, tok->text + tok->start[id], tok->start[id + 1] - tok->start[id], most);
+    if (line) bytes_put(line, second ? "second" : "token");
+    return second ? 6 : 5;
 }
 
-/* The ledger: a line a token in aligned columns, then what they come to. */
+/* The ledger: a line a token in aligned columns that fit a hundred, then what they come to. */
 static void put_ledger(const Ledger *why) {
-    char cell[N_CELLS][48] = {"p", "rank"}, room[32];
-    const Tokenizer *tok = why->tok;
-    size_t width[N_CELLS], first = 5, second = 6, all = 100 - N_CELLS - 1, runs[3] = {0}, decided[N_TERMS + 1] = {0};
+    Cells cell;
+    Bytes line = {0};
+    char room[32];
+    size_t width[N_CELLS] = {0}, wide[2] = {0}, all = 100 - N_CELLS - 1, runs[3] = {0}, decided[N_TERMS + 1] = {0};
     double sum = 0.0;
-    for (size_t k = 0; k < N_TERMS; k++) strcpy(cell[2 + k], TERMS[k]);
-    strcpy(cell[2 + N_TERMS], "p");
-    strcpy(cell[3 + N_TERMS], "stands");
-    for (size_t i = 0; i < N_CELLS; i++) width[i] = strlen(cell[i]);
-    for (size_t r = 0; r < why->n; r++) {
-        const Row *row = &why->rows[r];
-        char its[N_CELLS][48];
-        const size_t a = quoted(NULL, tok->text + tok->start[row->id], tok->start[row->id + 1] - tok->start[row->id], 100);
-        const size_t b = quoted(NULL, tok->text + tok->start[row->second], tok->start[row->second + 1] - tok->start[row->second], 100);
-        if (a > first) first = a;
-        if (b > second) second = b;
-        row_cells(row, its);
-        for (size_t i = 0; i < N_CELLS; i++) if (strlen(its[i]) > width[i]) width[i] = strlen(its[i]);
+    for (size_t r = 0; r <= why->n; r++) {
+        const Row *row = r ? &why->rows[r - 1] : NULL;
+        cells_of(cell, row);
+        for (size_t i = 0; i < N_CELLS; i++) if (strlen(cell[i]) > width[i]) width[i] = strlen(cell[i]);
+        for (int k = 0; k < 2; k++) {
+            const size_t its = put_token(NULL, why->tok, row, k, 100);
+            if (its > wide[k]) wide[k] = its;
+        }
+        if (!row) continue;
         for (size_t k = 0; k < 3; k++) runs[k] += row->words >= 4 + 2 * k;
-        const size_t most = largest(row->gave, 0, N_TERMS);
-        double together = 0.0;
-        for (size_t k = 0; k < N_TERMS; k++) together += row->gave[k];
-        decided[together > 0.0 ? most : N_TERMS]++;            /* where the runner-up had the larger logit, chance decided */
+        decided[total(row->gave, N_TERMS) > 0.0 ? largest(row->gave, 0, N_TERMS) : N_TERMS]++;   /* where the runner-up had more, chance decided */
         sum += row->p;
     }
     for (size_t i = 0; i < N_CELLS; i++) all -= width[i] < all ? width[i] : all;
     if (all < 16) all = 16;
-    if (first + second > all) {
-        if (first <= all / 2) second = all - first;
-        else if (second <= all / 2) first = all - second;
-        else { first = all - all / 2; second = all / 2; }
+    if (wide[0] + wide[1] > all) {                             /* the longer one is cut short, or both */
+        if (wide[0] > all / 2) wide[0] = wide[1] <= all / 2 ? all - wide[1] : all - all / 2;
+        wide[1] = all - wide[0];
     }
     put_text("\n");
-    put_cells(why, NULL, first, second, cell, width);
-    for (size_t r = 0; r < why->n; r++) {
-        row_cells(&why->rows[r], cell);
-        put_cells(why, &why->rows[r], first, second, cell, width);
+    for (size_t r = 0; r <= why->n; r++) {
+        const Row *row = r ? &why->rows[r - 1] : NULL;
+        cells_of(cell, row);
+        line.length = 0;
+        size_t n = put_token(&line, why->tok, row, 0, wide[0]);
+        bytes_put(&line, "%*s", (int)(wide[0] - n), "");
+        for (size_t i = 0; i < 2 + N_TERMS; i++) bytes_put(&line, " %*s", (int)width[i], cell[i]);
+        bytes_put(&line, "  ");
+        n = put_token(&line, why->tok, row, 1, wide[1]);
+        bytes_put(&line, "%*s %*s  %s\n", (int)(wide[1] - n), "", (int)width[2 + N_TERMS], cell[2 + N_TERMS], cell[3 + N_TERMS]);
+        put(line.data, line.length);
     }
-    const double n = (double)why->n;
-    Bytes line = {0};
-    bytes_put(&line, "verbatim +4 %.0f %%, +6 %.0f %%, +8 %.0f %%; mean p %s; decided:", 100.0 * (double)runs[0] / n, 100.0 * (double)runs[1] / n,
-              100.0 * (double)runs[2] / n, fixed(room, sum / n, 3));
+    line.length = 0;
+    bytes_put(&line, "verbatim +4 %.0f %%, +6 %.0f %%, +8 %.0f %%; mean p %s; decided:", 100.0 * (double)runs[0] / (double)why->n,
+              100.0 * (double)runs[1] / (double)why->n, 100.0 * (double)runs[2] / (double)why->n, fixed(room, sum / (double)why->n, 3));
     for (size_t k = 0; k <= N_TERMS; k++)
         if (decided[k]) bytes_put(&line, "%s %s %zu", line.data[line.length - 1] == ':' ? "" : ",", k < N_TERMS ? TERMS[k] : "draw", decided[k]);
     bytes_put(&line, "\n");
@@ -5016,36 +4968,26 @@ static void page_begin(Ledger *why, const Options *o) {
     free(made.data);
 }
 
-/* The prompt and what follows it, in one mode, or in both under a heading each. said[3]: the text so far by mode, which goes on where
- * there is one; it gets what is added. Or NULL. */
+/* The prompt and what follows it, in one mode, or in both under a heading each. said[3] of each sample: the text so far by mode, which
+ * goes on where there is one; it gets what is added. Or NULL. */
 static void continue_prompt(Model *model, const unsigned char *prompt, size_t length, Bytes *said) {
     static const struct { const char *name; int use; } modes[3] = {{"meta", META}, {"full", FULL}, {"transformer", USE_NET}};
-    const char *mode = model->options->mode;
-    Ledger *why = model->why;
-    for (size_t sample = 0; sample < model->options->samples && !stopped; sample++) {
-        if (sample) put_text("----\n");
-        for (size_t i = 0; i < 3 && !stopped; i++) {
-            if (strcmp(mode, modes[i].name) && (strcmp(mode, "both") || i == 2)) continue;
-            if (!strcmp(mode, "both")) {
-                put_text("--- ");
-                put_text(modes[i].name);
-                put_text(" ---\n");
-            }
-            const uint64_t seed_number = model->options->sampling.seed + sample;
-            saying = said ? &said[3 * sample + i] : NULL;
-            if (saying && saying->data) {
-                unsigned char *before = alloc(saying->length, 1);
-                const size_t n = saying->length;
-                memcpy(before, saying->data, n);
-                generate(model, before, n, modes[i].use, seed_number, say, why);
-                free(before);
-            } else {
-                (saying ? say : put)(prompt, length);
-                generate(model, prompt, length, modes[i].use, seed_number, saying ? say : put, why);
-            }
-            put_text("\n");
-            if (model->options->why && why->n) put_ledger(why);
-        }
+    const Options *o = model->options;
+    const int both = !strcmp(o->mode, "both");
+    for (size_t i = 0; i < 3 * o->samples && !stopped; i++) {
+        const char *name = modes[i % 3].name;
+        if (i && i % 3 == 0) put_text("----\n");
+        if (both ? i % 3 == 2 : strcmp(o->mode, name)) continue;
+        if (both) put_line("--- %s ---\n", name);
+        Bytes text = {0};
+        saying = said ? &said[i] : NULL;
+        const int on = saying && saying->data;
+        bytes_add(&text, on ? saying->data : prompt, on ? saying->length : length);
+        if (!on) say(prompt, length);
+        generate(model, text.data, text.length, modes[i % 3].use, o->sampling.seed + i / 3, say, model->why);
+        put_text("\n");
+        if (o->why && model->why->n) put_ledger(model->why);
+        free(text.data);
     }
 }
 
@@ -5145,7 +5087,12 @@ int main(int argc, char **argv) {
     signal(SIGXFSZ, SIG_IGN);                          /* a file too large is an error like others */
     atexit(draft_drop);
     parse(&o, argc, argv);
-    if (o.help) { put_text(HELP); return 0; }
+    if (o.help) {
+        put_text(USAGE);
+        for (size_t k = 0; k < N_OPTIONS; k++) put_text(TABLE[k].help);
+        put_text(EXAMPLES);
+        return 0;
+    }
     if (o.version) { put_text(VERSION); return 0; }
     if (!o.corpus) o.corpus = beside(argv[0], "postgpt.txt");
     if (o.random_seed) {
@@ -5181,7 +5128,7 @@ int main(int argc, char **argv) {
     if (o.sampling.top_k > tok->base + o.merges && o.sampling.top_k > OPTIONS.sampling.top_k) {      /* the default suits every vocabulary */
         char value[32];
         snprintf(value, sizeof value, "%zu", o.sampling.top_k);
-        refuse(&(Option){"top-k", 0, NULL, COUNT, 0, (double)(tok->base + o.merges), NULL}, value);
+        refuse(&(Option){.name = "top-k", .takes = COUNT, .high = (double)(tok->base + o.merges)}, value);
     }
     /* what cannot be used is found before anything takes long */
     const char *name = o.encode ? o.encode : o.eval, *rest = "what --holdout holds out";
