@@ -3122,25 +3122,29 @@ static void model_count(Model *model, const Bytes *corpus) {
 /* ---------------------------------------------------------------------------------------------
  * VII  TRAINING: backpropagation by hand, and Chuck, who watches himself
  *
- * A window of n + 1 tokens asks n questions: position i has seen tokens 0 .. i, which one is next? The forward pass is the
- * Window's of chapter III, all positions at once. The backward pass walks it in reverse (Rumelhart, Hinton and Williams 1986):
- * each part is told how the loss changes with what it gave (dy), adds up how it changes with its matrices, and says how it
- * changes with what it took (dx). Three rules are enough:
+ * A window of n + 1 tokens asks n questions: position i has seen tokens 0 .. i, which one is next? The
+ * forward pass is the Window's of chapter III, all positions at once. The backward pass walks it in
+ * reverse (Rumelhart, Hinton and Williams 1986): each part is told how the loss changes with what it gave
+ * (dy), adds up how it changes with its matrices, and says how it changes with what it took (dx). Three
+ * rules are enough:
  *
  *     y = x W        dx = dy W^T,  dW = x^T dy        a product: each side's gradient is dy times the other side
  *     y = f(x)       dx = dy f'(x)                    the chain rule, for what is not a product
  *     x used twice   dx = the sum of both             a residual stream adds, so its gradient goes straight on
  *
- * Sums run over positions in ascending order; the windows of a step have a gradient each, added in their order.
+ * Sums run over positions in ascending order; the windows of a step have a gradient each, added in their
+ * order.
  *
- * Threads and tiles come first, since everything below is made of them; neither changes a number, so one may pass them over.
+ * Threads and tiles come first, since everything below is made of them; neither changes a number, so one
+ * may pass them over.
  */
 typedef struct Pass Pass;
 typedef void Work(Pass *pass, size_t from, size_t to);      /* does numbers from .. to - 1 of something */
 
-/* Threads: two processors train 1.6 times as fast as one. A work on numbers 0 .. n - 1 is cut into parts of `many`, and whoever is free
- * takes one. Each number is written in one part, by the same sum as if there were no parts: nobody can tell from the result who
- * did what. The helpers stand by for a whole training, since a thread begun anew for each work would come too late.
+/* Threads: two processors train 1.6 times as fast as one. A work on numbers 0 .. n - 1 is cut into parts
+ * of `many`, and whoever is free takes one. Each number is written in one part, by the same sum as if
+ * there were no parts: nobody can tell from the result who did what. The helpers stand by for a whole
+ * training, since a thread begun anew for each work would come too late.
  *
  * left     parts that nobody has taken: 0 between two works, so that there is nothing to take
  * undone   parts that are not done: the next work begins when it is 0
@@ -3170,7 +3174,8 @@ static int team_part(Team *team) {
     return 1;
 }
 
-/* Waking a sleeper would take longer than most works do: one looks again at once, and after a while lets others have the processor. */
+/* Waking a sleeper would take longer than most works do: one looks again at once, and after a while lets
+ * others have the processor. */
 static void team_wait(size_t *looks) { if (++*looks > 10000) sched_yield(); }
 
 static void *team_help(void *argument) {
@@ -3196,8 +3201,8 @@ static void team_end(Team *team) {
     for (size_t i = 0; i < team->helpers; i++) pthread_join(team->helper[i], NULL);
 }
 
-/* Does a work, and returns when all of it is done. Where that has to wait for a helper whose processor another program has got, it
- * does without helpers for fifty times as long. */
+/* Does a work, and returns when all of it is done. Where that has to wait for a helper whose processor
+ * another program has got, it does without helpers for fifty times as long. */
 static void parallel(Team *team, Work *work, Pass *pass, size_t n, size_t many) {
     const double begin = team->helpers ? seconds() : 0.0;
     if (!team->helpers || begin < team->alone) { work(pass, 0, n); return; }
@@ -3240,9 +3245,10 @@ static void transpose(Matrix to, Matrix from) {
             for (size_t i = i0; i < from.rows && i < i0 + 8; i++) y[j * to.down + i] = x[i * from.down + j];
 }
 
-/* Tiles: training in a third less time than with three plain loops. A tile of a product is TALL rows and up to 2 Vectors of columns; its
- * sums stay in registers from the first term to the last. A Vector is what one instruction takes at a time, as wide as the machine has
- * it; a compiler without vectors takes numbers one by one: each sum is the same. */
+/* Tiles: training in a third less time than with three plain loops. A tile of a product is TALL rows and
+ * up to 2 Vectors of columns; its sums stay in registers from the first term to the last. A Vector is what
+ * one instruction takes at a time, as wide as the machine has it; a compiler without vectors takes numbers
+ * one by one: each sum is the same. */
 #ifdef __AVX512F__
 enum { WIDE = 8, TALL = 8 };
 #elif defined __AVX__
@@ -3259,7 +3265,8 @@ typedef double Half __attribute__((vector_size(4 * WIDE), aligned(8), may_alias)
 typedef double Vector, Half;
 #endif
 
-/* How a product is put where it goes: in its place; each sum going on from what is there; or summed apart and then added. */
+/* How a product is put where it goes: in its place; each sum going on from what is there; or summed apart and
+ * then added. */
 typedef enum { SET, GO_ON, ADD } How;
 static const double NOTHING[2 * WIDE];
 
@@ -3290,7 +3297,8 @@ typedef void Tile(How, double *, size_t, const double *, size_t, size_t, const d
 static const struct { size_t wide; Tile *tile, *row; } TILES[] = {
     {2 * WIDE, tile_two, row_two}, {WIDE, tile_one, row_one}, {(WIDE + 1) / 2, tile_half, row_half}, {1, tile_number, row_number}};
 
-/* y = x W, [n][r], [r][m] -> y[n][m], each sum in ascending order. Rows of y and W stand in one piece; x may be turned. */
+/* y = x W, [n][r], [r][m] -> y[n][m], each sum in ascending order. Rows of y and W stand in one piece; x may
+ * be turned. */
 static void matmul(How how, Matrix y, Matrix x, Matrix w) {
     for (size_t j = 0, k = 0; j < w.columns; j += TILES[k].wide) {
         while (TILES[k].wide > w.columns - j) k++;
@@ -3302,7 +3310,8 @@ static void matmul(How how, Matrix y, Matrix x, Matrix w) {
     }
 }
 
-/* What a layer's forward pass leaves to the backward pass, and what that leaves to the matrices' gradients. Shapes: see pass_make. */
+/* What a layer's forward pass leaves to the backward pass, and what that leaves to the matrices' gradients.
+ * Shapes: see pass_make. */
 typedef struct {
     Matrix normed, scale;        /* what the heads read, and what RMSNorm multiplied by */
     Matrix q, k, value, turned_k, turned_value;
@@ -3397,8 +3406,8 @@ static void pass_free(Pass *pass) {
     free(pass->blocks); free(pass->w); free(pass->dw); free(pass->wt); free(pass->kept);
 }
 
-/* From here on the mathematics. Each function does positions from .. to - 1 of the window (t, i), all others being where it needs them;
- * d before a name: how the loss changes with it.
+/* From here on the mathematics. Each function does positions from .. to - 1 of the window (t, i), all
+ * others being where it needs them; d before a name: how the loss changes with it.
  *
  * The bottom of the stream: what the token is, and where it stands.  [n] -> [n][embd] */
 static void embed_forward(Pass *pass, size_t from, size_t to) {
@@ -3408,7 +3417,8 @@ static void embed_forward(Pass *pass, size_t from, size_t to) {
             pass->x.at[t * embd + i] = pass->net->wte[pass->window.ids[t] * embd + i] + pass->net->wpe[t * embd + i];
 }
 
-/* Back through embed_forward. A token may stand at many positions: their sum is made first, then added to the step's. */
+/* Back through embed_forward. A token may stand at many positions: their sum is made first, then added to the
+ * step's. */
 static void embed_backward(Pass *pass) {
     const size_t embd = pass->net->shape.embd;
     double *dwte = pass->grad + (pass->net->wte - pass->net->params), *dwpe = pass->grad + (pass->net->wpe - pass->net->params);
@@ -3425,7 +3435,8 @@ static void embed_backward(Pass *pass) {
         }
 }
 
-/* RMSNorm of each row, and the factor it was scaled by:  s = 1 / sqrt(mean(x^2) + 1e-5),  y = x s  (Zhang and Sennrich 2019) */
+/* RMSNorm of each row, and the factor it was scaled by:  s = 1 / sqrt(mean(x^2) + 1e-5),  y = x s  (Zhang and
+ * Sennrich 2019) */
 static void norm_forward(Matrix y, Matrix scale, Matrix x, size_t from, size_t to) {
     const size_t n = x.columns;
     for (size_t t = from; t < to; t++) {
@@ -3483,8 +3494,9 @@ static void attention_forward(Pass *pass, size_t from, size_t to) {
     matmul(GO_ON, rows(pass->x, from, to), rows(kept->mixed, from, to), w[OUT]);
 }
 
-/* Back through attention_forward to queries and scores: through mixed = weight value, then through the softmax, where what raises one
- * weight lowers all others:  dscore_ij = weight_ij (dweight_ij - sum over j of weight_ij dweight_ij) */
+/* Back through attention_forward to queries and scores: through mixed = weight value, then through the
+ * softmax, where what raises one weight lowers all others:  dscore_ij = weight_ij (dweight_ij - sum over j
+ * of weight_ij dweight_ij) */
 static void attention_backward(Pass *pass, size_t from, size_t to) {
     const Kept *kept = &pass->kept[pass->l];
     const size_t most = kept->weights.columns, d = pass->net->head_dim, content = pass->net->shape.content;
@@ -3505,8 +3517,8 @@ static void attention_backward(Pass *pass, size_t from, size_t to) {
     }
 }
 
-/* Back through heads_read, when all that looked at a position have answered (only those from `from` on have): the gradient of the
- * layer's stream. normed was used by every matrix: all of them answer. */
+/* Back through heads_read, when all that looked at a position have answered (only those from `from` on
+ * have): the gradient of the layer's stream. normed was used by every matrix: all of them answer. */
 static void heads_answer(Pass *pass, size_t from, size_t to) {
     const Transformer *net = pass->net;
     const Matrix *wt = pass->wt[pass->l];
@@ -3549,8 +3561,8 @@ static void mlp_backward(Pass *pass, size_t from, size_t to) {
     norm_backward(kept->dattended, kept->dx.at, pass->dnormed, kept->mlp_normed, kept->mlp_scale, from, to);
 }
 
-/* cross_entropy; the logits become its gradient times share: every token's probability, less one for the token that came. Of three
- * equal logits whose first came: -2/3, 1/3, 1/3. */
+/* cross_entropy; the logits become its gradient times share: every token's probability, less one for the
+ * token that came. Of three equal logits whose first came: -2/3, 1/3, 1/3. */
 static double cross_entropy_backward(double *logits, size_t n, uint32_t id, double share) {
     const double top = greatest(logits, n), came = logits[id] - top;
     double sum = 0.0;
@@ -3583,8 +3595,8 @@ static void head_backward(Pass *pass, size_t from, size_t to) {
     norm_backward(pass->kept[pass->net->shape.layers - 1].dx, NULL, pass->dnormed, pass->normed, pass->scale, from, to);
 }
 
-/* dW = x^T dy for all matrices, added to the step's gradient: rows from .. to - 1, and mlp times as many of down, which reads what is
- * mlp times as wide. */
+/* dW = x^T dy for all matrices, added to the step's gradient: rows from .. to - 1, and mlp times as many
+ * of down, which reads what is mlp times as wide. */
 static void weights_backward(Pass *pass, size_t from, size_t to) {
     const Transformer *net = pass->net;
     const size_t n = pass->window.n, embd = net->shape.embd, mlp = net->shape.mlp, content_dim = net->content_dim;
@@ -3621,7 +3633,8 @@ static void layer_backward(Pass *pass, size_t from, size_t to) {
     attention_backward(pass, from, to);
 }
 
-/* The window up to the head, and through it as `head` says. Returns the summed cross-entropy at all but its first id. */
+/* The window up to the head, and through it as `head` says. Returns the summed cross-entropy at all but its
+ * first id. */
 static double net_forward(Pass *pass, Span window, Work *head) {
     pass->window = window;
     all_positions(pass, embed_forward);
@@ -3653,7 +3666,8 @@ static double window_gradient(Pass *pass, Span window, double share) {
     return loss;
 }
 
-/* Before a step's windows: every matrix transposed, a part of it that is to the whole as from .. to - 1 is to embd; no gradient yet. */
+/* Before a step's windows: every matrix transposed, a part of it that is to the whole as from .. to - 1 is to
+ * embd; no gradient yet. */
 static void step_begin(Pass *pass, size_t from, size_t to) {
     const Shape s = pass->net->shape;
     const size_t embd = s.embd, first = pass->net->n_params / embd * from;
@@ -3667,7 +3681,8 @@ static void step_begin(Pass *pass, size_t from, size_t to) {
     zero(pass->grad + first, pass->net->n_params / embd * to - first);
 }
 
-/* The mean cross-entropy of a step's windows, and its gradient in pass->grad. Where it is stopped, what it has is nothing. */
+/* The mean cross-entropy of a step's windows, and its gradient in pass->grad. Where it is stopped, what it
+ * has is nothing. */
 static double batch_gradient(Pass *pass, const Span *window, size_t batch) {
     double n = 0.0, loss = 0.0;
     for (size_t i = 0; i < batch; i++) n += (double)window[i].n;
@@ -3682,7 +3697,8 @@ static double batch_gradient(Pass *pass, const Span *window, size_t batch) {
 #define DECAY 0.01
 enum { WATCH = 8, BEST = 64, LOOKS = 10 };    /* steps that Chuck compares; steps that judge the best state; looks at the held-out loss */
 
-/* AdamW (Kingma and Ba 2015; Loshchilov and Hutter 2019) that watches itself. A step t moves each weight w against its gradient g:
+/* AdamW (Kingma and Ba 2015; Loshchilov and Hutter 2019) that watches itself. A step t moves each weight w
+ * against its gradient g:
  *
  *     m = BETA1 m + (1 - BETA1) g           where the gradient points, smoothed
  *     s = BETA2 s + (1 - BETA2) g^2         how large it is
@@ -3761,8 +3777,8 @@ static void shuffled(size_t *order, size_t n, Rng *rng) {
     }
 }
 
-/* The k-th window that training sees: with `lines` the start of the documents, in their shuffled order, else at a place drawn
- * from all places. */
+/* The k-th window that training sees: with `lines` the start of the documents, in their shuffled order,
+ * else at a place drawn from all places. */
 static Span window_draw(const Text *text, size_t context, Rng *rng, size_t k, const size_t *order) {
     if (text->lines) {
         const size_t doc = order[k % text->n_docs], n = text->start[doc + 1] - text->start[doc] - 1;
@@ -3772,7 +3788,8 @@ static Span window_draw(const Text *text, size_t context, Rng *rng, size_t k, co
     return (Span){text->ids + rng_next(rng) % (text->n - n), n};
 }
 
-/* The mean cross-entropy of a text, a window after the other; with `lines` of the start of each document. Nothing where it is stopped. */
+/* The mean cross-entropy of a text, a window after the other; with `lines` of the start of each document.
+ * Nothing where it is stopped. */
 static double held_out_loss(Pass *pass, const Text *text) {
     const size_t context = pass->net->shape.context;
     double sum = 0.0;
@@ -3824,10 +3841,10 @@ static size_t longest(const Text *text, size_t least) {
 
 /* Trains the transformer and leaves it in its best state, also where it is interrupted.
  *
- * Each step takes `batch` windows; the rate falls linearly to zero over the steps, as microgpt's does. The best state is the
- * one with the lowest held-out loss where there is a held-out text (looked at LOOKS times), else the lowest mean loss of the newest
- * BEST steps: a state is judged before it is changed, and the last one by one more batch. Before there are so many losses, the newest
- * state is kept.
+ * Each step takes `batch` windows; the rate falls linearly to zero over the steps, as microgpt's does. The
+ * best state is the one with the lowest held-out loss where there is a held-out text (looked at LOOKS
+ * times), else the lowest mean loss of the newest BEST steps: a state is judged before it is changed, and
+ * the last one by one more batch. Before there are so many losses, the newest state is kept.
  */
 static Training train(Transformer *net, const Text *text, const Text *held_out, const Options *o) {
     const size_t steps = o->train, batch = o->batch, context = net->shape.context;
@@ -3896,8 +3913,9 @@ static uint32_t crc32_of(const void *data, size_t length) {              /* as z
     return ~crc;
 }
 
-/* A checkpoint is a .safetensors file: the header's length (8 bytes), the header, every weight as a little-endian double. The header is
- * JSON, made of parts: what it says, with a label, and what stands between, without one. */
+/* A checkpoint is a .safetensors file: the header's length (8 bytes), the header, every weight as a
+ * little-endian double. The header is JSON, made of parts: what it says, with a label, and what stands
+ * between, without one. */
 typedef struct { char label[40], text[112]; } HeaderPart;
 typedef struct { HeaderPart *parts; size_t n; Bytes text; } Header;
 enum { FAULT = 640 };
@@ -4026,9 +4044,9 @@ static void header_check(const Header *header, const char *found, size_t length,
 
 #define LARGEST 1e30             /* weights beyond are no transformer's: sums of their products would not be numbers */
 
-/* Fills the transformer from a checkpoint's bytes. The header must read as it would be written for this transformer, the
- * weights must be there, all, as they were saved, and none beyond LARGEST. Returns 0 where it differs, fault[FAULT] says in what, and
- * nothing has been taken. */
+/* Fills the transformer from a checkpoint's bytes. The header must read as it would be written for this
+ * transformer, the weights must be there, all, as they were saved, and none beyond LARGEST. Returns 0
+ * where it differs, fault[FAULT] says in what, and nothing has been taken. */
 static int checkpoint_take(Transformer *net, About *about, const unsigned char *bytes, size_t length, char *fault) {
     const uint64_t said = length < 8 ? 0 : get_u64(bytes);
     *fault = 0;
@@ -4242,9 +4260,9 @@ static const char *const PAGE[] = {
 "[e.key];if(s&&!e.ctrlKey&&!e.metaKey&&!e.altKey){e.preventDefault();select(at+s,1)}}}\n",
 "</script><script>show("};
 
-/* The help is the table of the options, too. A line of it names an option's letter, its name, what it takes (N: a whole number, X or F: a
- * number, NAME: one of the words that follow, FILE, LIST: a shape, nothing: a flag) and its range, as in "0 to 10"; TO(field): where in
- * Options the value goes. */
+/* The help is the table of the options, too. A line of it names an option's letter, its name, what it
+ * takes (N: a whole number, X or F: a number, NAME: one of the words that follow, FILE, LIST: a shape,
+ * nothing: a flag) and its range, as in "0 to 10"; TO(field): where in Options the value goes. */
 #define TO(field) offsetof(Options, field)
 #define DIGITS "0123456789"
 
@@ -4514,7 +4532,8 @@ static void put_line(const char *format, ...) {
     put_text(line);
 }
 
-/* At most `most` bytes of a file, NULL: standard input, with a NUL behind them. Returns 0 where it cannot be read, errno says why. */
+/* At most `most` bytes of a file, NULL: standard input, with a NUL behind them. Returns 0 where it cannot be
+ * read, errno says why. */
 static int read_all(const char *path, size_t most, Bytes *bytes) {
     const int file = path ? open(path, O_RDONLY) : STDIN_FILENO;
     size_t size = 1 << 16;
@@ -4542,8 +4561,8 @@ static Bytes read_file(const char *path, const char *what) {
     return bytes;
 }
 
-/* A file under way: beside the one that it is to be, under a name that nobody else can have, until it is whole. There is one at a
- * time; as long as it is unfinished, whatever ends the program removes it. */
+/* A file under way: beside the one that it is to be, under a name that nobody else can have, until it is
+ * whole. There is one at a time; as long as it is unfinished, whatever ends the program removes it. */
 enum { PATH = 4096 };
 static struct { char path[PATH], name[PATH + 32]; int file; } draft = {"", "", -1};
 static volatile sig_atomic_t unfinished;
@@ -4573,7 +4592,8 @@ static void draft_sweep(size_t folder) {
     if (dir) closedir(dir);
 }
 
-/* Begins the file that a path names, where links lead. Returns 0 where it cannot be: it is no file, or may not be written; errno says why. */
+/* Begins the file that a path names, where links lead. Returns 0 where it cannot be: it is no file, or may
+ * not be written; errno says why. */
 static int draft_begin(const char *path) {
     struct stat there;
     const int exists = !stat(path, &there);
@@ -4703,7 +4723,8 @@ static const char *merges_fault(const Bytes *file, const Bytes *corpus, const Op
     return strcmp(alphabet, o->alphabet) || merges != o->merges ? "was learned for other settings" : "is damaged";
 }
 
-/* The tokenizer from the merges file, or learned and kept there: beside a corpus that is a file, and not over another program's. */
+/* The tokenizer from the merges file, or learned and kept there: beside a corpus that is a file, and not over
+ * another program's. */
 static void model_merges(Model *model, const Bytes *corpus) {
     const Options *o = model->options;
     Tokenizer *tok = &model->tokenizer;
@@ -4815,7 +4836,8 @@ static void model_about(const Model *model, const Bytes *corpus, About about[N_A
     snprintf(about[5].value, size, "%s", model->trained ? "yes" : "no");
 }
 
-/* Writes a checkpoint or a page; where it cannot be written any more, what was trained is saved beside it, or where we are. */
+/* Writes a checkpoint or a page; where it cannot be written any more, what was trained is saved beside it, or
+ * where we are. */
 static void save_file(const char *path, const void *bytes, size_t length, int rescue) {
     if (write_file(path, bytes, length)) return;
     const int why = errno;
@@ -4854,8 +4876,8 @@ static void end_by(int number) {
     raise(number);
 }
 
-/* Trains, and saves the best state also where it is interrupted or fails; no signal cuts the saving short, and the space for it is
- * taken before. */
+/* Trains, and saves the best state also where it is interrupted or fails; no signal cuts the saving short,
+ * and the space for it is taken before. */
 static void model_train(Model *model, const Bytes *corpus, const unsigned char *rest, size_t length) {
     const Options *o = model->options;
     Ids ids = {0};
@@ -4883,7 +4905,8 @@ static void say(const unsigned char *bytes, size_t n) {
     put(bytes, n);
 }
 
-/* The ledger's cells but for the tokens: p, rank, what each term gave, the runner-up's p, where it stands. row NULL: their names. */
+/* The ledger's cells but for the tokens: p, rank, what each term gave, the runner-up's p, where it stands.
+ * row NULL: their names. */
 enum { N_CELLS = N_TERMS + 4 };
 typedef char Cells[N_CELLS][72];
 
@@ -4968,8 +4991,8 @@ static void page_begin(Ledger *why, const Options *o) {
     free(made.data);
 }
 
-/* The prompt and what follows it, in one mode, or in both under a heading each. said[3] of each sample: the text so far by mode, which
- * goes on where there is one; it gets what is added. Or NULL. */
+/* The prompt and what follows it, in one mode, or in both under a heading each. said[3] of each sample:
+ * the text so far by mode, which goes on where there is one; it gets what is added. Or NULL. */
 static void continue_prompt(Model *model, const unsigned char *prompt, size_t length, Bytes *said) {
     static const struct { const char *name; int use; } modes[3] = {{"meta", META}, {"full", FULL}, {"transformer", USE_NET}};
     const Options *o = model->options;
@@ -4993,8 +5016,8 @@ static void continue_prompt(Model *model, const unsigned char *prompt, size_t le
 
 static void put_terminal(const char *text) { if (isatty(0)) fputs(text, stderr); }
 
-/* Answers the prompt, if there is one, then standard input, a line at a time. An empty line goes on where the text stopped, with the
- * next seed; an interrupt ends the answer under way and nothing else. */
+/* Answers the prompt, if there is one, then standard input, a line at a time. An empty line goes on where
+ * the text stopped, with the next seed; an interrupt ends the answer under way and nothing else. */
 static void converse(Model *model, const Bytes *prompt) {
     const size_t n_said = 3 * model->options->samples;
     Bytes *said = alloc(n_said, sizeof *said);
@@ -5006,11 +5029,12 @@ static void converse(Model *model, const Bytes *prompt) {
     conversing = 1;
     if (prompt) continue_prompt(model, prompt->data, prompt->length, said);
     for (;;) {
-        waiting = isatty(0);
+        stopped = 0;
+        waiting = isatty(0) ? 2 : 1;
         put_terminal("\r\x1b[K> ");
         ssize_t n = getline(&line, &size, stdin);
         if (n < 0) break;
-        waiting = stopped = 0;
+        waiting = 0;
         while (n && (line[n - 1] == '\n' || line[n - 1] == '\r')) n--;
         if (n || !answered) for (size_t i = 0; i < n_said; i++) { free(said[i].data); said[i] = (Bytes){NULL, 0, 0}; }
         else again.sampling.seed++;
@@ -5042,8 +5066,8 @@ static void interrupted(int number) {
     static const char hint[] = "\r\x1b[Kpostgpt: an interrupt ends an answer; the end of input (Ctrl-D) ends this\n> ";
     const int before = errno;
     if (training || (conversing && number == SIGINT)) {             /* the best state is saved first, however often one asks */
-        if (!stopped) stopped = number;
-        if (waiting && write(STDERR_FILENO, hint, sizeof hint - 1) < 0) waiting = 0;
+        if (!waiting && !stopped) stopped = number;
+        if (waiting == 2 && write(STDERR_FILENO, hint, sizeof hint - 1) < 0) waiting = 0;
         errno = before;
         return;
     }

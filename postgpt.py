@@ -2131,16 +2131,17 @@ class PostGPT:
 # ---------------------------------------------------------------------------------------------
 # VII  TRAINING: backpropagation by hand, and Chuck, who watches himself
 #
-# A window of n + 1 tokens asks n questions: position i has seen tokens 0 .. i, which one is next? The way forward is the
-# Window's of chapter III, all positions at once. The way back walks it in reverse: each part is told how the loss changes
-# with what it gave (dy), adds up how it changes with its matrices, and says how it changes with what it took (dx).
-# Three rules are enough:
+# A window of n + 1 tokens asks n questions: position i has seen tokens 0 .. i, which one is next? The forward
+# pass is the Window's of chapter III, all positions at once. The backward pass walks it in reverse
+# (Rumelhart, Hinton and Williams 1986): each part is told how the loss changes with what it gave (dy), adds
+# up how it changes with its matrices, and says how it changes with what it took (dx). Three rules are enough:
 #
 #     y = x W        dx = dy W^T,  dW = x^T dy        a product: each side's gradient is dy times the other side
 #     y = f(x)       dx = dy f'(x)                    the chain rule, for what is not a product
 #     x used twice   dx = the sum of both             a residual stream adds, so its gradient goes straight on
 #
-# Sums run over positions in ascending order; the windows of a step have a gradient each, added in their order.
+# Sums run over positions in ascending order; the windows of a step have a gradient each, added in their
+# order.
 
 def transpose(x):
     """Rows to columns.  [n][m] -> [m][n]"""
@@ -2153,19 +2154,27 @@ def matmul(y, x, w):
 
 
 def linear_backward(dx, dy, x, w, dw):
-    """Back through y = x W: adds x^T dy to dw, returns dx + dy W^T.  [n][r], [n][m], [n][r], [r][m] -> [n][r]"""
+    """Back through y = x W: adds x^T dy to dw, returns dx + dy W^T.  [n][r], [n][m], [n][r], [r][m] -> [n][r]
+
+    >>> dw = [[0.0], [0.0]]
+    >>> linear_backward([[0.0, 0.0]], [[2.0]], [[3.0, 4.0]], [[5.0], [7.0]], dw), dw       # y = 3 * 5 + 4 * 7
+    ([[10.0, 14.0]], [[6.0], [8.0]])
+    """
     dw[:] = matmul(dw, transpose(x), dy)
     return matmul(dx, dy, transpose(w))
 
 
 def norm_forward(x):
-    """RMSNorm of every row, and the factor each was scaled by.  [n][m] -> [n][m], [n]"""
+    """RMSNorm of every row, and the factor each was scaled by.  [n][m] -> [n][m], [n]
+
+    s = 1 / sqrt(mean(x^2) + 1e-5),  y = x s        (Zhang and Sennrich 2019)
+    """
     scale = [1.0 / sqrt(dot(row, row) / len(row) + 1e-5) for row in x]
     return [[a * s for a in row] for row, s in zip(x, scale)], scale
 
 
 def norm_backward(dx, dy, y, scale):
-    """Back through y = x s(x): what of dy points along y only changes the length, which is taken out again.
+    """Back through norm_forward: what of dy points along y only changes the length, which is taken out again.
 
     dx + s (dy - y mean(y dy)).  [n][m] -> [n][m]
     """
@@ -2181,13 +2190,28 @@ def columns(x, at, n):
     return [row[at:at + n] for row in x]
 
 
+def widened(x, n):
+    """Every row with zeros behind it, to n numbers."""
+    return [row + [0.0] * (n - len(row)) for row in x]
+
+
+def beside(x, y):
+    """Every row of y behind the row of x.  [n][m], [n][r] -> [n][m + r]"""
+    return list(map(add, x, y))
+
+
 def attention_forward(layer, shape, x):
-    """x + what all heads bring from the positions before.  [n][embd] -> [n][embd], and what the way back needs"""
-    n, content, d, root = len(x), shape.content, shape.head_dim, sqrt(shape.head_dim)
+    """x + what all heads bring from the positions before.  [n][embd] -> [n][embd], and what the backward pass
+    needs
+
+    content head    score_ij = q_i . k_j / sqrt(d)
+    RRPRAM head     score_ij = normed_i . r[:, j]
+    both            weight_i = softmax over j <= i of score_i,  mixed_i = sum over j of weight_ij value_j,  x_i + mixed_i out
+    """
+    content, d, root = shape.content, shape.head_dim, sqrt(shape.head_dim)
     normed, scale = norm_forward(x)
-    q = matmul(zeros(n, shape.content_dim), normed, layer.q)
-    k = matmul(zeros(n, shape.content_dim), normed, layer.k)
-    value = list(map(add, matmul(zeros(n, shape.content_dim), normed, layer.v), matmul(zeros(n, shape.rrpram_dim), normed, layer.rv)))
+    q, k, v = (matmul(zeros(len(x), shape.content_dim), normed, w) for w in (layer.q, layer.k, layer.v))
+    value = beside(v, matmul(zeros(len(x), shape.rrpram_dim), normed, layer.rv))
     weights, mixed = [], [[] for _ in x]
     for h in range(content + shape.rrpram):
         if h < content:
@@ -2196,45 +2220,48 @@ def attention_forward(layer, shape, x):
         else:
             score = [matvec([0.0] * i, row, layer.r[h - content]) for i, row in enumerate(normed, 1)]
         weights.append(list(map(softmax, score)))         # row i has i + 1 of them: nobody looks ahead
-        held = columns(value, h * d, d)
-        for row, weight in zip(mixed, weights[h]):
-            row += matvec([0.0] * d, weight, held)
+        values = columns(value, h * d, d)
+        mixed = beside(mixed, [matvec([0.0] * d, weight, values) for weight in weights[h]])
     return matmul(x, mixed, layer.out), (normed, scale, q, k, value, weights, mixed)
 
 
+def softmax_backward(p, dp):
+    """Back through p = softmax(score), where what raises one weight lowers all others:  dscore_j = p_j (dp_j - sum of p dp)
+
+    >>> softmax_backward([0.5, 0.25, 0.25], [1.0, 0.0, 0.0])
+    [0.25, -0.125, -0.125]
+    """
+    mean = dot(p, dp)
+    return [a * (b - mean) for a, b in zip(p, dp)]
+
+
 def attention_backward(layer, grad, shape, dx, kept):
-    """Back through attention_forward: adds to the gradients of the layer's heads, returns dx.  [n][embd] -> [n][embd]"""
+    """Back through attention_forward: adds to the gradients of the layer's heads, returns dx.  [n][embd]
+    -> [n][embd]"""
     normed, scale, q, k, value, weights, mixed = kept
     n, content, d, root = len(dx), shape.content, shape.head_dim, sqrt(shape.head_dim)
     dmixed = linear_backward(zeros(n, shape.embd), dx, mixed, layer.out, grad.out)
-    dq, dk, dv, dr, drv = ([[] for _ in dx], [[] for _ in dx], [[] for _ in dx], [], [[] for _ in dx])
+    dq, dk, dvalue, dr = zeros(n, 0), zeros(n, 0), zeros(n, 0), []
     for h, weight in enumerate(weights):
-        dm, held = columns(dmixed, h * d, d), transpose(columns(value, h * d, d))
-        dscore = []
-        for i, (p, row) in enumerate(zip(weight, dm), 1):
-            # back through mixed = weight value, then through the softmax: what raises one weight lowers all others
-            dp = matvec([0.0] * i, row, held)
-            mean = dot(p, dp)
-            dscore.append([a * (b - mean) for a, b in zip(p, dp)] + [0.0] * ((n if h < content else shape.context) - i))
-        square = [row + [0.0] * (n - i) for i, row in enumerate(weight, 1)]
-        for row, add_row in zip(dv if h < content else drv, matmul(zeros(n, d), transpose(square), dm)):
-            row += add_row
+        dm, values = columns(dmixed, h * d, d), transpose(columns(value, h * d, d))
+        dscore = [softmax_backward(p, matvec([0.0] * len(p), row, values)) for p, row in zip(weight, dm)]
+        dvalue = beside(dvalue, matmul(zeros(n, d), transpose(widened(weight, n)), dm))
         if h < content:                                   # back through q . k / sqrt(d)
-            dscore = [[s / root for s in row] for row in dscore]
-            for row, add_row in zip(dq, matmul(zeros(n, d), dscore, columns(k, h * d, d))):
-                row += add_row
-            for row, add_row in zip(dk, matmul(zeros(n, d), transpose(dscore), columns(q, h * d, d))):
-                row += add_row
+            dscore = widened([[s / root for s in row] for row in dscore], n)
+            dq = beside(dq, matmul(zeros(n, d), dscore, columns(k, h * d, d)))
+            dk = beside(dk, matmul(zeros(n, d), transpose(dscore), columns(q, h * d, d)))
         else:
-            dr.append(dscore)
+            dr.append(widened(dscore, shape.context))
+    dv, drv = columns(dvalue, 0, shape.content_dim), columns(dvalue, shape.content_dim, shape.rrpram_dim)
     dnormed = zeros(n, shape.embd)                        # normed was used by every matrix: all of them answer
-    for dy, w, dw in zip([dq, dk, dv, *dr, drv], [layer.q, layer.k, layer.v, *layer.r, layer.rv], [grad.q, grad.k, grad.v, *grad.r, grad.rv]):
+    for dy, w, dw in zip([dq, dk, dv, *dr, drv], [layer.q, layer.k, layer.v, *layer.r, layer.rv],
+                         [grad.q, grad.k, grad.v, *grad.r, grad.rv]):
         dnormed = linear_backward(dnormed, dy, normed, w, dw)
     return norm_backward(dx, dnormed, normed, scale)
 
 
 def mlp_forward(layer, x):
-    """x + relu(rmsnorm(x) up) down.  [n][embd] -> [n][embd], and what the way back needs"""
+    """x + relu(rmsnorm(x) up) down.  [n][embd] -> [n][embd], and what the backward pass needs"""
     normed, scale = norm_forward(x)
     hidden = [[u if u > 0.0 else 0.0 for u in row] for row in matmul(zeros(len(x), len(layer.down)), normed, layer.up)]
     return matmul(x, hidden, layer.down), (normed, scale, hidden)
@@ -2244,25 +2271,31 @@ def mlp_backward(layer, grad, dx, kept):
     """Back through mlp_forward: where the relu was shut, nothing comes back.  [n][embd] -> [n][embd]"""
     normed, scale, hidden = kept
     dhidden = linear_backward(zeros(len(dx), len(layer.down)), dx, hidden, layer.down, grad.down)
-    dhidden = [[g if u > 0.0 else 0.0 for g, u in zip(row, open)] for row, open in zip(dhidden, hidden)]
+    dhidden = [[g if u > 0.0 else 0.0 for g, u in zip(*rows)] for rows in zip(dhidden, hidden)]
     dnormed = linear_backward(zeros(len(dx), len(normed[0])), dhidden, normed, layer.up, grad.up)
     return norm_backward(dx, dnormed, normed, scale)
 
 
-def cross_entropy_backward(logits, id, share):
-    """cross_entropy, and its gradient times share: every token's probability, less one for the token that came.  -> loss, [vocab]"""
+def cross_entropy_backward(logits, token, share):
+    """cross_entropy, and its gradient times share: every token's probability, less one for the token that
+    came. -> loss, [vocab]
+
+    >>> loss, d = cross_entropy_backward([0.0, 0.0, 0.0], 0, 1.0)              # three tokens alike, and the first came
+    >>> ["%.2f" % x for x in [loss, *d]]
+    ['1.10', '-0.67', '0.33', '0.33']
+    """
     top = max(logits)
     odds = [exp(x - top) for x in logits]
-    sum = total(odds)
-    scale = share / sum
+    norm = total(odds)
+    scale = share / norm
     d = [x * scale for x in odds]
-    d[id] -= share
-    return log(sum) - (logits[id] - top), d
+    d[token] -= share
+    return log(norm) - (logits[token] - top), d
 
 
 def net_forward(net, ids):
-    """The logits at all positions.  [n] -> [n][vocab], and what the way back needs"""
-    x, kept = [list(map(add, net.wte[id], place)) for id, place in zip(ids, net.wpe)], []
+    """The logits at all positions.  [n] -> [n][vocab], and what the backward pass needs"""
+    x, kept = [list(map(add, net.wte[token], place)) for token, place in zip(ids, net.wpe)], []
     for layer in net.layers:
         x, heads = attention_forward(layer, net.shape, x)
         x, mlp = mlp_forward(layer, x)
@@ -2274,43 +2307,42 @@ def net_forward(net, ids):
 def net_backward(net, grad, ids, dlogits, kept):
     """Back through net_forward, from the last part to the first: fills grad."""
     kept, normed, scale = kept
-    n, embd = len(ids), net.shape.embd
-    dx = norm_backward(zeros(n, embd), linear_backward(zeros(n, embd), dlogits, normed, net.head, grad.head), normed, scale)
+    empty = zeros(len(ids), net.shape.embd)
+    dx = norm_backward(empty, linear_backward(empty, dlogits, normed, net.head, grad.head), normed, scale)
     for layer, dlayer, (heads, mlp) in reversed(list(zip(net.layers, grad.layers, kept))):
         dx = mlp_backward(layer, dlayer, dx, mlp)
         dx = attention_backward(layer, dlayer, net.shape, dx, heads)
-    for i, (id, row) in enumerate(zip(ids, dx)):
-        grad.wte[id] = list(map(add, grad.wte[id], row))
+    for i, (token, row) in enumerate(zip(ids, dx)):
+        grad.wte[token] = list(map(add, grad.wte[token], row))
         grad.wpe[i] = row
 
 
 def window_loss(net, ids):
     """The summed cross-entropy at all but the first of n + 1 ids, and how many those are."""
     logits, _ = net_forward(net, ids[:-1])
-    return total([cross_entropy(row, id) for row, id in zip(logits, ids[1:])]), len(logits)
+    return total([cross_entropy(row, token) for row, token in zip(logits, ids[1:])]), len(logits)
 
 
 def window_gradient(net, ids, share):
-    """The summed cross-entropy at all but the first of n + 1 ids, and the gradient of share times it: a Transformer of gradients."""
+    """The summed cross-entropy at all but the first of n + 1 ids, and the gradient of share times it: a
+    Transformer of gradients."""
     grad = Transformer(net.shape, net.vocab)
     logits, kept = net_forward(net, ids[:-1])
-    losses, dlogits = zip(*[cross_entropy_backward(row, id, share) for row, id in zip(logits, ids[1:])])
+    losses, dlogits = zip(*[cross_entropy_backward(row, token, share) for row, token in zip(logits, ids[1:])])
     net_backward(net, grad, ids[:-1], dlogits, kept)
     return total(losses), grad
 
 
 def batch_gradient(net, windows):
     """The mean cross-entropy of a step's windows, and its gradient."""
-    n, sum, all = total([len(ids) - 1.0 for ids in windows]), 0.0, None
-    for ids in windows:
-        loss, grad = window_gradient(net, ids, 1.0 / n)
-        sum += loss
-        if all:
-            for matrix, other in zip(all.matrices(), grad.matrices()):
-                matrix[:] = [list(map(add, a, b)) for a, b in zip(matrix, other)]
-        else:
-            all = grad
-    return sum / n, all
+    n = total([len(ids) - 1.0 for ids in windows])
+    loss, grad = window_gradient(net, windows[0], 1.0 / n)
+    for ids in windows[1:]:
+        more, other = window_gradient(net, ids, 1.0 / n)
+        loss += more
+        for matrix, its in zip(grad.matrices(), other.matrices()):
+            matrix[:] = [list(map(add, *rows)) for rows in zip(matrix, its)]
+    return loss / n, grad
 
 
 BETA1, BETA2, EPSILON, DECAY = 0.9, 0.999, 1e-8, 0.01
@@ -2319,16 +2351,27 @@ BEST = 64                   # steps: the best state has the lowest mean loss of 
 
 
 class Chuck:
-    """AdamW (Kingma and Ba 2015; Loshchilov and Hutter 2019) that watches itself.
+    """AdamW (Kingma and Ba 2015; Loshchilov and Hutter 2019) that watches itself. Step t moves each weight w
+    against its gradient g:
 
-    factor   of its rate: 0.05 less where the mean loss of the newest 8 steps has risen by more than 0.02 nats over the 8 before
+        m = BETA1 m + (1 - BETA1) g           where the gradient points, smoothed
+        s = BETA2 s + (1 - BETA2) g^2         how large it is
+        w = w - rate factor (m / (1 - BETA1^t) / (sqrt(s / (1 - BETA2^t)) + EPSILON) + DECAY w)
+
+    factor   0.05 less where the mean loss of the newest 8 steps has risen by more than 0.02 nats over the 8 before
              (not under 0.5), 0.05 more where it has fallen by as much (not over 1.5); and each step it drifts back to 1 by 0.1 %
     limit    of the gradient's norm: twice its moving average (0.99 a step, from the first norm on), or 1 if that is more
+
+    >>> chuck = Chuck(Transformer(Shape(1, 2, 1, 0, 2, 1), 2))
+    >>> for loss in 8 * [2.0] + 8 * [1.0]: chuck.watch(loss)              # the loss falls: longer steps
+    >>> chuck.factor, chuck.clip(4.0), chuck.limit                        # the first norm says what is usual
+    (1.05, 1.0, 8.0)
     """
 
     def __init__(self, net):
         self.mean, self.square = ([zeros(len(m), len(m[0])) for m in net.matrices()] for _ in range(2))
-        self.losses, self.factor, self.average, self.limit, self.power1, self.power2 = [], 1.0, 0.0, 1.0, 1.0, 1.0
+        self.losses, self.factor, self.average, self.limit = [], 1.0, 0.0, 1.0
+        self.power1 = self.power2 = 1.0                   # BETA1^t, BETA2^t
 
     def watch(self, loss):
         """A step's loss: sets factor."""
@@ -2367,12 +2410,17 @@ class Chuck:
                     g = [a * clip for a in g]
                 means[i] = m = [BETA1 * a + keep1 * b for a, b in zip(means[i], g)]
                 squares[i] = s = [BETA2 * a + keep2 * (b * b) for a, b in zip(squares[i], g)]
-                row[:] = [a - rate * (b * unbias1 / (sqrt(c * unbias2) + EPSILON) + DECAY * a) for a, b, c in zip(row, m, s)]
+                row[:] = [a - rate * (b * unbias1 / (sqrt(c * unbias2) + EPSILON) + DECAY * a)
+                          for a, b, c in zip(row, m, s)]
         return norm
 
 
 def shuffled(n, rng):
-    """0 .. n - 1 in an order drawn from rng (Fisher and Yates 1938)."""
+    """0 .. n - 1 in an order drawn from rng (Fisher and Yates 1938).
+
+    >>> shuffled(5, Rng(1))
+    [2, 1, 4, 3, 0]
+    """
     order = list(range(n))
     for i in range(n - 1, 0, -1):
         j = rng.next() % (i + 1)
@@ -2380,11 +2428,11 @@ def shuffled(n, rng):
     return order
 
 
-def window_draw(text, context, rng, turn, order):
-    """The ids of the turn-th window that training sees: with `lines` the start of the documents, in their shuffled order, else a place
-    drawn from all places.  -> [n + 1], n <= context"""
+def window_draw(text, context, rng, k, order):
+    """The ids of the k-th window that training sees: with `lines` the start of the documents, in their
+    shuffled order, else at a place drawn from all places.  -> [n + 1], n <= context"""
     if text.lines:
-        at = order[turn % len(order)]
+        at = order[k % len(order)]
         start, end = text.starts[at], text.starts[at + 1]
         return text.ids[start:min(end, start + context + 1)]
     n = min(context, len(text.ids) - 1)
@@ -2392,17 +2440,14 @@ def window_draw(text, context, rng, turn, order):
     return text.ids[start:start + n + 1]
 
 
-LOOKS = 10                  # times that training looks at the held-out loss, and once before
-
-
 def held_out_loss(net, text):
     """The mean cross-entropy of a text, a window after the other; with `lines` of the start of each document."""
-    sum, tokens, context = 0.0, 0, net.shape.context
+    loss, tokens, context = 0.0, 0, net.shape.context
     for ids in text.documents():
         for at in range(0, 1 if text.lines else len(ids) - 1, context):
-            loss, n = window_loss(net, ids[at:at + context + 1])
-            sum, tokens = sum + loss, tokens + n
-    return sum / tokens
+            more, n = window_loss(net, ids[at:at + context + 1])
+            loss, tokens = loss + more, tokens + n
+    return loss / tokens
 
 
 def copied(net):
@@ -2413,19 +2458,30 @@ def copied(net):
     return other
 
 
+def number(x, what, step):
+    """x. Raises Failure where it is none, or 1e300 and more."""
+    if not x < 1e300:
+        raise Failure("the %s of step %d is not a number; the best state so far is kept (a lower --lr may help)" % (what, step + 1))
+    return x
+
+
+LOOKS = 10                  # times that training looks at the held-out loss, and once before
+
+
 def train(net, text, steps, rate=0.003, batch=4, seed=42, held_out=None, report=None):
-    """Trains the transformer. Its weights are the best state so far at any moment, also when it is interrupted: what takes the
-    steps is a copy.
+    """Trains the transformer. Its weights are the best state so far at any moment, also when it is
+    interrupted: what takes the steps is a copy.
 
     text, held_out: Text. Each step takes `batch` windows; the rate falls linearly to zero over the steps, as microgpt's does.
-    The best state is the one with the lowest held-out loss where there is a held-out text (looked at LOOKS times), else the lowest
-    mean loss of the newest BEST steps: a state is judged before it is changed, and the last one by one more batch. Before there are so
-    many losses, the newest state is kept.
-    report(line, step, loss, best) hears of every step and every look. Raises Failure where the loss or the gradient's norm is not a finite number.
+    The best state is the one with the lowest held-out loss where there is a held-out text (looked at LOOKS times), else the
+    lowest mean loss of the newest BEST steps: a state is judged before it is changed, and the last one by one more batch.
+    Before there are so many losses, the newest state is kept.
+    report(line, step, loss, best) hears of every step and every look. Raises Failure where the loss or the gradient's norm is
+    not a finite number.
     """
     rng, chuck, losses, now = Rng(seed), Chuck(net), [], copied(net)
     order = shuffled(len(text.starts) - 1, rng) if text.lines else []
-    best, lowest, report = None, 0.0, report or (lambda *line: None)
+    best, judged_once, report = 0.0, False, report or (lambda *line: None)
     for step in range(steps + 1):
         windows = [window_draw(text, now.shape.context, rng, step * batch + i, order) for i in range(batch)]
         if step < steps:
@@ -2433,71 +2489,60 @@ def train(net, text, steps, rate=0.003, batch=4, seed=42, held_out=None, report=
         else:
             found = [window_loss(now, ids) for ids in windows]
             loss = total([loss for loss, _ in found]) / total([float(n) for _, n in found])
-        if not loss < 1e300:
-            raise Failure("the loss of step %d is not a number; the best state so far is kept (a lower --lr may help)" % (step + 1))
-        losses = losses[-(BEST - 1):] + [loss]
-        look = held_out and step * LOOKS % steps < LOOKS
+        losses = losses[-(BEST - 1):] + [number(loss, "loss", step)]
+        look = held_out and step * LOOKS % steps < LOOKS  # every tenth part of the steps
         judged = held_out_loss(now, held_out) if look else total(losses) / len(losses)
-        if (look or not held_out) and (best is None or judged < best):
-            lowest = judged
-            if look or len(losses) == BEST:
-                best = judged
+        if (look or not held_out) and (not judged_once or judged < best):
+            best, judged_once = judged, look or len(losses) == BEST
             vars(net).update(vars(copied(now)))           # all at once: no interrupt finds half of it
         if look:
-            report("held-out after %d steps: loss %.17g best %.17g" % (step, judged, lowest), step, judged, lowest)
+            report("held-out after %d steps: loss %.17g best %.17g" % (step, judged, best), step, judged, best)
         if step == steps:
-            report("after %d steps: loss %.17g best %.17g" % (step, loss, lowest), step, loss, lowest)
+            report("after %d steps: loss %.17g best %.17g" % (step, loss, best), step, loss, best)
             break
         chuck.watch(loss)
         falling = rate * ((steps - step) / steps)
-        norm = chuck.step(now, grad, falling)
-        if not norm < 1e300:
-            raise Failure("the gradient of step %d is not a number; the best state so far is kept (a lower --lr may help)" % (step + 1))
+        norm = number(chuck.step(now, grad, falling), "gradient", step)
         report("step %d loss %.17g rate %.17g factor %.17g norm %.17g clip %.17g best %.17g" %
-               (step + 1, loss, falling * chuck.factor, chuck.factor, norm, chuck.limit, lowest), step + 1, loss, lowest)
+               (step + 1, loss, falling * chuck.factor, chuck.factor, norm, chuck.limit, best), step + 1, loss, best)
 
 
 def matrix_names(shape):
-    """The names of the matrices in a checkpoint, and each one's measures, in the order of Transformer.matrices(); the RRPRAM heads
-    of a layer are one [heads][embd][context]. Those without numbers are left out."""
+    """The names of the matrices in a checkpoint, and each one's shape, in the order of
+    Transformer.matrices(); the RRPRAM heads of a layer are one [heads][embd][context]. Those without
+    numbers are left out."""
     embd, hidden, content, rrpram = shape.embd, shape.mlp * shape.embd, shape.content_dim, shape.rrpram_dim
-    yield "wte", [None, embd]
-    yield "wpe", [shape.context, embd]
-    for l in range(shape.layers):
-        for name, measures in (("content.q", [embd, content]), ("content.k", [embd, content]), ("content.v", [embd, content]),
-                               ("rrpram.r", [shape.rrpram, embd, shape.context]), ("rrpram.v", [embd, rrpram]), ("out", [embd, embd]),
-                               ("mlp.up", [embd, hidden]), ("mlp.down", [hidden, embd])):
-            if 0 not in measures:
-                yield "layers.%d.%s" % (l, name), measures
-    yield "head", [embd, None]
+    parts = {"content.q": [embd, content], "content.k": [embd, content], "content.v": [embd, content],
+             "rrpram.r": [shape.rrpram, embd, shape.context], "rrpram.v": [embd, rrpram], "out": [embd, embd],
+             "mlp.up": [embd, hidden], "mlp.down": [hidden, embd]}
+    return [("wte", [None, embd]), ("wpe", [shape.context, embd]),
+            *(("layers.%d.%s" % (l, name), sizes) for l in range(shape.layers) for name, sizes in parts.items() if 0 not in sizes),
+            ("head", [embd, None])]
 
 
 def checkpoint_header(net, about, weights):
-    """The JSON header of a checkpoint of these weights (bytes), in parts: (what it says, the text); '' for what stands between."""
+    """The JSON header of a checkpoint of these weights (bytes), in parts: (label, text); '' for what
+    stands between."""
     before = '{"__metadata__":{"'
     for name, value in [*about, ("weights_crc32", "%08x" % zlib.crc32(weights))]:
-        yield "", before + name + '":"'
-        yield name, value
+        yield from (("", before + name + '":"'), (name, value))
         before = '","'
     yield "", '"}'
     at = 0
-    for name, measures in matrix_names(net.shape):
-        measures, size = [net.vocab if n is None else n for n in measures], 8
-        for n in measures:
-            size *= n
-        yield "", ',"%s.weight":{"dtype":"' % name
-        yield name + ".weight dtype", "F64"
-        yield "", '","shape":['
-        yield name + ".weight shape", ",".join(map(str, measures))
-        yield "", '],"data_offsets":['
-        yield name + ".weight data_offsets", "%d,%d" % (at, at + size)
-        yield "", "]}"
-        at += size
+    for name, sizes in matrix_names(net.shape):
+        sizes, end = [net.vocab if n is None else n for n in sizes], 8
+        for n in sizes:
+            end *= n
+        yield from (("", ',"%s.weight":{"dtype":"' % name), (name + ".weight dtype", "F64"),
+                    ("", '","shape":['), (name + ".weight shape", ",".join(map(str, sizes))),
+                    ("", '],"data_offsets":['), (name + ".weight data_offsets", "%d,%d" % (at, at + end)), ("", "]}"))
+        at += end
     yield "", "}"
 
 
 def checkpoint_bytes(net, about):
-    """The transformer as a .safetensors file: the header's length (8 bytes), the header, every weight as a little-endian double.
+    """The transformer as a .safetensors file: the header's length (8 bytes), the header, every weight as a
+    little-endian double.
 
     about: what must be the same where it is loaded, pairs of name and value.
     """
@@ -2510,37 +2555,42 @@ def checkpoint_bytes(net, about):
 LARGEST = 1e30              # weights beyond are no transformer's: sums of their products would not be numbers
 
 
+def header_check(parts, header, weights, wanted):
+    """Raises Failure with what differs where a file's header does not read as its parts would. weights,
+    wanted: bytes."""
+    at = 0
+    for label, text in parts:
+        text, value = text.encode(), re.compile(rb"[ !#-\\^-~]{0,100}(?=[\"\]])").match(header, at) if label else None
+        if label == "weights_crc32" and weights != wanted:
+            raise Failure("it has %d bytes of weights, not %d" % (weights, wanted))
+        if value and value.group() != text:
+            raise Failure("its %s is %s, not %s" % (label, value.group().decode(), text.decode()))
+        if header[at:at + len(text)] != text:
+            raise Failure("its header is damaged near byte %d" % (8 + at))
+        at += len(text)
+    if header[at:] != b" " * (-at % 8):
+        raise Failure("its header is damaged near byte %d" % (8 + at))
+
+
 def checkpoint_take(net, about, data):
-    """Fills the transformer from a checkpoint's bytes. The header must read as it would be written for this transformer, the
-    weights must be there, all, as they were saved, and none beyond LARGEST. Raises Failure with what differs, and has taken nothing then."""
+    """Fills the transformer from a checkpoint's bytes. The header must read as it would be written for
+    this transformer, the weights must be there, all, as they were saved, and none beyond LARGEST. Raises
+    Failure with what differs, and has taken nothing then."""
     if len(data) < 8:
         raise Failure("it is cut short: %d bytes" % len(data))
     length, = struct.unpack_from("<Q", data)
     if length > len(data) - 8:
         raise Failure("its header is cut short: %d of %d bytes" % (len(data) - 8, length))
-    header, weights, at = data[8:8 + length], data[8 + length:], 0
-    rows = [row for matrix in net.matrices() for row in matrix]
-    expected = 8 * sum(map(len, rows))
-    for label, text in checkpoint_header(net, about, weights):
-        if label == "weights_crc32" and len(weights) != expected:
-            raise Failure("it has %d bytes of weights, not %d" % (len(weights), expected))
-        text, found = text.encode(), header[at:at + len(text)]
-        if label:
-            value = re.compile(rb"[ !#-\\^-~]{0,100}(?=[\"\]])").match(header, at)
-            if value and value.group() != text:
-                raise Failure("its %s is %s, not %s" % (label, value.group().decode(), text.decode()))
-        if found != text:
-            raise Failure("its header is damaged near byte %d" % (8 + at))
-        at += len(text)
-    if header[at:] != b" " * (-at % 8):
-        raise Failure("its header is damaged near byte %d" % (8 + at))
-    numbers = struct.unpack("<%dd" % (expected // 8), weights)
+    weights, n = data[8 + length:], net.n_params()
+    header_check(checkpoint_header(net, about, weights), data[8:8 + length], len(weights), 8 * n)
+    numbers = struct.unpack("<%dd" % n, weights)
     for i, x in enumerate(numbers):
         if not -LARGEST <= x <= LARGEST:
             raise Failure("its weight %d is not a number from -1e30 to 1e30" % i)
     numbers = iter(numbers)
-    for row in rows:
-        row[:] = itertools.islice(numbers, len(row))
+    for matrix in net.matrices():
+        for row in matrix:
+            row[:] = itertools.islice(numbers, len(row))
 
 
 # ---------------------------------------------------------------------------------------------
@@ -2563,7 +2613,8 @@ def without_heads(net):
 
 
 def evaluate(model, data):
-    """Held-out figures of data (bytes): (label, bits a byte, nats a token) for each row of ROWS. Raises Failure where data is empty."""
+    """Held-out figures of data (bytes): (label, bits a byte, nats a token) for each row of ROWS. Raises
+    Failure where data is empty."""
     data = as_bytes(data, "the text")
     if not data:
         raise Failure("the text is empty: there is nothing to evaluate")
@@ -2784,28 +2835,37 @@ class Misuse(Exception):
 
 
 def whole_number(digits):
-    """The number; one of more than 20 digits as 2^64: too large for any option, and Python may refuse to read it."""
+    """The number; one of more than 20 digits as 2^64: too large for any option, and Python may refuse to
+    read it."""
     digits = digits.lstrip("0")
     return int(digits or "0") if len(digits) <= 20 else 1 << 64
 
 
 class Option:
-    """What an option takes: a flag nothing, a word one of `words`, a number one from low to high."""
+    """An option, read off its line of the help: its letter, its name, what it takes (N: a whole number, X
+    or F: a number, NAME: one of the words that follow, FILE, LIST: a shape, nothing: a flag), its range,
+    as in "0 to 10", and its default."""
 
-    def __init__(self, name, letter, takes, default=None, low=0, high=0, words=""):
-        self.name, self.letter, self.takes, self.default, self.low, self.high, self.words = name, letter, takes, default, low, high, words
+    TAKES = {"": "flag", "N": "count", "X": "number", "F": "number", "NAME": "word", "FILE": "text", "LIST": "shape"}
+
+    def __init__(self, letter, name, takes, text):
+        self.letter, self.name, self.takes = letter, name, "seed" if name == "seed" else self.TAKES[takes]
+        self.words = re.match("[a-z, ]*", text).group().strip()
+        limits = re.search("([0-9]+) to ([0-9]+)", text) if self.takes in ("count", "number") else None
+        self.low, self.high = map(int, limits.groups()) if limits else (0, 100)
+        self.low, self.high = {"seed": (0, (1 << 64) - 1), "top-k": (0, 65536), "holdout": (0.001, 0.999)}.get(
+            name, (self.low, self.high))
+        default = re.search("default ([0-9.]+)", text)
+        self.default = {"flag": False, "word": self.words.split(",")[0].split(" ")[0], "text": None, "shape": {}}.get(
+            self.takes, (float if self.takes == "number" else int)(default.group(1).rstrip(".") if default else 0))
+        if name in COEFFICIENTS or name == "discount":
+            self.default = None                           # what it is depends on others
 
     def range(self):
         """What it takes, in words."""
-        if self.takes == "word":
-            return self.words
-        if self.takes == "text":
-            return "a file"
-        if self.takes == "shape":
-            return "layers, embd, content, rrpram, context or mlp as name=number, apart by commas"
-        if self.takes == "seed":
-            return "random, or a whole number from %s to %s" % (self.low, self.high)
-        return "a %snumber from %s to %s" % ("" if self.takes == "number" else "whole ", self.low, self.high)
+        return {"word": self.words, "text": "a file", "seed": "random, or a whole number from %s to %s" % (self.low, self.high),
+                "shape": "layers, embd, content, rrpram, context or mlp as name=number, apart by commas"}.get(
+            self.takes, "a %snumber from %s to %s" % ("" if self.takes == "number" else "whole ", self.low, self.high))
 
     def refuse(self, value):
         """Raises Misuse."""
@@ -2813,25 +2873,21 @@ class Option:
 
     def parse(self, value):
         """The value of a string, or Misuse."""
-        if self.takes == "word":
-            if value not in re.split(", | or ", self.words):
-                self.refuse(value)
-            return value
-        if self.takes == "text":
-            if not value:
-                raise Misuse("--%s needs the name of a file" % self.name)
+        if self.takes == "text" and not value:
+            raise Misuse("--%s needs the name of a file" % self.name)
+        if self.takes == "word" and value not in re.split(", | or ", self.words):
+            self.refuse(value)
+        if self.takes in ("word", "text") or (self.takes, value) == ("seed", "random"):
             return value
         if self.takes == "shape":
             return self.parse_shape(value)
-        if self.takes == "seed" and value == "random":
-            return value
-        whole = self.takes in ("count", "seed")
-        if not re.fullmatch("[0-9]+" if whole else r"([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?", value):
+        if self.takes == "number":
+            form, read = r"([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?", float
+        else:
+            form, read = "[0-9]+", whole_number
+        if not re.fullmatch(form, value) or not self.low <= read(value) <= self.high:
             self.refuse(value)
-        number = whole_number(value) if whole else float(value)
-        if not self.low <= number <= self.high:
-            self.refuse(value)
-        return number
+        return read(value)
 
     def parse_shape(self, value):
         """layers=2,embd=48: a dict of Shape's arguments."""
@@ -2847,49 +2903,11 @@ class Option:
         return shape
 
 
-OPTIONS = [
-    Option("mode", "m", "word", "both", words="both, meta, full or transformer"),
-    Option("tokens", "n", "count", 100, 1, 1000000),
-    Option("temperature", "t", "number", TEMPERATURE, 0, 10),
-    Option("top-k", "k", "count", 15, 0, 65536),
-    Option("top-p", "p", "number", 1.0, 0, 1),
-    Option("repetition", "r", "number", REPETITION, 0, 10),
-    Option("seed", "s", "seed", 42, 0, 18446744073709551615),
-    Option("discount", "", "number", None, 0, 1),
-    Option("verbatim", "", "count", VERBATIM, 0, 1000),
-    Option("samples", "", "count", 1, 1, 1000000),
-    Option("exact", "", "flag", False),
-    Option("why", "", "flag", False),
-    Option("page", "", "text"),
-    Option("tree", "", "flag", False),
-    Option("interactive", "i", "flag", False),
-    Option("corpus", "c", "text"),
-    Option("merges", "", "count", 1024, 0, 65280),
-    Option("alphabet", "", "word", "bytes", words="bytes or corpus"),
-    Option("order", "", "count", 3, 1, 8),
-    Option("lines", "", "flag", False),
-    Option("shape", "", "shape", {}),
-    Option("init", "", "word", "ghost", words="ghost or random"),
-    *(Option(name, "", "number", None, 0, 100) for name in COEFFICIENTS),
-    Option("memory", "", "count", 4096, 1, 1000000),
-    Option("eval", "", "text"),
-    Option("holdout", "", "number", 0.0, 0.001, 0.999),
-    Option("train", "", "count", 0, 1, 1000000),
-    Option("lr", "", "number", 0.003, 0, 1),
-    Option("batch", "", "count", 4, 1, 1024),
-    Option("save", "", "text"),
-    Option("load", "", "text"),
-    Option("encode", "", "text"),
-    Option("info", "", "flag", False),
-    Option("no-cache", "", "flag", False),
-    Option("quiet", "q", "flag", False),
-    Option("help", "h", "flag", False),
-    Option("version", "", "flag", False),
-]
-
-
+OPTIONS = [Option(*groups) for groups in re.findall(
+    r"(?m)^  (?:-(.), |    )--([a-z-]+)(?: ([A-Z]+))? +((?:.*\n)(?: {25}.*\n)*)", HELP)]
 CONFLICTS = [("encode", "a prompt"), ("encode", "tree"),
-             *((name, other) for name in ("encode", "tree") for other in ("train", "save", "load", "eval", "info", "why", "page", "interactive"))]
+             *((name, other) for name in ("encode", "tree")
+               for other in ("train", "save", "load", "eval", "info", "why", "page", "interactive"))]
 
 
 def parse(args):
@@ -2921,8 +2939,7 @@ def parse(args):
                 raise Misuse("--%s takes no value, but '%s' has one" % (option.name, arg))
             found[option.name] = True
             continue
-        if value is None:
-            value = next(args, None)
+        value = next(args, None) if value is None else value
         if value is None:
             raise Misuse("--%s needs a value: %s" % (option.name, option.range()))
         value = option.parse(value)
@@ -2939,7 +2956,8 @@ def parse(args):
 
 
 def check_together(given):
-    """Raises Misuse where an option would be of no use beside another, or without it."""
+    """Raises Misuse where an option would be of no use beside another, or without it: no option swallows
+    another."""
     for name, other in CONFLICTS:
         if {name, other} <= given:
             raise Misuse("--%s and %s do not go together" % (name, other if other == "a prompt" else "--" + other))
@@ -2954,8 +2972,9 @@ def to_bytes(text):
 
 
 def arguments():
-    """The command line's arguments, what is not UTF-8 escaped (PEP 383). sys.argv holds what the locale made of them, which in some
-    (EUC-JP, Big5, GB18030) cannot be turned back: where the system tells the bytes, they are taken."""
+    """The command line's arguments, what is not UTF-8 escaped (PEP 383). sys.argv holds what the locale
+    made of them, which in some (EUC-JP, Big5, GB18030) cannot be turned back: where the system tells the
+    bytes, they are taken."""
     args = sys.argv[1:]
     try:
         with open("/proc/self/cmdline", "rb") as file:
@@ -2991,7 +3010,8 @@ CONTROLS = re.compile(rb"[\0-\x08\x0b-\x1f\x7f]|(?<=\xc2)[\x80-\x9f]")
 
 
 def put(data, to=1):
-    """Writes to standard output (2: standard error) at once: text is to be seen as it comes. A terminal gets no control bytes."""
+    """Writes to standard output (2: standard error) at once: text is to be seen as it comes. A terminal
+    gets no control bytes."""
     progress.clear()
     data = memoryview(CONTROLS.sub(b"?", data) if to == 1 and os.isatty(1) else data)
     while data:
@@ -3036,7 +3056,8 @@ def read_file(path, what):
 
 
 class Draft:
-    """A file under way: beside the one that it is to be, under a name that nobody else can have, until it is whole.
+    """A file under way: beside the one that it is to be, under a name that nobody else can have, until it is
+    whole.
 
     Raises OSError where it cannot be: what `path` names, where links lead, is no file, or may not be written.
     """
@@ -3138,8 +3159,8 @@ def merges_text(tokenizer, corpus, options):
 
 
 def merges_take(file, corpus, options):
-    """The tokenizer of a merges file, or None where its pairs are not those that learning would give: the file must read
-    exactly as it would be written again, and pass for learned."""
+    """The tokenizer of a merges file, or None where its pairs are not those that learning would give: the
+    file must read exactly as it would be written again, and pass for learned."""
     tokenizer = Tokenizer(alphabet_of(corpus, options["alphabet"], options["lines"]))
     for line in file.split(b"\n")[1:min(options["merges"], len(corpus)) + 1]:
         pair = line.split(b" ")
@@ -3170,7 +3191,8 @@ def merges_fault(file, corpus, options):
 
 
 def merges_read(path, merges):
-    """A merges file's bytes, not more than there can be; None where there is none, b"?" where it is no file that can be read."""
+    """A merges file's bytes, not more than there can be; None where there is none, b"?" where it is no
+    file that can be read."""
     try:
         there = os.stat(path)
     except OSError:
@@ -3185,7 +3207,8 @@ def merges_read(path, merges):
 
 
 def load_tokenizer(corpus, options):
-    """The tokenizer from the merges file, or learned and kept there: beside a corpus that is a file, and not over another program's."""
+    """The tokenizer from the merges file, or learned and kept there: beside a corpus that is a file, and
+    not over another program's."""
     name = options["corpus"]
     path = merges_path(name)
     cached = not (options["no-cache"] or options["holdout"] or name.startswith(("/dev/", "/proc/"))) and os.path.isfile(to_bytes(name))
@@ -3252,7 +3275,6 @@ files        %s
        embd * vocab, embd, vocab, 8 * n, 8 * shape.layers * context * (shape.content_dim + embd), model.memory,
        merges_path(options["corpus"]))))
 
-
 def save_draft(path):
     """The Draft of a checkpoint or a page, before the work begins. Raises Failure."""
     try:
@@ -3262,8 +3284,8 @@ def save_draft(path):
 
 
 def save_file(path, data, draft, rescue=False):
-    """Writes a checkpoint or a page; where it cannot be written any more, what was trained is saved beside it, or where we are.
-    Raises Failure."""
+    """Writes a checkpoint or a page; where it cannot be written any more, what was trained is saved beside
+    it, or where we are. Raises Failure."""
     names = [path] + [path + ".rescue", os.path.basename(path) + ".rescue"] * rescue
     for name in names:
         try:
@@ -3279,11 +3301,11 @@ def save_file(path, data, draft, rescue=False):
 
 
 def train_model(model, rest, options, draft):
-    """Trains, and saves the best state also where it is interrupted or fails; no interrupt cuts the saving short, and the space for
-    it is taken before.
+    """Trains, and saves the best state also where it is interrupted or fails; no interrupt cuts the saving
+    short, and the space for it is taken before.
 
-    Every step has its line on standard error, in full; where that is a terminal, one line in place, short, and at the end one that
-    says what came of it."""
+    Every step has its line on standard error, in full; where that is a terminal, one line in place, short,
+    and at the end one that says what came of it."""
     steps, begin, terminal, done = options["train"], time.monotonic(), os.isatty(2), (0, 0.0)
 
     def report(line, step, loss, best):
@@ -3335,7 +3357,8 @@ def characters(data):
 
 
 def pieces_of(data):
-    """Bytes as they can be shown: (bytes, columns) of a character each; what is none or controls a terminal as an escape."""
+    """Bytes as they can be shown: (bytes, columns) of a character each; what is none or controls a
+    terminal as an escape."""
     found = []
     for char, valid in characters(data):
         byte = char[0]
@@ -3397,7 +3420,8 @@ def put_ledger(rows):
 
 
 def json_text(data, shown=False):
-    """Bytes as a JSON string, quoted as in the ledger, or `shown`: as the text itself, its invalid bytes as U+FFFD."""
+    """Bytes as a JSON string, quoted as in the ledger, or `shown`: as the text itself, its invalid bytes
+    as U+FFFD."""
     text = b"".join([char if valid else "\ufffd".encode() for char, valid in characters(data)]) if shown else quoted(data)[0]
     return '"%s"' % "".join(["\\u%04x" % ord(c) if c < " " or c in '"\\<>&' or c == "\x7f" else c for c in text.decode()])
 
@@ -3441,8 +3465,8 @@ def put_page(model, pages, options):
 
 
 def continue_prompt(model, prompt, options, said=None):
-    """The prompt and what follows it, in one mode, or in both under a heading each. said: the text so far by mode, which goes on
-    where there is one; it gets what is added."""
+    """The prompt and what follows it, in one mode, or in both under a heading each. said: the text so far
+    by mode, which goes on where there is one; it gets what is added."""
     both = options["mode"] == "both"
     for i in range(options["samples"]):
         if i and not stopped:
@@ -3478,13 +3502,14 @@ stopped = []                # by an interrupt: the answer under way is to end he
 
 
 def converse(model, prompt, options):
-    """Answers the prompt, if there is one, then standard input, a line at a time. An empty line goes on where the text stopped, with
-    the next seed; an interrupt ends the answer under way and nothing else."""
+    """Answers the prompt, if there is one, then standard input, a line at a time. An empty line goes on
+    where the text stopped, with the next seed; an interrupt ends the answer under way and nothing else."""
     lines, terminal, said, waiting, before = open(0, "rb", closefd=False), os.isatty(0), {}, False, signal.getsignal(signal.SIGINT)
 
     def interrupt(number, frame):
-        stopped.append(number)
-        if waiting:
+        if not waiting:
+            stopped.append(number)
+        elif terminal:
             raise KeyboardInterrupt
 
     if before == interrupted:
@@ -3492,11 +3517,12 @@ def converse(model, prompt, options):
     if prompt is not None:
         continue_prompt(model, prompt, options, said)
     while True:
-        if terminal:
-            progress.show("> ")
-            progress.shown = False
+        stopped.clear()
         try:
-            waiting = terminal
+            waiting = True
+            if terminal:
+                progress.show("> ")
+                progress.shown = False
             line = lines.readline()
             waiting = False
         except KeyboardInterrupt:
@@ -3507,7 +3533,6 @@ def converse(model, prompt, options):
             continue
         if not line:
             break
-        stopped.clear()
         prompt = line.rstrip(b"\r\n")
         if prompt or not said:
             said = {}
@@ -3578,7 +3603,7 @@ def run(args):
         return put(b"".join([line + b"\n" for line in Company(corpus).tree(letters_of(prompt))]))
     alphabet = Tokenizer(alphabet_of(corpus, options["alphabet"], options["lines"]))
     if options["top-k"] > max(alphabet.base + options["merges"], 15):    # the default suits every vocabulary
-        Option("top-k", "", "count", high=alphabet.base + options["merges"]).refuse(options["top-k"])
+        raise Misuse("--top-k takes a whole number from 0 to %d, not '%d'" % (alphabet.base + options["merges"], options["top-k"]))
     # what cannot be used is found before anything takes long
     check_bytes(alphabet, prompt or b"", "the prompt")
     name = options["encode"] or options["eval"]
@@ -3632,7 +3657,8 @@ def run(args):
 
 
 def main():
-    """Runs the command line and exits: 0, 1 what cannot be done, 2 a wrong command line, 130 an interrupt; another signal ends it."""
+    """Runs the command line and exits: 0, 1 what cannot be done, 2 a wrong command line, 130 an interrupt;
+    another signal ends it."""
     gc.disable()                                          # nothing here is cyclic, and there are many small lists to look through
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)     # put() hears of it
