@@ -3153,9 +3153,9 @@ MERGES = b"postgpt-merges "  # what our files begin with
 def merges_text(tokenizer, corpus, options):
     """The merges file: a header line, then a pair of ids a line."""
     pairs = b"".join([b"%d %d\n" % pair for pair in tokenizer.pairs])
-    return MERGES + b"1 corpus %d crc32 %08x alphabet %s %d merges %d learned %d crc32 %08x\n%s" % (
-        len(corpus), zlib.crc32(corpus), options["alphabet"].encode(), tokenizer.base, options["merges"], len(tokenizer.pairs),
-        zlib.crc32(pairs), pairs)
+    alphabet = b"%s %d" % (options["alphabet"].encode(), tokenizer.base)
+    return MERGES + b"1 corpus %d crc32 %08x alphabet %s merges %d learned %d crc32 %08x\n%s" % (
+        len(corpus), zlib.crc32(corpus), alphabet, options["merges"], len(tokenizer.pairs), zlib.crc32(pairs), pairs)
 
 
 def merges_take(file, corpus, options):
@@ -3163,14 +3163,13 @@ def merges_take(file, corpus, options):
     file must read exactly as it would be written again, and pass for learned."""
     tokenizer = Tokenizer(alphabet_of(corpus, options["alphabet"], options["lines"]))
     for line in file.split(b"\n")[1:min(options["merges"], len(corpus)) + 1]:
-        pair = line.split(b" ")
-        if len(pair) != 2 or not all(re.fullmatch(b"[0-9]{1,5}", id) and int(id) < tokenizer.vocab for id in pair):
-            break
-        left, right = map(int, pair)
-        if len(tokenizer.text[left]) + len(tokenizer.text[right]) > LONGEST:
+        pair = re.fullmatch(b"([0-9]{1,5}) ([0-9]{1,5})", line)
+        left, right = map(int, pair.groups()) if pair else (tokenizer.vocab, 0)
+        if max(left, right) >= tokenizer.vocab or len(tokenizer.text[left]) + len(tokenizer.text[right]) > LONGEST:
             break
         tokenizer.add(left, right)
-    return tokenizer if merges_text(tokenizer, corpus, options) == file and tokenizer.passes(corpus, options["merges"]) else None
+    same = merges_text(tokenizer, corpus, options) == file
+    return tokenizer if same and tokenizer.passes(corpus, options["merges"]) else None
 
 
 def merges_path(corpus):
@@ -3181,13 +3180,14 @@ def merges_path(corpus):
 
 def merges_fault(file, corpus, options):
     """Why a merges file cannot be used, in words."""
-    form = r"postgpt-merges 1 corpus (%s) crc32 ([0-9a-f]{8}) alphabet (bytes|corpus) (%s) merges (%s) learned " % ((r"0|[1-9]\d{0,17}",) * 3)
-    header = re.match(form.encode(), file)
+    form = r"postgpt-merges 1 corpus (N) crc32 ([0-9a-f]{8}) alphabet (bytes|corpus) (N) merges (N) learned "
+    header = re.match(form.replace("N", r"0|[1-9]\d{0,17}").encode(), file)
     if not header:
         return "is damaged"
     if header.group(1, 2) != (b"%d" % len(corpus), b"%08x" % zlib.crc32(corpus)):
         return "is of another corpus"
-    return "is damaged" if header.group(3, 5) == (options["alphabet"].encode(), b"%d" % options["merges"]) else "was learned for other settings"
+    same = header.group(3, 5) == (options["alphabet"].encode(), b"%d" % options["merges"])
+    return "is damaged" if same else "was learned for other settings"
 
 
 def merges_read(path, merges):
@@ -3210,16 +3210,18 @@ def load_tokenizer(corpus, options):
     """The tokenizer from the merges file, or learned and kept there: beside a corpus that is a file, and
     not over another program's."""
     name = options["corpus"]
-    path = merges_path(name)
-    cached = not (options["no-cache"] or options["holdout"] or name.startswith(("/dev/", "/proc/"))) and os.path.isfile(to_bytes(name))
+    path, alphabet = merges_path(name), alphabet_of(corpus, options["alphabet"], options["lines"])
+    cached = not (options["no-cache"] or options["holdout"] or name.startswith(("/dev/", "/proc/")))
+    cached = cached and os.path.isfile(to_bytes(name))
     file = merges_read(to_bytes(path), options["merges"]) if cached else None
     ours = file is None or MERGES.startswith(file[:len(MERGES)])
     tokenizer = merges_take(file, corpus, options) if file and ours else None
     if not tokenizer:
-        tokenizer = Tokenizer.learn(corpus, options["merges"], alphabet_of(corpus, options["alphabet"], options["lines"]))
+        tokenizer = Tokenizer.learn(corpus, options["merges"], alphabet)
         if cached:
             if tokenizer.pairs:
-                why = "is missing" if file is None else merges_fault(file, corpus, options) if ours else "is another program's, and left alone"
+                why = "is missing" if file is None else "is another program's, and left alone"
+                why = merges_fault(file, corpus, options) if file is not None and ours else why
                 note(options, "learned %d merges: %s %s" % (len(tokenizer.pairs), path, why))
             hold_signals(True)
             with contextlib.suppress(OSError):            # where it cannot be kept, the next start learns again
@@ -3357,14 +3359,15 @@ def characters(data):
 
 
 def pieces_of(data):
-    """Bytes as they can be shown: (bytes, columns) of a character each; what is none or controls a
-    terminal as an escape."""
+    """Bytes as they can be shown: (bytes, columns) of a character each; what is none or controls a terminal as
+    an escape."""
     found = []
     for char, valid in characters(data):
-        byte = char[0]
-        if not valid or byte < 32 or byte == 127 or byte == 0xC2 and char < b"\xc2\xa0":
-            found += [(text, len(text)) for text in [b"\\" + b"tnr"["\t\n\r".find(chr(c)):][:1] if c in b"\t\n\r" else b"\\x%02x" % c for c in char]]
-        elif byte in b'"\\':
+        if not valid or char < b" " or char == b"\x7f" or b"\xc2" < char < b"\xc2\xa0":
+            for byte in char:
+                text = {9: b"\\t", 10: b"\\n", 13: b"\\r"}.get(byte, b"\\x%02x" % byte)
+                found.append((text, len(text)))
+        elif char in (b'"', b"\\"):
             found.append((b"\\" + char, 2))
         else:
             found.append((char, 2 if b"\xe3" <= char < b"\xef" or char >= b"\xf0\x9f" else 1))
@@ -3372,9 +3375,13 @@ def pieces_of(data):
 
 
 def quoted(data, most=100):
-    """Bytes in quotes, in at most so many columns, and how many there are."""
+    r"""Bytes in quotes, in at most so many columns, and how many there are.
+
+    >>> quoted(b"two\nlines"), quoted(b"a long word", 8)
+    ((b'"two\\nlines"', 12), (b'"a lon\xe2\x80\xa6"', 8))
+    """
     pieces = pieces_of(data)
-    columns, short = 2 + len(b"".join([b" " * n for _, n in pieces])), []
+    columns, short = 2 + sum(map(len, [b" " * n for _, n in pieces])), []
     if columns <= most:
         return b'"' + b"".join([text for text, _ in pieces]) + b'"', columns
     columns = 3
@@ -3393,37 +3400,38 @@ def fixed(x, digits=2):
 
 
 def put_ledger(rows):
-    """The ledger: a line a token in aligned columns, then what they come to."""
-    head = ["p", "rank", *TERMS, "p", "stands"]
-    cells = [[fixed(row.p, 3), "%d" % row.rank, *map(fixed, row.gave), fixed(row.second_p, 3), "%d:%d +%d" % row.place if row.place else "new"] for row in rows]
-    width = [max(len(line[i]) for line in [head, *cells]) for i in range(len(head))]
-    room = max(100 - len("".join([" " * n for n in width])) - len(head) - 1, 16)
-    texts = [[quoted(row.text)[1] for row in rows], [quoted(row.second_text)[1] for row in rows]]
-    first, second = max(5, *texts[0]), max(6, *texts[1])
-    if first + second > room:
-        first, second = (first, room - first) if first <= room // 2 else (room - second, second) if second <= room // 2 else (room - room // 2, room // 2)
-
-    def line(token, token_columns, other, other_columns, cell):
-        numbers = " ".join(["%*s" % (w, text) for w, text in zip(width, cell)][:9])
-        return b"%s%s %s  %s%s %*s  %s\n" % (token, b" " * (first - token_columns), numbers.encode(), other, b" " * (second - other_columns),
-                                             width[9], cell[9].encode(), cell[10].encode())
-    put(b"\n" + line(b"token", 5, b"second", 6, head))
-    for row, cell in zip(rows, cells):
-        put(line(*quoted(row.text, first), *quoted(row.second_text, second), cell))
+    """The ledger: a line a token in aligned columns that fit a hundred, then what they come to."""
+    cells = [["p", "rank", *TERMS, "p", "stands"]]
+    cells += [[fixed(row.p, 3), "%d" % row.rank, *map(fixed, row.gave), fixed(row.second_p, 3),
+               "%d:%d +%d" % row.place if row.place else "new"] for row in rows]
+    widest = [max(column, key=len) for column in zip(*cells)]
+    room = max(100 - sum(map(len, widest)) - len(widest) - 1, 16)
+    tokens = [(row.text, row.second_text) for row in rows]
+    first, second = (max(least, *(quoted(text)[1] for text in texts)) for least, texts in zip((5, 6), zip(*tokens)))
+    if first + second > room:                             # the longer one is cut short, or both
+        if first > room // 2:
+            first = room - second if second <= room // 2 else room - room // 2
+        second = room - first
+    shown = [((b"token", 5), (b"second", 6)), *((quoted(a, first), quoted(b, second)) for a, b in tokens)]
+    put(b"\n")
+    for ((token, n), (other, m)), cell in zip(shown, cells):
+        numbers = ["%*s" % (len(most), text) for most, text in zip(widest, cell)]
+        put(b"%s%*s %s  %s%*s %s  %s\n" % (token, first - n, b"", " ".join(numbers[:-2]).encode(), other, second - m, b"",
+                                           numbers[-2].encode(), cell[-1].encode()))
     runs = [row.place[2] if row.place else 0 for row in rows]
     share = [100.0 * len([n for n in runs if n >= k]) / len(rows) for k in (4, 6, 8)]
     decided = [0] * (len(TERMS) + 1)
     for row in rows:                                      # where the runner-up had the larger logit, chance decided
         decided[row.gave.index(max(row.gave)) if total(row.gave) > 0.0 else -1] += 1
-    put(("verbatim +4 %.0f %%, +6 %.0f %%, +8 %.0f %%; mean p %s; decided: %s\n" % (*share, fixed(total([row.p for row in rows]) / len(rows), 3),
-         ", ".join(["%s %d" % (name, n) for name, n in zip((*TERMS, "draw"), decided) if n]))).encode())
+    terms = ", ".join(["%s %d" % (name, n) for name, n in zip((*TERMS, "draw"), decided) if n])
+    mean = fixed(total([row.p for row in rows]) / len(rows), 3)
+    put(("verbatim +4 %.0f %%, +6 %.0f %%, +8 %.0f %%; mean p %s; decided: %s\n" % (*share, mean, terms)).encode())
 
 
 def json_text(data, shown=False):
-    """Bytes as a JSON string, quoted as in the ledger, or `shown`: as the text itself, its invalid bytes
-    as U+FFFD."""
-    text = b"".join([char if valid else "\ufffd".encode() for char, valid in characters(data)]) if shown else quoted(data)[0]
-    return '"%s"' % "".join(["\\u%04x" % ord(c) if c < " " or c in '"\\<>&' or c == "\x7f" else c for c in text.decode()])
+    """Bytes as a JSON string, quoted as in the ledger, or `shown`: as the text itself, its invalid bytes as U+FFFD."""
+    whole = [char if valid else "\ufffd".encode() for char, valid in characters(data)] if shown else [quoted(data)[0]]
+    return '"%s"' % re.sub('[\0-\x1f\x7f"\\\\<>&]', lambda c: "\\u%04x" % ord(c.group()), b"".join(whole).decode())
 
 
 def json_list(items):
@@ -3434,56 +3442,64 @@ def json_list(items):
 def page_text(model, prompt, mode, rows):
     """A text of the page, as JSON: what was said and the rows of why."""
     known = model.heard(prompt)[-model.shape.context * 2:]
-    said, held, tokens = [model.tokenizer.text[id] for id in known] + [row.text for row in rows], b"", []
+    said, held, tokens = [model.tokenizer.text[token] for token in known] + [row.text for row in rows], b"", []
     for i, data in enumerate(said):
         held += data
         whole = utf8_run(0, held) in (0, BROKEN)          # a character stands at the token that completes it
-        token = "%s,%s" % (json_text(held if whole else b"", True), json_text(data))
+        token = [json_text(held if whole else b"", True), json_text(data)]
         held = b"" if whole else held
         if i >= len(known):
-            row = rows[i - len(known)]
-            token += ",%s,%d,%s,%s,%s,%s,%s,%s,%s,%s,%s" % (
-                fixed(row.p, 3), row.rank, fixed(row.level), json_list(map(fixed, row.gave)), json_text(row.second_text), fixed(row.second_p, 3),
-                "[%d,%d,%d,%d]" % (*row.place, row.since) if row.place else "0",
-                json_list(["[%s,%s,%s]" % (json_text(text), fixed(chance, 3), json_list(map(fixed, parts))) for text, chance, parts in row.candidates]),
-                json_list([json_list([json_text(part, True) for part in excerpt]) for excerpt in row.excerpts]),
-                json_list(['"%s"' % "".join(["0123456789abcdefghijklmnopqrstuvwxyz"[int(35.0 * w + 0.5)] for w in head]) for head in row.attention]),
-                json_list(["[%s,%s,%d,%s]" % (json_text(text), json_text(who), back, fixed(nats)) for text, who, back, nats in row.promises]))
-        tokens.append("[%s]" % token)
+            token += page_row(rows[i - len(known)])
+        tokens.append(json_list(token))
     return '{"name":"%s","from":%d,"tokens":%s}' % (mode, len(known), json_list(tokens))
+
+
+def page_row(row):
+    """What the page knows of a token that was said, as JSON."""
+    candidates = [[json_text(text), fixed(p, 3), json_list(map(fixed, parts))] for text, p, parts in row.candidates]
+    excerpts = [[json_text(part, True) for part in excerpt] for excerpt in row.excerpts]
+    attention = ["".join(["0123456789abcdefghijklmnopqrstuvwxyz"[int(35.0 * w + 0.5)] for w in head]) for head in row.attention]
+    promises = [[json_text(text), json_text(who), "%d" % back, fixed(nats)] for text, who, back, nats in row.promises]
+    return [fixed(row.p, 3), "%d" % row.rank, fixed(row.level), json_list(map(fixed, row.gave)),
+            json_text(row.second_text), fixed(row.second_p, 3),
+            "[%d,%d,%d,%d]" % (*row.place, row.since) if row.place else "0",
+            json_list(map(json_list, candidates)), json_list(map(json_list, excerpts)),
+            json_list(map('"{}"'.format, attention)), json_list(map(json_list, promises))]
 
 
 def put_page(model, pages, options):
     """Writes the page."""
-    shape = model.shape
+    made = "%s, %s, temperature %s, seed %d" % (VERSION, os.path.basename(options["corpus"]), fixed(options["temperature"]), options["seed"])
     text = '%s{"vocab":%d,"content":%d,"rrpram":%d,"tau":%s,"made":%s,"texts":%s})</script>\n' % (
-        PAGE, model.meta.vocab, shape.content, shape.rrpram, fixed(options["temperature"] or 1.0, 3), json_text(b"%s, %s, temperature %s, seed %d" % (
-            VERSION.encode(), to_bytes(os.path.basename(options["corpus"])), fixed(options["temperature"]).encode(), options["seed"]), True), json_list(pages))
+        PAGE, model.meta.vocab, model.shape.content, model.shape.rrpram, fixed(options["temperature"] or 1.0, 3),
+        json_text(to_bytes(made), True), json_list(pages))
     hold_signals(True)
     save_file(options["page"], text.encode(), None)
     hold_signals(False)
 
 
+SPEAKING = ("tokens", "temperature", "top-k", "repetition", "top-p", "discount", "verbatim", "exact")
+
+
 def continue_prompt(model, prompt, options, said=None):
-    """The prompt and what follows it, in one mode, or in both under a heading each. said: the text so far
-    by mode, which goes on where there is one; it gets what is added."""
-    both = options["mode"] == "both"
+    """The prompt and what follows it, in one mode, or in both under a heading each. said: the text so far by sample and
+    mode, which goes on where there is one; it gets what is added."""
+    both, how = options["mode"] == "both", {name.replace("-", "_"): options[name] for name in SPEAKING}
     for i in range(options["samples"]):
-        if i and not stopped:
-            put(b"----\n")
         for mode in ("meta", "full") if both else (options["mode"],):
             if stopped:
                 return
+            if i and not (both and mode == "full"):
+                put(b"----\n")
             if both:
                 put(b"--- %s ---\n" % mode.encode())
-            text, rows = bytes(said.get((i, mode), prompt)) if said else prompt, []
+            text, rows = bytes((said or {}).get((i, mode), prompt)), []
             if not said or (i, mode) not in said:
                 put(prompt)
             if said is not None:
                 said.setdefault((i, mode), bytearray(prompt))
-            for data, row in model.speak(text, options["tokens"], mode, (options["seed"] + i) % 2 ** 64, options["temperature"], options["top-k"],
-                                         options["repetition"], options["top-p"], options["discount"], options["verbatim"], options["exact"],
-                                         2 if options["page"] else int(options["why"])):
+            for data, row in model.speak(text, mode=mode, seed=(options["seed"] + i) % (1 << 64),
+                                         why=2 if options["page"] else int(options["why"]), **how):
                 put(data)
                 if said is not None:
                     said[i, mode] += data
