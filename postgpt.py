@@ -2136,9 +2136,9 @@ class PostGPT:
 # (Rumelhart, Hinton and Williams 1986): each part is told how the loss changes with what it gave (dy), adds
 # up how it changes with its matrices, and says how it changes with what it took (dx). Three rules are enough:
 #
-#     y = x W        dx = dy W^T,  dW = x^T dy        a product: each side's gradient is dy times the other side
-#     y = f(x)       dx = dy f'(x)                    the chain rule, for what is not a product
-#     x used twice   dx = the sum of both             a residual stream adds, so its gradient goes straight on
+#     y = x W        dx = dy W^T,  dW = x^T dy     a product: each side's gradient is dy times the other side
+#     y = f(x)       dx = dy f'(x)                 the chain rule, for what is not a product
+#     x used twice   dx = the sum of both          a residual stream adds, so its gradient goes straight on
 #
 # Sums run over positions in ascending order; the windows of a step have a gradient each, added in their
 # order.
@@ -2206,7 +2206,8 @@ def attention_forward(layer, shape, x):
 
     content head    score_ij = q_i . k_j / sqrt(d)
     RRPRAM head     score_ij = normed_i . r[:, j]
-    both            weight_i = softmax over j <= i of score_i,  mixed_i = sum over j of weight_ij value_j,  x_i + mixed_i out
+    both            weight_i = softmax over j <= i of score_i,  mixed_i = sum over j of weight_ij value_j
+                    x_i + mixed_i out
     """
     content, d, root = shape.content, shape.head_dim, sqrt(shape.head_dim)
     normed, scale = norm_forward(x)
@@ -2216,7 +2217,8 @@ def attention_forward(layer, shape, x):
     for h in range(content + shape.rrpram):
         if h < content:
             keys = transpose(columns(k, h * d, d))
-            score = [[s / root for s in matvec([0.0] * i, row, keys)] for i, row in enumerate(columns(q, h * d, d), 1)]
+            score = [[s / root for s in matvec([0.0] * i, row, keys)]
+                     for i, row in enumerate(columns(q, h * d, d), 1)]
         else:
             score = [matvec([0.0] * i, row, layer.r[h - content]) for i, row in enumerate(normed, 1)]
         weights.append(list(map(softmax, score)))         # row i has i + 1 of them: nobody looks ahead
@@ -2226,7 +2228,9 @@ def attention_forward(layer, shape, x):
 
 
 def softmax_backward(p, dp):
-    """Back through p = softmax(score), where what raises one weight lowers all others:  dscore_j = p_j (dp_j - sum of p dp)
+    """Back through p = softmax(score), where what raises one weight lowers all others.
+
+    dscore_j = p_j (dp_j - sum of p dp)
 
     >>> softmax_backward([0.5, 0.25, 0.25], [1.0, 0.0, 0.0])
     [0.25, -0.125, -0.125]
@@ -2253,7 +2257,7 @@ def attention_backward(layer, grad, shape, dx, kept):
         else:
             dr.append(widened(dscore, shape.context))
     dv, drv = columns(dvalue, 0, shape.content_dim), columns(dvalue, shape.content_dim, shape.rrpram_dim)
-    dnormed = zeros(n, shape.embd)                        # normed was used by every matrix: all of them answer
+    dnormed = zeros(n, shape.embd)                        # every matrix used normed: all of them answer
     for dy, w, dw in zip([dq, dk, dv, *dr, drv], [layer.q, layer.k, layer.v, *layer.r, layer.rv],
                          [grad.q, grad.k, grad.v, *grad.r, grad.rv]):
         dnormed = linear_backward(dnormed, dy, normed, w, dw)
@@ -2263,7 +2267,8 @@ def attention_backward(layer, grad, shape, dx, kept):
 def mlp_forward(layer, x):
     """x + relu(rmsnorm(x) up) down.  [n][embd] -> [n][embd], and what the backward pass needs"""
     normed, scale = norm_forward(x)
-    hidden = [[u if u > 0.0 else 0.0 for u in row] for row in matmul(zeros(len(x), len(layer.down)), normed, layer.up)]
+    up = matmul(zeros(len(x), len(layer.down)), normed, layer.up)
+    hidden = [[u if u > 0.0 else 0.0 for u in row] for row in up]
     return matmul(x, hidden, layer.down), (normed, scale, hidden)
 
 
@@ -2280,7 +2285,7 @@ def cross_entropy_backward(logits, token, share):
     """cross_entropy, and its gradient times share: every token's probability, less one for the token that
     came. -> loss, [vocab]
 
-    >>> loss, d = cross_entropy_backward([0.0, 0.0, 0.0], 0, 1.0)              # three tokens alike, and the first came
+    >>> loss, d = cross_entropy_backward([0.0, 0.0, 0.0], 0, 1.0)     # three tokens alike, and the first came
     >>> ["%.2f" % x for x in [loss, *d]]
     ['1.10', '-0.67', '0.33', '0.33']
     """
@@ -2358,9 +2363,11 @@ class Chuck:
         s = BETA2 s + (1 - BETA2) g^2         how large it is
         w = w - rate factor (m / (1 - BETA1^t) / (sqrt(s / (1 - BETA2^t)) + EPSILON) + DECAY w)
 
-    factor   0.05 less where the mean loss of the newest 8 steps has risen by more than 0.02 nats over the 8 before
-             (not under 0.5), 0.05 more where it has fallen by as much (not over 1.5); and each step it drifts back to 1 by 0.1 %
-    limit    of the gradient's norm: twice its moving average (0.99 a step, from the first norm on), or 1 if that is more
+    factor   0.05 less where the mean loss of the newest 8 steps has risen by more than 0.02 nats over the 8
+             before (not under 0.5), 0.05 more where it has fallen by as much (not over 1.5); and each step it
+             drifts back to 1 by 0.1 %
+    limit    of the gradient's norm: twice its moving average (0.99 a step, from the first norm on), or 1 if
+             that is more
 
     >>> chuck = Chuck(Transformer(Shape(1, 2, 1, 0, 2, 1), 2))
     >>> for loss in 8 * [2.0] + 8 * [1.0]: chuck.watch(loss)              # the loss falls: longer steps
@@ -2402,7 +2409,8 @@ class Chuck:
             return norm
         clip = self.clip(norm)
         self.power1, self.power2 = self.power1 * BETA1, self.power2 * BETA2
-        unbias1, unbias2, keep1, keep2 = 1.0 / (1.0 - self.power1), 1.0 / (1.0 - self.power2), 1.0 - BETA1, 1.0 - BETA2
+        unbias1, unbias2 = 1.0 / (1.0 - self.power1), 1.0 / (1.0 - self.power2)
+        keep1, keep2 = 1.0 - BETA1, 1.0 - BETA2
         rate *= self.factor
         for w, grads, means, squares in zip(net.matrices(), grad.matrices(), self.mean, self.square):
             for i, (row, g) in enumerate(zip(w, grads)):
@@ -2441,7 +2449,7 @@ def window_draw(text, context, rng, k, order):
 
 
 def held_out_loss(net, text):
-    """The mean cross-entropy of a text, a window after the other; with `lines` of the start of each document."""
+    """The mean cross-entropy of a text, a window after the other; with `lines` of each document's start."""
     loss, tokens, context = 0.0, 0, net.shape.context
     for ids in text.documents():
         for at in range(0, 1 if text.lines else len(ids) - 1, context):
@@ -2461,7 +2469,8 @@ def copied(net):
 def number(x, what, step):
     """x. Raises Failure where it is none, or 1e300 and more."""
     if not x < 1e300:
-        raise Failure("the %s of step %d is not a number; the best state so far is kept (a lower --lr may help)" % (what, step + 1))
+        raise Failure("the %s of step %d is not a number; the best state so far is kept"
+                      " (a lower --lr may help)" % (what, step + 1))
     return x
 
 
@@ -2472,12 +2481,12 @@ def train(net, text, steps, rate=0.003, batch=4, seed=42, held_out=None, report=
     """Trains the transformer. Its weights are the best state so far at any moment, also when it is
     interrupted: what takes the steps is a copy.
 
-    text, held_out: Text. Each step takes `batch` windows; the rate falls linearly to zero over the steps, as microgpt's does.
-    The best state is the one with the lowest held-out loss where there is a held-out text (looked at LOOKS times), else the
-    lowest mean loss of the newest BEST steps: a state is judged before it is changed, and the last one by one more batch.
-    Before there are so many losses, the newest state is kept.
-    report(line, step, loss, best) hears of every step and every look. Raises Failure where the loss or the gradient's norm is
-    not a finite number.
+    text, held_out: Text. Each step takes `batch` windows; the rate falls linearly to zero over the steps, as
+    microgpt's does. The best state is the one with the lowest held-out loss where there is a held-out text
+    (looked at LOOKS times), else the lowest mean loss of the newest BEST steps: a state is judged before it
+    is changed, and the last one by one more batch. Before there are so many losses, the newest is kept.
+    report(line, step, loss, best) hears of every step and every look. Raises Failure where the loss or the
+    gradient's norm is not a finite number.
     """
     rng, chuck, losses, now = Rng(seed), Chuck(net), [], copied(net)
     order = shuffled(len(text.starts) - 1, rng) if text.lines else []
@@ -2496,7 +2505,8 @@ def train(net, text, steps, rate=0.003, batch=4, seed=42, held_out=None, report=
             best, judged_once = judged, look or len(losses) == BEST
             vars(net).update(vars(copied(now)))           # all at once: no interrupt finds half of it
         if look:
-            report("held-out after %d steps: loss %.17g best %.17g" % (step, judged, best), step, judged, best)
+            line = "held-out after %d steps: loss %.17g best %.17g" % (step, judged, best)
+            report(line, step, judged, best)
         if step == steps:
             report("after %d steps: loss %.17g best %.17g" % (step, loss, best), step, loss, best)
             break
@@ -2504,7 +2514,8 @@ def train(net, text, steps, rate=0.003, batch=4, seed=42, held_out=None, report=
         falling = rate * ((steps - step) / steps)
         norm = number(chuck.step(now, grad, falling), "gradient", step)
         report("step %d loss %.17g rate %.17g factor %.17g norm %.17g clip %.17g best %.17g" %
-               (step + 1, loss, falling * chuck.factor, chuck.factor, norm, chuck.limit, best), step + 1, loss, best)
+               (step + 1, loss, falling * chuck.factor, chuck.factor, norm, chuck.limit, best),
+               step + 1, loss, best)
 
 
 def matrix_names(shape):
@@ -2516,7 +2527,8 @@ def matrix_names(shape):
              "rrpram.r": [shape.rrpram, embd, shape.context], "rrpram.v": [embd, rrpram], "out": [embd, embd],
              "mlp.up": [embd, hidden], "mlp.down": [hidden, embd]}
     return [("wte", [None, embd]), ("wpe", [shape.context, embd]),
-            *(("layers.%d.%s" % (l, name), sizes) for l in range(shape.layers) for name, sizes in parts.items() if 0 not in sizes),
+            *(("layers.%d.%s" % (l, name), sizes)
+              for l in range(shape.layers) for name, sizes in parts.items() if 0 not in sizes),
             ("head", [embd, None])]
 
 
@@ -2533,9 +2545,11 @@ def checkpoint_header(net, about, weights):
         sizes, end = [net.vocab if n is None else n for n in sizes], 8
         for n in sizes:
             end *= n
-        yield from (("", ',"%s.weight":{"dtype":"' % name), (name + ".weight dtype", "F64"),
-                    ("", '","shape":['), (name + ".weight shape", ",".join(map(str, sizes))),
-                    ("", '],"data_offsets":['), (name + ".weight data_offsets", "%d,%d" % (at, at + end)), ("", "]}"))
+        name += ".weight"
+        yield from (("", ',"%s":{"dtype":"' % name), (name + " dtype", "F64"),
+                    ("", '","shape":['), (name + " shape", ",".join(map(str, sizes))),
+                    ("", '],"data_offsets":['), (name + " data_offsets", "%d,%d" % (at, at + end)),
+                    ("", "]}"))
         at += end
     yield "", "}"
 
@@ -2555,12 +2569,15 @@ def checkpoint_bytes(net, about):
 LARGEST = 1e30              # weights beyond are no transformer's: sums of their products would not be numbers
 
 
+VALUE = re.compile(rb"[ !#-\\^-~]{0,100}(?=[\"\]])")        # of a header: it ends at a quote or a bracket
+
+
 def header_check(parts, header, weights, wanted):
     """Raises Failure with what differs where a file's header does not read as its parts would. weights,
     wanted: bytes."""
     at = 0
     for label, text in parts:
-        text, value = text.encode(), re.compile(rb"[ !#-\\^-~]{0,100}(?=[\"\]])").match(header, at) if label else None
+        text, value = text.encode(), VALUE.match(header, at) if label else None
         if label == "weights_crc32" and weights != wanted:
             raise Failure("it has %d bytes of weights, not %d" % (weights, wanted))
         if value and value.group() != text:
@@ -2598,8 +2615,9 @@ def checkpoint_take(net, about, data):
 
 LN2 = 0.6931471805599453
 
-ROWS = [("uniform", ""), ("unigram", ""), ("bigram", ""), ("chain", "B"), ("transformer", TRANSFORMER), ("transformer -heads", TRANSFORMER),
-        ("meta", META), ("full", FULL), ("full -H", "BZFAT"), ("full -F", "BZHAT"), ("full -A", "BZHFT"), ("full -T", "BZHFA"), ("full -heads", FULL),
+ROWS = [("uniform", ""), ("unigram", ""), ("bigram", ""), ("chain", "B"), ("transformer", TRANSFORMER),
+        ("transformer -heads", TRANSFORMER), ("meta", META), ("full", FULL), ("full -H", "BZFAT"),
+        ("full -F", "BZHAT"), ("full -A", "BZHFT"), ("full -T", "BZHFA"), ("full -heads", FULL),
         ("full -transformer", "BHFAT")]
 
 
@@ -2636,8 +2654,8 @@ def evaluate(model, data):
                     field.z = alone if label.endswith("-heads") else heard
                     nats[k] += cross_entropy(field.logits(use), id)
                 tokens += 1
-                progress.say("evaluating: %d of %d tokens; nats/token: chain %.4f, full %.4f", tokens, len(text.ids),
-                             nats[3] / tokens, nats[7] / tokens)
+                progress.say("evaluating: %d of %d tokens; nats/token: chain %.4f, full %.4f",
+                             tokens, len(text.ids), nats[3] / tokens, nats[7] / tokens)
             field.push(id, field.expected(id))
             silent.push(id)
     return [(label, n / LN2 / len(data), n / tokens) for (label, _), n in zip(ROWS, nats)]
@@ -2846,26 +2864,29 @@ class Option:
     or F: a number, NAME: one of the words that follow, FILE, LIST: a shape, nothing: a flag), its range,
     as in "0 to 10", and its default."""
 
-    TAKES = {"": "flag", "N": "count", "X": "number", "F": "number", "NAME": "word", "FILE": "text", "LIST": "shape"}
+    TAKES = {"": "flag", "N": "count", "X": "number", "F": "number",
+             "NAME": "word", "FILE": "text", "LIST": "shape"}
+    ODD = {"seed": (0, (1 << 64) - 1), "top-k": (0, 65536), "holdout": (0.001, 0.999)}     # told otherwise
 
     def __init__(self, letter, name, takes, text):
         self.letter, self.name, self.takes = letter, name, "seed" if name == "seed" else self.TAKES[takes]
         self.words = re.match("[a-z, ]*", text).group().strip()
         limits = re.search("([0-9]+) to ([0-9]+)", text) if self.takes in ("count", "number") else None
-        self.low, self.high = map(int, limits.groups()) if limits else (0, 100)
-        self.low, self.high = {"seed": (0, (1 << 64) - 1), "top-k": (0, 65536), "holdout": (0.001, 0.999)}.get(
-            name, (self.low, self.high))
-        default = re.search("default ([0-9.]+)", text)
-        self.default = {"flag": False, "word": self.words.split(",")[0].split(" ")[0], "text": None, "shape": {}}.get(
-            self.takes, (float if self.takes == "number" else int)(default.group(1).rstrip(".") if default else 0))
+        self.low, self.high = self.ODD.get(name) or (map(int, limits.groups()) if limits else (0, 100))
+        default = re.search("default ([0-9.]*[0-9])", text)
+        number = (float if self.takes == "number" else int)(default.group(1) if default else 0)
+        word = re.match("[a-z]*", self.words).group()
+        self.default = {"flag": False, "word": word, "text": None, "shape": {}}.get(self.takes, number)
         if name in COEFFICIENTS or name == "discount":
             self.default = None                           # what it is depends on others
 
     def range(self):
         """What it takes, in words."""
-        return {"word": self.words, "text": "a file", "seed": "random, or a whole number from %s to %s" % (self.low, self.high),
+        whole = "" if self.takes == "number" else "whole "
+        number = "a %snumber from %s to %s" % (whole, self.low, self.high)
+        return {"word": self.words, "text": "a file", "seed": "random, or " + number,
                 "shape": "layers, embd, content, rrpram, context or mlp as name=number, apart by commas"}.get(
-            self.takes, "a %snumber from %s to %s" % ("" if self.takes == "number" else "whole ", self.low, self.high))
+            self.takes, number)
 
     def refuse(self, value):
         """Raises Misuse."""
@@ -2912,12 +2933,13 @@ CONFLICTS = [("encode", "a prompt"), ("encode", "tree"),
 
 def parse(args):
     """The options by name, and the prompt or None. Raises Misuse."""
-    found, prompt, only_prompt, given = {option.name: option.default for option in OPTIONS}, None, False, set()
-    args = iter(args)
+    found, prompt = {option.name: option.default for option in OPTIONS}, None
+    only_prompt, given, args = False, set(), iter(args)
     for arg in args:
         if only_prompt or not arg.startswith("-") or arg == "-":
             if prompt is not None:
-                raise Misuse("one prompt at a time: '%s' is a second one (put a prompt of several words in quotes)" % arg)
+                raise Misuse("one prompt at a time: '%s' is a second one"
+                             " (put a prompt of several words in quotes)" % arg)
             prompt = arg
             continue
         if arg == "--":
@@ -2960,7 +2982,8 @@ def check_together(given):
     another."""
     for name, other in CONFLICTS:
         if {name, other} <= given:
-            raise Misuse("--%s and %s do not go together" % (name, other if other == "a prompt" else "--" + other))
+            raise Misuse("--%s and %s do not go together" %
+                         (name, other if other == "a prompt" else "--" + other))
     for name in "lr", "batch":
         if name in given and "train" not in given:
             raise Misuse("--%s is of use only with --train" % name)
@@ -2980,7 +3003,8 @@ def arguments():
         with open("/proc/self/cmdline", "rb") as file:
             given = file.read().split(b"\0")[:-1]
         given = given[len(given) - len(args):]
-        if len(given) == len(args) and all([raw.decode() == arg for raw, arg in zip(given, args) if raw.isascii()]):
+        alike = [raw.decode() == arg for raw, arg in zip(given, args) if raw.isascii()]
+        if len(given) == len(args) and all(alike):
             return [raw.decode("utf-8", "surrogateescape") for raw in given]
     except OSError:
         pass                                              # another system
@@ -3000,7 +3024,7 @@ asked = []                  # by which signals we were asked to end
 
 
 def interrupted(number, frame):
-    """Ends the program, once: who asks twice gets no traceback, and no less of the file that is being saved."""
+    """Ends the program, once: who asks twice gets no traceback, and no less of the file being saved."""
     asked.append(number)
     if len(asked) == 1:
         raise KeyboardInterrupt
@@ -3051,7 +3075,8 @@ def read_file(path, what):
                     data.pop()
                     select.select([file], [], [])
     except OSError as error:
-        raise Failure("cannot read %s %s: %s" % (what, path or "from standard input", os.strerror(error.errno)))
+        raise Failure("cannot read %s %s: %s" %
+                      (what, path or "from standard input", os.strerror(error.errno)))
     return b"".join(data)
 
 
@@ -3078,7 +3103,8 @@ class Draft:
             path = os.path.join(os.path.dirname(path), os.readlink(path))
         folder = os.path.dirname(path)
         self.sweep(folder)
-        self.path, name = path, os.path.join(folder, b"postgpt-%016x.tmp" % struct.unpack("<Q", os.urandom(8)))
+        name = os.path.join(folder, b"postgpt-%016x.tmp" % struct.unpack("<Q", os.urandom(8)))
+        self.path = path
         self.file = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         self.name = name
         try:
@@ -3153,9 +3179,9 @@ MERGES = b"postgpt-merges "  # what our files begin with
 def merges_text(tokenizer, corpus, options):
     """The merges file: a header line, then a pair of ids a line."""
     pairs = b"".join([b"%d %d\n" % pair for pair in tokenizer.pairs])
-    alphabet = b"%s %d" % (options["alphabet"].encode(), tokenizer.base)
+    alphabet, n = b"%s %d" % (options["alphabet"].encode(), tokenizer.base), len(tokenizer.pairs)
     return MERGES + b"1 corpus %d crc32 %08x alphabet %s merges %d learned %d crc32 %08x\n%s" % (
-        len(corpus), zlib.crc32(corpus), alphabet, options["merges"], len(tokenizer.pairs), zlib.crc32(pairs), pairs)
+        len(corpus), zlib.crc32(corpus), alphabet, options["merges"], n, zlib.crc32(pairs), pairs)
 
 
 def merges_take(file, corpus, options):
@@ -3165,7 +3191,9 @@ def merges_take(file, corpus, options):
     for line in file.split(b"\n")[1:min(options["merges"], len(corpus)) + 1]:
         pair = re.fullmatch(b"([0-9]{1,5}) ([0-9]{1,5})", line)
         left, right = map(int, pair.groups()) if pair else (tokenizer.vocab, 0)
-        if max(left, right) >= tokenizer.vocab or len(tokenizer.text[left]) + len(tokenizer.text[right]) > LONGEST:
+        if max(left, right) >= tokenizer.vocab:
+            break
+        if len(tokenizer.text[left]) + len(tokenizer.text[right]) > LONGEST:
             break
         tokenizer.add(left, right)
     same = merges_text(tokenizer, corpus, options) == file
@@ -3224,7 +3252,7 @@ def load_tokenizer(corpus, options):
                 why = merges_fault(file, corpus, options) if file is not None and ours else why
                 note(options, "learned %d merges: %s %s" % (len(tokenizer.pairs), path, why))
             hold_signals(True)
-            with contextlib.suppress(OSError):            # where it cannot be kept, the next start learns again
+            with contextlib.suppress(OSError):            # if it cannot be kept, the next start learns again
                 if ours:
                     write_file(path, merges_text(tokenizer, corpus, options))
             hold_signals(False)
@@ -3235,7 +3263,8 @@ def check_bytes(tokenizer, data, what):
     """Raises Failure at a byte that the alphabet lacks."""
     for byte in data:
         if byte not in tokenizer.id_of_byte:
-            raise Failure("%s has the byte 0x%02x, which the corpus' alphabet lacks (--alphabet bytes knows all)" % (what, byte))
+            raise Failure("%s has the byte 0x%02x, which the corpus' alphabet lacks"
+                          " (--alphabet bytes knows all)" % (what, byte))
 
 
 def put_figures(model, data):
@@ -3271,10 +3300,12 @@ files        %s
 """ % (options["corpus"], len(corpus), zlib.crc32(corpus), "UTF-8" if model.utf8 else "not UTF-8",
        len(meta.text.starts) - 1, len(meta.text.ids), vocab, model.tokenizer.base, len(model.tokenizer.pairs),
        meta.chain.order, len(meta.chain.backoff), meta.chain.counts, len(meta.trace), len(meta.promise), n,
-       vocab * embd, vocab, embd, context * embd, context, embd, shape.layers * a_layer, shape.layers, a_layer,
+       vocab * embd, vocab, embd, context * embd, context, embd,
+       shape.layers * a_layer, shape.layers, a_layer,
        3 * embd * shape.content_dim, shape.content, shape.head_dim,
-       shape.rrpram * embd * context + embd * shape.rrpram_dim, shape.rrpram, shape.head_dim, embd * embd, 2 * shape.mlp * embd * embd,
-       embd * vocab, embd, vocab, 8 * n, 8 * shape.layers * context * (shape.content_dim + embd), model.memory,
+       shape.rrpram * embd * context + embd * shape.rrpram_dim, shape.rrpram, shape.head_dim, embd * embd,
+       2 * shape.mlp * embd * embd, embd * vocab, embd, vocab,
+       8 * n, 8 * shape.layers * context * (shape.content_dim + embd), model.memory,
        merges_path(options["corpus"]))))
 
 def save_draft(path):
@@ -3299,7 +3330,8 @@ def save_file(path, data, draft, rescue=False):
     else:
         name = None
     if name != path:
-        raise Failure("cannot write %s: %s%s" % (path, os.strerror(first.errno), "; what was trained is in " + name if name else ""))
+        rescued = "; what was trained is in " + name if name else ""
+        raise Failure("cannot write %s: %s%s" % (path, os.strerror(first.errno), rescued))
 
 
 def train_model(model, rest, options, draft):
@@ -3318,14 +3350,15 @@ def train_model(model, rest, options, draft):
         if terminal:
             speed = step / max(time.monotonic() - begin, 1e-9)
             left = ", %.0f s left" % ((steps - step) / speed) if step else ""
-            progress.show("step %d of %d: loss %.4f, best %.4f, %.1f a second%s" % (step, steps, loss, best, speed, left))
+            progress.show("step %d of %d: loss %.4f, best %.4f, %.1f a second%s" %
+                          (step, steps, loss, best, speed, left))
             return
         try:
             put((line + "\n").encode(), 2)
         except Failure:
             pass                                          # it cannot be written
 
-    net, save = model.net, options["save"]                # seeded first: a ghost that is not whole is not saved
+    net, save = model.net, options["save"]                # seeded first: no half ghost is saved
     if draft:
         try:
             draft.write(bytes(len(model.save()) + 8))
@@ -3359,8 +3392,8 @@ def characters(data):
 
 
 def pieces_of(data):
-    """Bytes as they can be shown: (bytes, columns) of a character each; what is none or controls a terminal as
-    an escape."""
+    """Bytes as they can be shown: (bytes, columns) of a character each; what is none or controls a
+    terminal as an escape."""
     found = []
     for char, valid in characters(data):
         if not valid or char < b" " or char == b"\x7f" or b"\xc2" < char < b"\xc2\xa0":
@@ -3407,7 +3440,8 @@ def put_ledger(rows):
     widest = [max(column, key=len) for column in zip(*cells)]
     room = max(100 - sum(map(len, widest)) - len(widest) - 1, 16)
     tokens = [(row.text, row.second_text) for row in rows]
-    first, second = (max(least, *(quoted(text)[1] for text in texts)) for least, texts in zip((5, 6), zip(*tokens)))
+    first, second = (max(least, *(quoted(text)[1] for text in texts))
+                     for least, texts in zip((5, 6), zip(*tokens)))
     if first + second > room:                             # the longer one is cut short, or both
         if first > room // 2:
             first = room - second if second <= room // 2 else room - room // 2
@@ -3416,22 +3450,27 @@ def put_ledger(rows):
     put(b"\n")
     for ((token, n), (other, m)), cell in zip(shown, cells):
         numbers = ["%*s" % (len(most), text) for most, text in zip(widest, cell)]
-        put(b"%s%*s %s  %s%*s %s  %s\n" % (token, first - n, b"", " ".join(numbers[:-2]).encode(), other, second - m, b"",
-                                           numbers[-2].encode(), cell[-1].encode()))
+        its, others = " ".join(numbers[:-2]).encode(), numbers[-2].encode()
+        put(b"%s%*s %s  %s%*s %s  %s\n" %
+            (token, first - n, b"", its, other, second - m, b"", others, cell[-1].encode()))
     runs = [row.place[2] if row.place else 0 for row in rows]
     share = [100.0 * len([n for n in runs if n >= k]) / len(rows) for k in (4, 6, 8)]
     decided = [0] * (len(TERMS) + 1)
-    for row in rows:                                      # where the runner-up had the larger logit, chance decided
+    for row in rows:                                      # where the runner-up had more, chance decided
         decided[row.gave.index(max(row.gave)) if total(row.gave) > 0.0 else -1] += 1
     terms = ", ".join(["%s %d" % (name, n) for name, n in zip((*TERMS, "draw"), decided) if n])
     mean = fixed(total([row.p for row in rows]) / len(rows), 3)
-    put(("verbatim +4 %.0f %%, +6 %.0f %%, +8 %.0f %%; mean p %s; decided: %s\n" % (*share, mean, terms)).encode())
+    line = "verbatim +4 %.0f %%, +6 %.0f %%, +8 %.0f %%; mean p %s; decided: %s\n" % (*share, mean, terms)
+    put(line.encode())
 
 
 def json_text(data, shown=False):
-    """Bytes as a JSON string, quoted as in the ledger, or `shown`: as the text itself, its invalid bytes as U+FFFD."""
-    whole = [char if valid else "\ufffd".encode() for char, valid in characters(data)] if shown else [quoted(data)[0]]
-    return '"%s"' % re.sub('[\0-\x1f\x7f"\\\\<>&]', lambda c: "\\u%04x" % ord(c.group()), b"".join(whole).decode())
+    """Bytes as a JSON string, quoted as in the ledger, or `shown`: as the text itself, its invalid bytes
+    as U+FFFD."""
+    text = quoted(data)[0]
+    if shown:
+        text = b"".join([char if valid else "\ufffd".encode() for char, valid in characters(data)])
+    return '"%s"' % re.sub('[\0-\x1f\x7f"\\\\<>&]', lambda c: "\\u%04x" % ord(c.group()), text.decode())
 
 
 def json_list(items):
@@ -3442,7 +3481,8 @@ def json_list(items):
 def page_text(model, prompt, mode, rows):
     """A text of the page, as JSON: what was said and the rows of why."""
     known = model.heard(prompt)[-model.shape.context * 2:]
-    said, held, tokens = [model.tokenizer.text[token] for token in known] + [row.text for row in rows], b"", []
+    said = [model.tokenizer.text[token] for token in known] + [row.text for row in rows]
+    held, tokens = b"", []
     for i, data in enumerate(said):
         held += data
         whole = utf8_run(0, held) in (0, BROKEN)          # a character stands at the token that completes it
@@ -3456,10 +3496,13 @@ def page_text(model, prompt, mode, rows):
 
 def page_row(row):
     """What the page knows of a token that was said, as JSON."""
-    candidates = [[json_text(text), fixed(p, 3), json_list(map(fixed, parts))] for text, p, parts in row.candidates]
+    candidates = [[json_text(text), fixed(p, 3), json_list(map(fixed, parts))]
+                  for text, p, parts in row.candidates]
     excerpts = [[json_text(part, True) for part in excerpt] for excerpt in row.excerpts]
-    attention = ["".join(["0123456789abcdefghijklmnopqrstuvwxyz"[int(35.0 * w + 0.5)] for w in head]) for head in row.attention]
-    promises = [[json_text(text), json_text(who), "%d" % back, fixed(nats)] for text, who, back, nats in row.promises]
+    attention = ["".join(["0123456789abcdefghijklmnopqrstuvwxyz"[int(35.0 * w + 0.5)] for w in head])
+                 for head in row.attention]
+    promises = [[json_text(text), json_text(who), "%d" % back, fixed(nats)]
+                for text, who, back, nats in row.promises]
     return [fixed(row.p, 3), "%d" % row.rank, fixed(row.level), json_list(map(fixed, row.gave)),
             json_text(row.second_text), fixed(row.second_p, 3),
             "[%d,%d,%d,%d]" % (*row.place, row.since) if row.place else "0",
@@ -3469,10 +3512,11 @@ def page_row(row):
 
 def put_page(model, pages, options):
     """Writes the page."""
-    made = "%s, %s, temperature %s, seed %d" % (VERSION, os.path.basename(options["corpus"]), fixed(options["temperature"]), options["seed"])
+    name = os.path.basename(options["corpus"])
+    made = "%s, %s, temperature %s, seed %d" % (VERSION, name, fixed(options["temperature"]), options["seed"])
     text = '%s{"vocab":%d,"content":%d,"rrpram":%d,"tau":%s,"made":%s,"texts":%s})</script>\n' % (
-        PAGE, model.meta.vocab, model.shape.content, model.shape.rrpram, fixed(options["temperature"] or 1.0, 3),
-        json_text(to_bytes(made), True), json_list(pages))
+        PAGE, model.meta.vocab, model.shape.content, model.shape.rrpram,
+        fixed(options["temperature"] or 1.0, 3), json_text(to_bytes(made), True), json_list(pages))
     hold_signals(True)
     save_file(options["page"], text.encode(), None)
     hold_signals(False)
@@ -3482,8 +3526,8 @@ SPEAKING = ("tokens", "temperature", "top-k", "repetition", "top-p", "discount",
 
 
 def continue_prompt(model, prompt, options, said=None):
-    """The prompt and what follows it, in one mode, or in both under a heading each. said: the text so far by sample and
-    mode, which goes on where there is one; it gets what is added."""
+    """The prompt and what follows it, in one mode, or in both under a heading each. said: the text so far
+    by sample and mode, which goes on where there is one; it gets what is added."""
     both, how = options["mode"] == "both", {name.replace("-", "_"): options[name] for name in SPEAKING}
     for i in range(options["samples"]):
         for mode in ("meta", "full") if both else (options["mode"],):
@@ -3520,7 +3564,8 @@ stopped = []                # by an interrupt: the answer under way is to end he
 def converse(model, prompt, options):
     """Answers the prompt, if there is one, then standard input, a line at a time. An empty line goes on
     where the text stopped, with the next seed; an interrupt ends the answer under way and nothing else."""
-    lines, terminal, said, waiting, before = open(0, "rb", closefd=False), os.isatty(0), {}, False, signal.getsignal(signal.SIGINT)
+    lines, terminal, said, waiting = open(0, "rb", closefd=False), os.isatty(0), {}, False
+    before = signal.getsignal(signal.SIGINT)
 
     def interrupt(number, frame):
         if not waiting:
@@ -3576,16 +3621,22 @@ def demonstrate(model, corpus, options):
         continue_prompt(model, corpus[at:end], options)
 
 
-MAGIC = ((b"\x1f\x8b", "compressed (gzip)"), (b"PK\x03\x04", "compressed (zip)"), (b"%PDF-", "like a PDF"), (b"\x7fELF", "like a program (ELF)"))
+MAGIC = {b"\x1f\x8b": "compressed (gzip)", b"PK\x03\x04": "compressed (zip)", b"%PDF-": "like a PDF",
+         b"\x7fELF": "like a program (ELF)"}
 
 
 def look_at(corpus, prompt, options):
     """Says so where what was given is hardly what was meant."""
-    for magic, what in MAGIC:
+    for magic, what in MAGIC.items():
         if corpus.startswith(magic):
-            note(options, "the corpus %s looks %s, not like text: its bytes are counted as they are" % (options["corpus"], what))
+            note(options, "the corpus %s looks %s, not like text: its bytes are counted as they are" %
+                 (options["corpus"], what))
     if prompt and prompt != "-" and not re.search("[\t-\r ]", prompt) and os.path.isfile(to_bytes(prompt)):
-        note(options, "the prompt '%s' is also the name of a file (--corpus %s counts it, - reads a prompt from standard input)" % (prompt, prompt))
+        note(options, "the prompt '%s' is also the name of a file (--corpus %s counts it, - reads a prompt"
+             " from standard input)" % (prompt, prompt))
+
+
+MODELS = ("merges", "alphabet", "order", "lines", "shape", "init", "seed", "memory")      # PostGPT's
 
 
 def run(args):
@@ -3596,7 +3647,8 @@ def run(args):
     if options["version"]:
         return put(VERSION.encode() + b"\n")
     if not options["corpus"]:
-        options["corpus"] = os.fsencode(os.path.join(os.path.dirname(os.path.realpath(__file__)), "postgpt.txt")).decode("utf-8", "surrogateescape")
+        here = os.path.dirname(os.path.realpath(__file__))
+        options["corpus"] = os.fsencode(os.path.join(here, "postgpt.txt")).decode("utf-8", "surrogateescape")
     if options["seed"] == "random":
         options["seed"], = struct.unpack("<Q", os.urandom(8))
         put_error("seed %d" % options["seed"])
@@ -3604,10 +3656,11 @@ def run(args):
         raise Misuse("--tree needs a prompt: the words whose company it shows")
     if os.isatty(2) and not options["quiet"]:
         progress.watch()
-    path, order = options["corpus"], options["order"]
+    path = options["corpus"]
     everything = read_file(path, "the corpus")
     if len(everything) < 2:
-        raise Failure("the corpus %s %s: there is nothing to count" % (path, "has one byte" if everything else "is empty"))
+        raise Failure("the corpus %s %s: there is nothing to count" %
+                      (path, "has one byte" if everything else "is empty"))
     held_out = int(len(everything) * options["holdout"])
     corpus, rest = everything[:len(everything) - held_out], everything[len(everything) - held_out:]
     if len(corpus) < 2:
@@ -3619,7 +3672,8 @@ def run(args):
         return put(b"".join([line + b"\n" for line in Company(corpus).tree(letters_of(prompt))]))
     alphabet = Tokenizer(alphabet_of(corpus, options["alphabet"], options["lines"]))
     if options["top-k"] > max(alphabet.base + options["merges"], 15):    # the default suits every vocabulary
-        raise Misuse("--top-k takes a whole number from 0 to %d, not '%d'" % (alphabet.base + options["merges"], options["top-k"]))
+        raise Misuse("--top-k takes a whole number from 0 to %d, not '%d'" %
+                     (alphabet.base + options["merges"], options["top-k"]))
     # what cannot be used is found before anything takes long
     check_bytes(alphabet, prompt or b"", "the prompt")
     name = options["encode"] or options["eval"]
@@ -3642,8 +3696,9 @@ def run(args):
         if options["save"]:
             draft = save_draft(options["save"])
         hold_signals(False)
-        model = PostGPT(corpus, options["merges"], options["alphabet"], order, options["lines"], options["shape"], options["init"],
-                        options["seed"], options["memory"], tokenizer, False, **{name: options[name] for name in COEFFICIENTS if options[name] is not None})
+        chosen = {name: options[name] for name in COEFFICIENTS if options[name] is not None}
+        chosen.update({name: options[name] for name in MODELS})
+        model = PostGPT(corpus, tokenizer=tokenizer, seeded=False, **chosen)
         if options["load"]:
             try:
                 model.load(checkpoint)
@@ -3675,7 +3730,7 @@ def run(args):
 def main():
     """Runs the command line and exits: 0, 1 what cannot be done, 2 a wrong command line, 130 an interrupt;
     another signal ends it."""
-    gc.disable()                                          # nothing here is cyclic, and there are many small lists to look through
+    gc.disable()                                          # as in resting()
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)     # put() hears of it
     code = 0
@@ -3691,7 +3746,7 @@ def main():
         except Failure as failure:
             code = 1
             put_error(failure)
-        except (MemoryError, SystemError):                # CPython may fail to say which it is: "error return without exception set"
+        except (MemoryError, SystemError):                # CPython may fail to say which it is
             code = 1
             put_error("out of memory")
     except KeyboardInterrupt:
