@@ -3128,9 +3128,9 @@ static void model_count(Model *model, const Bytes *corpus) {
  * (dy), adds up how it changes with its matrices, and says how it changes with what it took (dx). Three
  * rules are enough:
  *
- *     y = x W        dx = dy W^T,  dW = x^T dy        a product: each side's gradient is dy times the other side
- *     y = f(x)       dx = dy f'(x)                    the chain rule, for what is not a product
- *     x used twice   dx = the sum of both             a residual stream adds, so its gradient goes straight on
+ *     y = x W        dx = dy W^T,  dW = x^T dy     a product: each side's gradient is dy times the other side
+ *     y = f(x)       dx = dy f'(x)                 the chain rule, for what is not a product
+ *     x used twice   dx = the sum of both          a residual stream adds, so its gradient goes straight on
  *
  * Sums run over positions in ascending order; the windows of a step have a gradient each, added in their
  * order.
@@ -3222,13 +3222,17 @@ static void parallel(Team *team, Work *work, Pass *pass, size_t n, size_t many) 
 typedef struct { size_t helpers; } Team;
 static void team_make(Team *team, size_t most) { (void)most; team->helpers = 0; }
 static void team_end(Team *team) { team->helpers = 0; }
-static void parallel(Team *team, Work *work, Pass *pass, size_t n, size_t many) { (void)team; (void)many; work(pass, 0, n); }
+static void parallel(Team *team, Work *work, Pass *pass, size_t n, size_t many) {
+    (void)team;
+    (void)many;
+    work(pass, 0, n);
+}
 #endif
 
 /* A matrix, a part of one, or one read the other way: x[i][j] stands at at[i * down + j * along]. */
 typedef struct { double *at; size_t rows, columns, down, along; } Matrix;
 
-static Matrix matrix(double *at, size_t rows, size_t columns) { return (Matrix){at, rows, columns, columns, 1}; }
+static Matrix matrix(double *at, size_t n, size_t m) { return (Matrix){at, n, m, m, 1}; }
 static Matrix block(Matrix x, size_t row, size_t n, size_t column, size_t m) {
     return (Matrix){x.at + row * x.down + column * x.along, n, m, x.down, x.along};
 }
@@ -3276,13 +3280,15 @@ static const double NOTHING[2 * WIDE];
                      const double *w, size_t w_down, size_t n) { \
         Type s[tall][many]; \
         for (size_t t = 0; t < tall; t++) \
-            for (size_t k = 0; k < many; k++) s[t][k] = *((const Type *)(how == GO_ON ? y + t * y_down : NOTHING) + k); \
+            for (size_t k = 0; k < many; k++) \
+                s[t][k] = *((const Type *)(how == GO_ON ? y + t * y_down : NOTHING) + k); \
         for (const double *end = w + n * w_down; w != end; w += w_down, x += x_along) \
             for (size_t t = 0; t < tall; t++) \
                 for (size_t k = 0; k < many; k++) s[t][k] += x[t * x_down] * *((const Type *)w + k); \
         for (size_t t = 0; t < tall; t++) \
             for (size_t k = 0; k < many; k++) \
-                *((Type *)(y + t * y_down) + k) = s[t][k] + *((const Type *)(how == ADD ? y + t * y_down : NOTHING) + k); \
+                *((Type *)(y + t * y_down) + k) = \
+                    s[t][k] + *((const Type *)(how == ADD ? y + t * y_down : NOTHING) + k); \
     }
 TILE(tile_two, Vector, TALL, 2)
 TILE(tile_one, Vector, TALL, 1)
@@ -3295,7 +3301,8 @@ TILE(row_number, double, 1, 1)
 
 typedef void Tile(How, double *, size_t, const double *, size_t, size_t, const double *, size_t, size_t);
 static const struct { size_t wide; Tile *tile, *row; } TILES[] = {
-    {2 * WIDE, tile_two, row_two}, {WIDE, tile_one, row_one}, {(WIDE + 1) / 2, tile_half, row_half}, {1, tile_number, row_number}};
+    {2 * WIDE, tile_two, row_two}, {WIDE, tile_one, row_one}, {(WIDE + 1) / 2, tile_half, row_half},
+    {1, tile_number, row_number}};
 
 /* y = x W, [n][r], [r][m] -> y[n][m], each sum in ascending order. Rows of y and W stand in one piece; x may
  * be turned. */
@@ -3304,8 +3311,9 @@ static void matmul(How how, Matrix y, Matrix x, Matrix w) {
         while (TILES[k].wide > w.columns - j) k++;
         for (size_t t = 0, tall; t < x.rows; t += tall) {
             tall = t + TALL <= x.rows ? TALL : 1;
-            (tall > 1 ? TILES[k].tile : TILES[k].row)(how, y.at + t * y.down + j, y.down, x.at + t * x.down, x.down, x.along,
-                                                      w.at + j, w.down, x.columns);
+            Tile *const tile = tall > 1 ? TILES[k].tile : TILES[k].row;
+            tile(how, y.at + t * y.down + j, y.down, x.at + t * x.down, x.down, x.along, w.at + j, w.down,
+                 x.columns);
         }
     }
 }
@@ -3322,7 +3330,8 @@ typedef struct {
     Matrix dx, dattended;        /* of the residual stream after the layer, and after its heads */
 } Kept;
 
-enum { Q, K, V, R, RV, OUT, UP, DOWN, PARTS };             /* a layer's matrices, in the order of the parameters */
+/* a layer's matrices, in the order of the parameters */
+enum { Q, K, V, R, RV, OUT, UP, DOWN, PARTS };
 typedef struct { const uint32_t *ids; size_t n; } Span;    /* n + 1 ids: n are asked for */
 
 /* A window on its way through the transformer and back, a step's gradient, and the step. */
@@ -3334,7 +3343,8 @@ struct Pass {
     size_t l;                    /* the layer it has come to */
     double share;                /* of a token's loss in the step's mean */
     double *grad, *turned;       /* [n_params]: the gradient; every matrix transposed, for dx = dy W^T */
-    Matrix (*w)[PARTS], (*dw)[PARTS], (*wt)[PARTS];        /* [layers]: the matrices in the parameters, in grad, and in turned */
+    /* [layers]: the matrices in the parameters, in grad, and in turned */
+    Matrix (*w)[PARTS], (*dw)[PARTS], (*wt)[PARTS];
     Matrix head, dhead, head_t;
     Kept *kept;                  /* [layers] */
     Matrix x, normed, scale, logits, losses;               /* logits: then their gradient */
@@ -3352,7 +3362,8 @@ static void layer_matrices(Matrix *w, const Transformer *net, size_t l) {
     const size_t embd = net->shape.embd, hidden = net->shape.mlp * embd, content = net->content_dim;
     const Matrix all[PARTS] = {
         matrix(layer->q, embd, content), matrix(layer->k, embd, content), matrix(layer->v, embd, content),
-        matrix(layer->r, net->shape.rrpram * embd, net->shape.context), matrix(layer->rv, embd, net->rrpram_dim),
+        matrix(layer->r, net->shape.rrpram * embd, net->shape.context),
+        matrix(layer->rv, embd, net->rrpram_dim),
         matrix(layer->out, embd, embd), matrix(layer->up, embd, hidden), matrix(layer->down, hidden, embd)};
     memcpy(w, all, sizeof all);
 }
@@ -3365,7 +3376,8 @@ static Matrix fresh(Pass *pass, size_t n, size_t m) {
 /* most: positions of the longest window. */
 static void pass_make(Pass *pass, const Transformer *net, Team *team, size_t most) {
     const Shape s = net->shape;
-    const size_t embd = s.embd, hidden = s.mlp * embd, content = net->content_dim, heads = s.content + s.rrpram;
+    const size_t embd = s.embd, hidden = s.mlp * embd, content = net->content_dim,
+        heads = s.content + s.rrpram;
     const size_t pair = most / (2 * (team->helpers + 1));  /* two parts for each thread, of whole tiles */
     *pass = (Pass){.net = net, .team = team, .many = pair ? (pair + 7) / 8 * 8 : 8};
     pass->grad = fresh(pass, 1, net->n_params).at;
@@ -3378,16 +3390,19 @@ static void pass_make(Pass *pass, const Transformer *net, Team *team, size_t mos
         layer_matrices(pass->w[l], net, l);
         for (size_t i = 0; i < PARTS; i++) {
             const Matrix w = pass->w[l][i];
+            double *turned_at = pass->turned + (w.at - net->params);
             pass->dw[l][i] = matrix(pass->grad + (w.at - net->params), w.rows, w.columns);
-            pass->wt[l][i] = matrix(pass->turned + (w.at - net->params), i == R ? s.rrpram * s.context : w.columns, i == R ? embd : w.rows);
+            pass->wt[l][i] = i == R ? matrix(turned_at, s.rrpram * s.context, embd)
+                : matrix(turned_at, w.columns, w.rows);
         }
         Kept *k = &pass->kept[l];
         const struct { Matrix *to; size_t n, m; } all[] = {
-            {&k->normed, most, embd}, {&k->scale, 1, most}, {&k->q, most, content}, {&k->k, most, content}, {&k->value, most, embd},
-            {&k->turned_k, content, most}, {&k->turned_value, embd, most}, {&k->weights, heads * most, most}, {&k->mixed, most, embd},
-            {&k->mlp_normed, most, embd}, {&k->mlp_scale, 1, most}, {&k->hidden, most, hidden}, {&k->dq, most, content},
-            {&k->dk, most, content}, {&k->dvalue, most, embd}, {&k->dhidden, most, hidden}, {&k->dscores, heads * most, most},
-            {&k->dx, most, embd}, {&k->dattended, most, embd}};
+            {&k->normed, most, embd}, {&k->scale, 1, most}, {&k->q, most, content}, {&k->k, most, content},
+            {&k->value, most, embd}, {&k->turned_k, content, most}, {&k->turned_value, embd, most},
+            {&k->weights, heads * most, most}, {&k->mixed, most, embd}, {&k->mlp_normed, most, embd},
+            {&k->mlp_scale, 1, most}, {&k->hidden, most, hidden}, {&k->dq, most, content},
+            {&k->dk, most, content}, {&k->dvalue, most, embd}, {&k->dhidden, most, hidden},
+            {&k->dscores, heads * most, most}, {&k->dx, most, embd}, {&k->dattended, most, embd}};
         for (size_t i = 0; i < sizeof all / sizeof *all; i++) *all[i].to = fresh(pass, all[i].n, all[i].m);
     }
     pass->head = matrix(net->head, embd, net->vocab);
@@ -3414,14 +3429,16 @@ static void embed_forward(Pass *pass, size_t from, size_t to) {
     const size_t embd = pass->net->shape.embd;
     for (size_t t = from; t < to; t++)
         for (size_t i = 0; i < embd; i++)
-            pass->x.at[t * embd + i] = pass->net->wte[pass->window.ids[t] * embd + i] + pass->net->wpe[t * embd + i];
+            pass->x.at[t * embd + i] = pass->net->wte[pass->window.ids[t] * embd + i]
+                + pass->net->wpe[t * embd + i];
 }
 
 /* Back through embed_forward. A token may stand at many positions: their sum is made first, then added to the
  * step's. */
 static void embed_backward(Pass *pass) {
     const size_t embd = pass->net->shape.embd;
-    double *dwte = pass->grad + (pass->net->wte - pass->net->params), *dwpe = pass->grad + (pass->net->wpe - pass->net->params);
+    double *dwte = pass->grad + (pass->net->wte - pass->net->params),
+        *dwpe = pass->grad + (pass->net->wpe - pass->net->params);
     for (size_t t = 0; t < pass->window.n; t++)
         for (size_t i = 0; i < embd; i++) {
             pass->dwte.at[pass->window.ids[t] * embd + i] += pass->dx.at[t * embd + i];
@@ -3447,11 +3464,13 @@ static void norm_forward(Matrix y, Matrix scale, Matrix x, size_t from, size_t t
 
 /* Back through norm_forward: what of dy points along y only changes the length, which is taken out again.
  * dx = after + s (dy - y mean(y dy)); after: the gradient of the stream behind, or NULL */
-static void norm_backward(Matrix dx, const double *after, Matrix dy, Matrix y, Matrix scale, size_t from, size_t to) {
+static void norm_backward(Matrix dx, const double *after, Matrix dy, Matrix y, Matrix scale, size_t from,
+                          size_t to) {
     const size_t n = y.columns;
     for (size_t t = from; t < to; t++) {
         const double along = dot(y.at + t * n, dy.at + t * n, n) / (double)n, s = scale.at[t];
-        for (size_t i = t * n; i < (t + 1) * n; i++) dx.at[i] = (after ? after[i] : 0.0) + s * (dy.at[i] - y.at[i] * along);
+        for (size_t i = t * n; i < (t + 1) * n; i++)
+            dx.at[i] = (after ? after[i] : 0.0) + s * (dy.at[i] - y.at[i] * along);
     }
 }
 
@@ -3473,16 +3492,21 @@ static void heads_read(Pass *pass, size_t from, size_t to) {
  *
  *     content head    score_ij = q_i . k_j / sqrt(d)
  *     RRPRAM head     score_ij = normed_i . r[:, j]
- *     both            weight_i = softmax over j <= i of score_i,  mixed_i = sum over j of weight_ij value_j,  x_i += mixed_i out */
+ *     both            weight_i = softmax over j <= i of score_i,  mixed_i = sum over j of weight_ij value_j
+ *                     x_i += mixed_i out */
 static void attention_forward(Pass *pass, size_t from, size_t to) {
     const Matrix *w = pass->w[pass->l];
     const Kept *kept = &pass->kept[pass->l];
-    const size_t most = kept->weights.columns, embd = w[OUT].rows, d = pass->net->head_dim, content = pass->net->shape.content;
+    const size_t most = kept->weights.columns, embd = w[OUT].rows;
+    const size_t d = pass->net->head_dim, content = pass->net->shape.content;
     const double root = sqrt((double)d);
     for (size_t h = 0; h < content + pass->net->shape.rrpram; h++) {
         const Matrix weights = block(kept->weights, h * most + from, to - from, 0, to);
-        if (h < content) matmul(SET, weights, columns(rows(kept->q, from, to), h * d, d), block(kept->turned_k, h * d, d, 0, to));
-        else matmul(SET, weights, rows(kept->normed, from, to), block(w[R], (h - content) * embd, embd, 0, to));
+        if (h < content)
+            matmul(SET, weights, columns(rows(kept->q, from, to), h * d, d),
+                   block(kept->turned_k, h * d, d, 0, to));
+        else matmul(SET, weights, rows(kept->normed, from, to),
+                    block(w[R], (h - content) * embd, embd, 0, to));
         for (size_t i = from; i < to; i++) {               /* row i has i + 1 weights: nobody looks ahead */
             double *row = kept->weights.at + (h * most + i) * most;
             if (h < content) for (size_t j = 0; j <= i; j++) row[j] /= root;
@@ -3504,7 +3528,8 @@ static void attention_backward(Pass *pass, size_t from, size_t to) {
     matmul(SET, rows(pass->dmixed, from, to), rows(kept->dattended, from, to), pass->wt[pass->l][OUT]);
     for (size_t h = 0; h < content + pass->net->shape.rrpram; h++) {
         const Matrix dscores = block(kept->dscores, h * most + from, to - from, 0, to);
-        matmul(SET, dscores, columns(rows(pass->dmixed, from, to), h * d, d), block(kept->turned_value, h * d, d, 0, to));
+        matmul(SET, dscores, columns(rows(pass->dmixed, from, to), h * d, d),
+               block(kept->turned_value, h * d, d, 0, to));
         for (size_t i = from; i < to; i++) {
             const double *weights = kept->weights.at + (h * most + i) * most;
             double *row = kept->dscores.at + (h * most + i) * most;
@@ -3513,7 +3538,8 @@ static void attention_backward(Pass *pass, size_t from, size_t to) {
             if (h < content) for (size_t j = 0; j <= i; j++) row[j] /= root;
             zero(row + i + 1, most - i - 1);
         }
-        if (h < content) matmul(SET, columns(rows(kept->dq, from, to), h * d, d), dscores, columns(kept->k, h * d, d));
+        if (h < content)
+            matmul(SET, columns(rows(kept->dq, from, to), h * d, d), dscores, columns(kept->k, h * d, d));
     }
 }
 
@@ -3523,22 +3549,27 @@ static void heads_answer(Pass *pass, size_t from, size_t to) {
     const Transformer *net = pass->net;
     const Matrix *wt = pass->wt[pass->l];
     const Kept *kept = &pass->kept[pass->l];
-    const size_t n = pass->window.n, most = kept->weights.columns, d = net->head_dim, content = net->shape.content;
-    const Matrix dnormed = rows(pass->dnormed, from, to), dvalue = rows(kept->dvalue, from, to), dk = rows(kept->dk, from, to);
+    const size_t n = pass->window.n, most = kept->weights.columns;
+    const size_t d = net->head_dim, content = net->shape.content;
+    const Matrix dnormed = rows(pass->dnormed, from, to), dvalue = rows(kept->dvalue, from, to);
+    const Matrix dk = rows(kept->dk, from, to);
     for (size_t h = 0; h < content + net->shape.rrpram; h++) {
         const size_t at = h * most + from;
         matmul(SET, columns(dvalue, h * d, d), turned(block(kept->weights, at, n - from, from, to - from)),
                block(pass->dmixed, from, n - from, h * d, d));
         if (h < content)
-            matmul(SET, columns(dk, h * d, d), turned(block(kept->dscores, at, n - from, from, to - from)), block(kept->q, from, n - from, h * d, d));
+            matmul(SET, columns(dk, h * d, d), turned(block(kept->dscores, at, n - from, from, to - from)),
+                   block(kept->q, from, n - from, h * d, d));
     }
     matmul(SET, dnormed, rows(kept->dq, from, to), wt[Q]);
     matmul(GO_ON, dnormed, dk, wt[K]);
     matmul(GO_ON, dnormed, columns(dvalue, 0, net->content_dim), wt[V]);
     for (size_t h = 0; h < net->shape.rrpram; h++)
-        matmul(GO_ON, dnormed, block(kept->dscores, (content + h) * most + from, to - from, 0, to), rows(wt[R], h * net->shape.context, wt[R].rows));
+        matmul(GO_ON, dnormed, block(kept->dscores, (content + h) * most + from, to - from, 0, to),
+               rows(wt[R], h * net->shape.context, wt[R].rows));
     matmul(GO_ON, dnormed, columns(dvalue, net->content_dim, net->rrpram_dim), wt[RV]);
-    norm_backward(pass->l ? kept[-1].dx : pass->dx, kept->dattended.at, pass->dnormed, kept->normed, kept->scale, from, to);
+    norm_backward(pass->l ? kept[-1].dx : pass->dx, kept->dattended.at, pass->dnormed, kept->normed,
+                  kept->scale, from, to);
 }
 
 /* x += relu(rmsnorm(x) up) down */
@@ -3547,16 +3578,19 @@ static void mlp_forward(Pass *pass, size_t from, size_t to) {
     const Kept *kept = &pass->kept[pass->l];
     norm_forward(kept->mlp_normed, kept->mlp_scale, pass->x, from, to);
     matmul(SET, hidden, rows(kept->mlp_normed, from, to), w[UP]);
-    for (size_t i = 0; i < hidden.rows * hidden.columns; i++) hidden.at[i] = hidden.at[i] > 0.0 ? hidden.at[i] : 0.0;
+    for (size_t i = 0; i < hidden.rows * hidden.columns; i++)
+        hidden.at[i] = hidden.at[i] > 0.0 ? hidden.at[i] : 0.0;
     matmul(GO_ON, rows(pass->x, from, to), hidden, w[DOWN]);
 }
 
 /* Back through mlp_forward: where the relu was shut, nothing comes back. */
 static void mlp_backward(Pass *pass, size_t from, size_t to) {
     const Kept *kept = &pass->kept[pass->l];
-    const Matrix *wt = pass->wt[pass->l], hidden = rows(kept->hidden, from, to), dhidden = rows(kept->dhidden, from, to);
+    const Matrix *wt = pass->wt[pass->l];
+    const Matrix hidden = rows(kept->hidden, from, to), dhidden = rows(kept->dhidden, from, to);
     matmul(SET, dhidden, rows(kept->dx, from, to), wt[DOWN]);
-    for (size_t i = 0; i < hidden.rows * hidden.columns; i++) dhidden.at[i] = hidden.at[i] > 0.0 ? dhidden.at[i] : 0.0;
+    for (size_t i = 0; i < hidden.rows * hidden.columns; i++)
+        dhidden.at[i] = hidden.at[i] > 0.0 ? dhidden.at[i] : 0.0;
     matmul(SET, rows(pass->dnormed, from, to), dhidden, wt[UP]);
     norm_backward(kept->dattended, kept->dx.at, pass->dnormed, kept->mlp_normed, kept->mlp_scale, from, to);
 }
@@ -3590,16 +3624,19 @@ static void head_forward(Pass *pass, size_t from, size_t to) {
 static void head_backward(Pass *pass, size_t from, size_t to) {
     head_read(pass, from, to);
     for (size_t t = from, vocab = pass->head.columns; t < to; t++)
-        pass->losses.at[t] = cross_entropy_backward(pass->logits.at + t * vocab, vocab, pass->window.ids[t + 1], pass->share);
+        pass->losses.at[t] = cross_entropy_backward(pass->logits.at + t * vocab, vocab,
+                                                    pass->window.ids[t + 1], pass->share);
     matmul(SET, rows(pass->dnormed, from, to), rows(pass->logits, from, to), pass->head_t);
-    norm_backward(pass->kept[pass->net->shape.layers - 1].dx, NULL, pass->dnormed, pass->normed, pass->scale, from, to);
+    norm_backward(pass->kept[pass->net->shape.layers - 1].dx, NULL, pass->dnormed, pass->normed, pass->scale,
+                  from, to);
 }
 
 /* dW = x^T dy for all matrices, added to the step's gradient: rows from .. to - 1, and mlp times as many
  * of down, which reads what is mlp times as wide. */
 static void weights_backward(Pass *pass, size_t from, size_t to) {
     const Transformer *net = pass->net;
-    const size_t n = pass->window.n, embd = net->shape.embd, mlp = net->shape.mlp, content_dim = net->content_dim;
+    const size_t n = pass->window.n, embd = net->shape.embd, mlp = net->shape.mlp,
+        content_dim = net->content_dim;
     for (size_t l = 0; l < net->shape.layers; l++) {
         const Matrix *dw = pass->dw[l];
         const Kept *kept = &pass->kept[l];
@@ -3609,17 +3646,24 @@ static void weights_backward(Pass *pass, size_t from, size_t to) {
         matmul(ADD, rows(dw[K], from, to), normed, kept->dk);
         matmul(ADD, rows(dw[V], from, to), normed, columns(kept->dvalue, 0, content_dim));
         for (size_t h = 0; h < net->shape.rrpram; h++)
-            matmul(ADD, rows(dw[R], h * embd + from, h * embd + to), normed, block(kept->dscores, (net->shape.content + h) * most, n, 0, n));
+            matmul(ADD, rows(dw[R], h * embd + from, h * embd + to), normed,
+                   block(kept->dscores, (net->shape.content + h) * most, n, 0, n));
         matmul(ADD, rows(dw[RV], from, to), normed, columns(kept->dvalue, content_dim, net->rrpram_dim));
-        matmul(ADD, rows(dw[OUT], from, to), turned(block(kept->mixed, 0, n, from, to - from)), kept->dattended);
-        matmul(ADD, rows(dw[UP], from, to), turned(block(kept->mlp_normed, 0, n, from, to - from)), kept->dhidden);
-        matmul(ADD, rows(dw[DOWN], mlp * from, mlp * to), turned(block(kept->hidden, 0, n, mlp * from, mlp * (to - from))), kept->dx);
+        matmul(ADD, rows(dw[OUT], from, to), turned(block(kept->mixed, 0, n, from, to - from)),
+               kept->dattended);
+        matmul(ADD, rows(dw[UP], from, to), turned(block(kept->mlp_normed, 0, n, from, to - from)),
+               kept->dhidden);
+        matmul(ADD, rows(dw[DOWN], mlp * from, mlp * to),
+               turned(block(kept->hidden, 0, n, mlp * from, mlp * (to - from))), kept->dx);
     }
-    matmul(ADD, rows(pass->dhead, from, to), turned(block(pass->normed, 0, n, from, to - from)), pass->logits);
+    matmul(ADD, rows(pass->dhead, from, to), turned(block(pass->normed, 0, n, from, to - from)),
+           pass->logits);
 }
 
 /* All positions of the window, some tiles of them a part; all rows of the matrices, a tile of them a part. */
-static void all_positions(Pass *pass, Work *work) { parallel(pass->team, work, pass, pass->window.n, pass->many); }
+static void all_positions(Pass *pass, Work *work) {
+    parallel(pass->team, work, pass, pass->window.n, pass->many);
+}
 static void all_rows(Pass *pass, Work *work) { parallel(pass->team, work, pass, pass->net->shape.embd, 8); }
 
 /* What a layer does once all positions have read. */
@@ -3673,10 +3717,13 @@ static void step_begin(Pass *pass, size_t from, size_t to) {
     const size_t embd = s.embd, first = pass->net->n_params / embd * from;
     for (size_t l = 0; l <= s.layers; l++)
         for (size_t i = 0; i < (l < s.layers ? PARTS : 1); i++) {
-            const Matrix w = l < s.layers ? pass->w[l][i] : pass->head, wt = l < s.layers ? pass->wt[l][i] : pass->head_t;
-            const size_t at = w.columns * from / embd, end = w.columns * to / embd, many = i == R ? s.rrpram : 1;
+            const Matrix w = l < s.layers ? pass->w[l][i] : pass->head;
+            const Matrix wt = l < s.layers ? pass->wt[l][i] : pass->head_t;
+            const size_t at = w.columns * from / embd, end = w.columns * to / embd,
+                many = i == R ? s.rrpram : 1;
             for (size_t h = 0, n = w.rows / (many ? many : 1); h < many; h++)
-                transpose(rows(wt, h * w.columns + at, h * w.columns + end), block(w, h * n, n, at, end - at));
+                transpose(rows(wt, h * w.columns + at, h * w.columns + end),
+                          block(w, h * n, n, at, end - at));
         }
     zero(pass->grad + first, pass->net->n_params / embd * to - first);
 }
@@ -3695,7 +3742,9 @@ static double batch_gradient(Pass *pass, const Span *window, size_t batch) {
 #define BETA2 0.999
 #define EPSILON 1e-8
 #define DECAY 0.01
-enum { WATCH = 8, BEST = 64, LOOKS = 10 };    /* steps that Chuck compares; steps that judge the best state; looks at the held-out loss */
+enum { WATCH = 8 };              /* steps: Chuck compares the newest so many with as many before */
+enum { BEST = 64 };              /* steps: the best state has the lowest mean loss of so many */
+enum { LOOKS = 10 };             /* times that training looks at the held-out loss, and once before */
 
 /* AdamW (Kingma and Ba 2015; Loshchilov and Hutter 2019) that watches itself. A step t moves each weight w
  * against its gradient g:
@@ -3704,9 +3753,11 @@ enum { WATCH = 8, BEST = 64, LOOKS = 10 };    /* steps that Chuck compares; step
  *     s = BETA2 s + (1 - BETA2) g^2         how large it is
  *     w = w - rate factor (m / (1 - BETA1^t) / (sqrt(s / (1 - BETA2^t)) + EPSILON) + DECAY w)
  *
- * factor   0.05 less where the mean loss of the newest 8 steps has risen by more than 0.02 nats over the 8 before
- *          (not under 0.5), 0.05 more where it has fallen by as much (not over 1.5); and each step it drifts back to 1 by 0.1 %
- * limit    of the gradient's norm: twice its moving average (0.99 a step, from the first norm on), or 1 if that is more
+ * factor   0.05 less where the mean loss of the newest 8 steps has risen by more than 0.02 nats over the 8
+ *          before (not under 0.5), 0.05 more where it has fallen by as much (not over 1.5); and each step it
+ *          drifts back to 1 by 0.1 %
+ * limit    of the gradient's norm: twice its moving average (0.99 a step, from the first norm on), or 1 if
+ *          that is more
  */
 typedef struct Chuck {
     double *mean, *square;       /* [n_params] each: m and s */
@@ -3715,7 +3766,8 @@ typedef struct Chuck {
 } Chuck;
 
 static void chuck_make(Chuck *chuck, size_t n_params) {
-    *chuck = (Chuck){.mean = alloc(n_params, 8), .square = alloc(n_params, 8), .factor = 1.0, .limit = 1.0, .power1 = 1.0, .power2 = 1.0};
+    *chuck = (Chuck){.mean = alloc(n_params, 8), .square = alloc(n_params, 8), .factor = 1.0, .limit = 1.0,
+        .power1 = 1.0, .power2 = 1.0};
 }
 
 /* The newest of at most `size` numbers goes to their end; the oldest is forgotten. */
@@ -3743,7 +3795,8 @@ static double chuck_clip(Chuck *chuck, double norm) {
 
 static void chuck_move(Pass *pass, size_t from, size_t to) {
     const Chuck *chuck = pass->chuck;
-    const double unbias1 = 1.0 / (1.0 - chuck->power1), unbias2 = 1.0 / (1.0 - chuck->power2), keep1 = 1.0 - BETA1, keep2 = 1.0 - BETA2;
+    const double unbias1 = 1.0 / (1.0 - chuck->power1), unbias2 = 1.0 / (1.0 - chuck->power2);
+    const double keep1 = 1.0 - BETA1, keep2 = 1.0 - BETA2;
     const double rate = pass->rate, clip = pass->clip, *restrict grad = pass->grad;
     double *restrict mean = chuck->mean, *restrict square = chuck->square, *restrict w = pass->net->params;
     for (size_t i = from; i < to; i++) {
@@ -3795,7 +3848,8 @@ static double held_out_loss(Pass *pass, const Text *text) {
     double sum = 0.0;
     size_t tokens = 0;
     for (size_t doc = 0; doc < text->n_docs; doc++)
-        for (size_t at = text->start[doc], end = text->start[doc + 1] - 1; at < end && !stopped; at += context) {
+        for (size_t at = text->start[doc], end = text->start[doc + 1] - 1; at < end && !stopped;
+             at += context) {
             const size_t n = end - at < context ? end - at : context;
             sum += window_loss(pass, (Span){text->ids + at, n});
             tokens += n;
@@ -3808,12 +3862,14 @@ static double held_out_loss(Pass *pass, const Text *text) {
 typedef struct { size_t steps; double best, begin; char fault[160]; } Training;
 
 /* A line on standard error, in full; where that is a terminal, one in place, short. */
-static void report(const Training *so_far, const Options *o, size_t step, double loss, const char *format, ...) {
+static void report(const Training *so_far, const Options *o, size_t step, double loss, const char *format,
+                   ...) {
     if (o->quiet) return;
     if (isatty(2)) {
         const double spent = seconds() - so_far->begin, speed = (double)step / (spent > 1e-9 ? spent : 1e-9);
         progress_next = 1e-9;
-        progress("step %zu of %zu: loss %.4f, best %.4f, %.1f a second", step, o->train, loss, so_far->best, speed);
+        progress("step %zu of %zu: loss %.4f, best %.4f, %.1f a second", step, o->train, loss, so_far->best,
+                 speed);
         if (step) fprintf(stderr, ", %.0f s left", (double)(o->train - step) / speed);
         fflush(stderr);
         return;
@@ -3828,14 +3884,16 @@ static void report(const Training *so_far, const Options *o, size_t step, double
 /* Where a number is none (its size is 1e300 or more), says so. */
 static int is_number(Training *so_far, const char *what, double x, size_t step) {
     if (x < 1e300) return 1;
-    snprintf(so_far->fault, sizeof so_far->fault, "the %s of step %zu is not a number; the best state so far is kept (a lower --lr may help)",
+    snprintf(so_far->fault, sizeof so_far->fault,
+             "the %s of step %zu is not a number; the best state so far is kept (a lower --lr may help)",
              what, step + 1);
     return 0;
 }
 
 static size_t longest(const Text *text, size_t least) {
     for (size_t doc = 0; text && doc < text->n_docs; doc++)
-        if (text->start[doc + 1] - text->start[doc] - 1 > least) least = text->start[doc + 1] - text->start[doc] - 1;
+        if (text->start[doc + 1] - text->start[doc] - 1 > least)
+            least = text->start[doc + 1] - text->start[doc] - 1;
     return least;
 }
 
@@ -3848,7 +3906,7 @@ static size_t longest(const Text *text, size_t least) {
  */
 static Training train(Transformer *net, const Text *text, const Text *held_out, const Options *o) {
     const size_t steps = o->train, batch = o->batch, context = net->shape.context;
-    const size_t most_of_text = longest(held_out, longest(text, 0)), most = most_of_text < context ? most_of_text : context;
+    const size_t whole = longest(held_out, longest(text, 0)), most = whole < context ? whole : context;
     Training so_far = {.begin = seconds()};
     Team team;
     Pass pass;
@@ -3859,23 +3917,30 @@ static Training train(Transformer *net, const Text *text, const Text *held_out, 
     double *best = alloc(net->n_params, 8), losses[BEST];
     int judged_once = 0;                                   /* the state kept in best has been judged */
     if (text->lines) shuffled(order, text->n_docs, &rng);
-    team_make(&team, net->n_params * most > 1000000 ? MOST_THREADS : 1);       /* small windows are done sooner than parts are taken */
+    /* small windows are done sooner than parts are taken */
+    team_make(&team, net->n_params * most > 1000000 ? MOST_THREADS : 1);
     pass_make(&pass, net, &team, most);
     chuck_make(&chuck, net->n_params);
     memcpy(best, net->params, net->n_params * sizeof *best);
     for (size_t step = 0;; step++) {
         double loss = 0.0, n = 0.0;
         so_far.steps = step;
-        for (size_t i = 0; i < batch; i++) window[i] = window_draw(text, context, &rng, step * batch + i, order);
+        for (size_t i = 0; i < batch; i++)
+            window[i] = window_draw(text, context, &rng, step * batch + i, order);
         if (step < steps) loss = batch_gradient(&pass, window, batch);
         else {
-            for (size_t i = 0; i < batch; i++) { loss += window_loss(&pass, window[i]); n += (double)window[i].n; }
+            for (size_t i = 0; i < batch; i++) {
+                loss += window_loss(&pass, window[i]);
+                n += (double)window[i].n;
+            }
             loss /= n;
         }
         if (!is_number(&so_far, "loss", loss, step)) break;
         remember(losses, &n_losses, BEST, loss);
-        const int look = held_out && step * LOOKS % steps < LOOKS;             /* every tenth part of the steps */
-        const double judged = look ? held_out_loss(&pass, held_out) : total(losses, n_losses) / (double)n_losses;
+        /* every tenth part of the steps */
+        const int look = held_out && step * LOOKS % steps < LOOKS;
+        const double judged = look ? held_out_loss(&pass, held_out)
+            : total(losses, n_losses) / (double)n_losses;
         if (stopped) break;
         if ((look || !held_out) && (!judged_once || judged < so_far.best)) {
             so_far.best = judged;
@@ -3888,9 +3953,11 @@ static Training train(Transformer *net, const Text *text, const Text *held_out, 
             break;
         }
         chuck_watch(&chuck, loss);
-        const double falling = o->rate * ((double)(steps - step) / (double)steps), norm = chuck_step(&chuck, &pass, falling);
+        const double falling = o->rate * ((double)(steps - step) / (double)steps);
+        const double norm = chuck_step(&chuck, &pass, falling);
         if (!is_number(&so_far, "gradient", norm, step)) break;
-        report(&so_far, o, step + 1, loss, "step %zu loss %.17g rate %.17g factor %.17g norm %.17g clip %.17g",
+        report(&so_far, o, step + 1, loss,
+               "step %zu loss %.17g rate %.17g factor %.17g norm %.17g clip %.17g",
                step + 1, loss, falling * chuck.factor, chuck.factor, norm, chuck.limit);
     }
     memcpy(net->params, best, net->n_params * sizeof *best);
@@ -3956,7 +4023,8 @@ typedef struct { const char *name; char value[112]; } About;
 enum { N_ABOUT = 7 };
 
 static void checkpoint_header(Header *header, const Transformer *net, const About *about) {
-    static const char *const names[PARTS] = {"content.q", "content.k", "content.v", "rrpram.r", "rrpram.v", "out", "mlp.up", "mlp.down"};
+    static const char *const names[PARTS] = {"content.q", "content.k", "content.v", "rrpram.r", "rrpram.v",
+                                             "out", "mlp.up", "mlp.down"};
     size_t at = 0;
     *header = (Header){0};
     for (size_t i = 0; i < N_ABOUT; i++) {
@@ -3979,7 +4047,9 @@ static void checkpoint_header(Header *header, const Transformer *net, const Abou
     header_put(header, "", "}");
 }
 
-static void put_u64(unsigned char *to, uint64_t x) { for (int i = 0; i < 8; i++) to[i] = (unsigned char)(x >> 8 * i); }
+static void put_u64(unsigned char *to, uint64_t x) {
+    for (int i = 0; i < 8; i++) to[i] = (unsigned char)(x >> 8 * i);
+}
 
 static uint64_t get_u64(const unsigned char *from) {
     uint64_t x = 0;
@@ -4022,37 +4092,47 @@ static int checkpoint_trained(const unsigned char *bytes, size_t length) {
 }
 
 /* Compares a file's header with what it would be; fault[FAULT] says what differs. */
-static void header_check(const Header *header, const char *found, size_t length, size_t weights, size_t wanted, char *fault) {
+static void header_check(const Header *header, const char *found, size_t length, size_t weights,
+                         size_t wanted, char *fault) {
     size_t at = 0, n = 0;
     for (size_t i = 0; i < header->n && !*fault; i++, at += n) {
         const HeaderPart *its = &header->parts[i];
         const size_t left = length - at;
         n = strlen(its->text);
         if (*its->label) {                                 /* a value ends at a quote or a bracket */
+            const char *value = found + at;
             size_t end = 0;
-            while (end < left && end <= 100 && found[at + end] >= 32 && found[at + end] <= 126 && found[at + end] != '"' && found[at + end] != ']') end++;
+            while (end < left && end <= 100 && value[end] >= 32 && value[end] <= 126 && value[end] != '"'
+                   && value[end] != ']')
+                end++;
+            const int ends = end < left && end <= 100 && (value[end] == '"' || value[end] == ']');
             if (!strcmp(its->label, "weights_crc32") && weights != wanted)
                 snprintf(fault, FAULT, "it has %zu bytes of weights, not %zu", weights, wanted);
-            else if (end < left && end <= 100 && (found[at + end] == '"' || found[at + end] == ']') && (end != n || memcmp(found + at, its->text, n)))
+            else if (ends && (end != n || memcmp(value, its->text, n)))
                 snprintf(fault, FAULT, "its %s is %.*s, not %s", its->label, (int)end, found + at, its->text);
         }
-        if (!*fault && (n > left || memcmp(found + at, its->text, n))) snprintf(fault, FAULT, "its header is damaged near byte %zu", 8 + at);
+        if (!*fault && (n > left || memcmp(found + at, its->text, n)))
+            snprintf(fault, FAULT, "its header is damaged near byte %zu", 8 + at);
     }
     const size_t pad = (8 - at % 8) % 8;
-    if (!*fault && (length != at + pad || memcmp(found + at, "       ", pad))) snprintf(fault, FAULT, "its header is damaged near byte %zu", 8 + at);
+    if (!*fault && (length != at + pad || memcmp(found + at, "       ", pad)))
+        snprintf(fault, FAULT, "its header is damaged near byte %zu", 8 + at);
 }
 
-#define LARGEST 1e30             /* weights beyond are no transformer's: sums of their products would not be numbers */
+/* weights beyond are no transformer's: sums of their products would not be numbers */
+#define LARGEST 1e30
 
 /* Fills the transformer from a checkpoint's bytes. The header must read as it would be written for this
  * transformer, the weights must be there, all, as they were saved, and none beyond LARGEST. Returns 0
  * where it differs, fault[FAULT] says in what, and nothing has been taken. */
-static int checkpoint_take(Transformer *net, About *about, const unsigned char *bytes, size_t length, char *fault) {
+static int checkpoint_take(Transformer *net, About *about, const unsigned char *bytes, size_t length,
+                           char *fault) {
     const uint64_t said = length < 8 ? 0 : get_u64(bytes);
     *fault = 0;
     if (length < 8) { snprintf(fault, FAULT, "it is cut short: %zu bytes", length); return 0; }
     if (said > length - 8) {
-        snprintf(fault, FAULT, "its header is cut short: %zu of %llu bytes", length - 8, (unsigned long long)said);
+        snprintf(fault, FAULT, "its header is cut short: %zu of %llu bytes", length - 8,
+                 (unsigned long long)said);
         return 0;
     }
     const size_t there = length - 8 - (size_t)said;
@@ -4065,7 +4145,8 @@ static int checkpoint_take(Transformer *net, About *about, const unsigned char *
     for (size_t i = 0; i < net->n_params && !*fault; i++) {
         const uint64_t bits = get_u64(weights + 8 * i);
         memcpy(&params[i], &bits, 8);
-        if (!(params[i] >= -LARGEST && params[i] <= LARGEST)) snprintf(fault, FAULT, "its weight %zu is not a number from -1e30 to 1e30", i);
+        if (!(params[i] >= -LARGEST && params[i] <= LARGEST))
+            snprintf(fault, FAULT, "its weight %zu is not a number from -1e30 to 1e30", i);
     }
     if (!*fault) memcpy(net->params, params, net->n_params * sizeof *params);
     header_free(&header);
@@ -4077,9 +4158,10 @@ static int checkpoint_take(Transformer *net, About *about, const unsigned char *
  * VIII  EVALUATION: held-out figures, teacher-forced through the same window as generation
  */
 static const struct { const char *label; int use; } ROWS[] = {
-    {"uniform", 0}, {"unigram", 0}, {"bigram", 0}, {"chain", USE_CHAIN}, {"transformer", USE_NET}, {"transformer -heads", USE_NET},
-    {"meta", META}, {"full", FULL}, {"full -H", FULL - USE_H}, {"full -F", FULL - USE_F}, {"full -A", FULL - USE_A}, {"full -T", FULL - USE_T},
-    {"full -heads", FULL}, {"full -transformer", FULL - USE_NET}};
+    {"uniform", 0}, {"unigram", 0}, {"bigram", 0}, {"chain", USE_CHAIN}, {"transformer", USE_NET},
+    {"transformer -heads", USE_NET}, {"meta", META}, {"full", FULL}, {"full -H", FULL - USE_H},
+    {"full -F", FULL - USE_F}, {"full -A", FULL - USE_A}, {"full -T", FULL - USE_T}, {"full -heads", FULL},
+    {"full -transformer", FULL - USE_NET}};
 enum { N_ROWS = sizeof ROWS / sizeof *ROWS };
 
 /* nats[N_ROWS]: the cross-entropy at all tokens of the text; the count of tokens that were predicted */
@@ -4109,7 +4191,8 @@ static size_t evaluate(const Model *model, const Text *text, double *nats) {
             const uint32_t id = text->ids[i];
             if (!text->lines || i > text->start[doc]) {
                 nats[0] += log((double)vocab);
-                for (size_t k = 0; k < 2; k++) nats[1 + k] -= log(chain_prob(&shorter[k], field.text.ids, field.text.n, id));
+                for (size_t k = 0; k < 2; k++)
+                    nats[1 + k] -= log(chain_prob(&shorter[k], field.text.ids, field.text.n, id));
                 field_terms(&field);
                 const double *heard = field.z, *alone = silent.n ? window_logits(&silent) : field.log_p;
                 for (size_t row = 3; row < N_ROWS; row++) {
@@ -4118,7 +4201,8 @@ static size_t evaluate(const Model *model, const Text *text, double *nats) {
                     nats[row] += cross_entropy(logits, vocab, id);
                 }
                 tokens++;
-                progress("evaluating: %zu of %zu tokens; nats/token: chain %.4f, full %.4f", tokens, text->n, nats[3] / (double)tokens, nats[7] / (double)tokens);
+                progress("evaluating: %zu of %zu tokens; nats/token: chain %.4f, full %.4f", tokens, text->n,
+                         nats[3] / (double)tokens, nats[7] / (double)tokens);
             }
             field_push(&field, id, field_expected(&field, id));
             window_push(&silent, id);
@@ -4142,26 +4226,36 @@ static const char *const PAGE[] = {
 "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>\n",
 "<title>PostGPT: why it said so</title><style>\n",
 ":root{color-scheme:light dark;--paper:#faf8f3;--ink:#26221c;--soft:#756d60;--line:#e4decf;--card:#fffefb;\n",
-"--tint:#dc9c26;--c0:#3f68a6;--c1:#8257ad;--c2:#2b8d84;--c3:#cf8a1f;--c4:#66943b;--c5:#c2504a;--c6:#948c80}\n",
+"--tint:#dc9c26;--c0:#3f68a6;--c1:#8257ad;--c2:#2b8d84;--c3:#cf8a1f;--c4:#66943b;--c5:#c2504a;--c6:#"
+    "948c80}\n",
 "@media(prefers-color-scheme:dark){:root{--paper:#181714;--ink:#e8e2d6;--soft:#9d9586;--line:#36322b;\n",
-"--card:#201e1a;--tint:#c9831a;--c0:#7ba1dc;--c1:#b48fdd;--c2:#5bbdb2;--c3:#e2ab52;--c4:#97c26c;--c5:#e5827b}}\n",
+"--card:#201e1a;--tint:#c9831a;--c0:#7ba1dc;--c1:#b48fdd;--c2:#5bbdb2;--c3:#e2ab52;--c4:#97c26c;--c5"
+    ":#e5827b}}\n",
 "*{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);font:15px/1.5 system-ui,\n",
-"-apple-system,'Segoe UI',Roboto,sans-serif}main{max-width:1200px;margin:auto;padding:36px 30px;display:grid;\n",
+"-apple-system,'Segoe UI',Roboto,sans-serif}main{max-width:1200px;margin:auto;padding:36px 30px;disp"
+    "lay:grid;\n",
 "gap:0 56px;align-items:start;grid-template-columns:minmax(0,1fr) minmax(0,530px)}header{grid-column:1/-1;\n",
 "margin-bottom:26px}h1,h2,#text,blockquote{font-family:Georgia,'DejaVu Serif',serif}h1{font-size:27px;\n",
-"line-height:1.2;font-weight:600;margin:0 0 6px}p{margin:0 0 8px}small{font-size:12.5px}header p,section>p,\n",
+"line-height:1.2;font-weight:600;margin:0 0 6px}p{margin:0 0 8px}small{font-size:12.5px}header p,sec"
+    "tion>p,\n",
 "small{color:var(--soft)}b{font-weight:600}nav:not(:empty){margin-top:10px}nav button{font:inherit;\n",
 "color:inherit;background:none;border:1px solid var(--line);border-radius:99px;padding:2px 14px;\n",
 "margin:0 6px 6px 0;cursor:pointer}nav [aria-pressed=true]{background:var(--ink);color:var(--paper)}#text{\n",
 "font-size:20px;line-height:1.9;white-space:pre-wrap;overflow-wrap:anywhere}#text i{font-style:normal;\n",
-"color:var(--soft)}#text span{cursor:pointer;padding:3px 0;background:color-mix(in srgb,var(--tint) var(--p),\n",
-"transparent)}.run,mark{text-decoration:underline 2px var(--c0);text-underline-offset:5px}mark{background:none;\n",
-"color:var(--ink)}#text .new{box-shadow:inset 2px 0 var(--c5)}#text .seam{box-shadow:inset 2px 0 var(--c0)}\n",
-"#text span:focus{outline:none}#text .on{outline:2px solid var(--ink);outline-offset:1px;border-radius:3px;\n",
+"color:var(--soft)}#text span{cursor:pointer;padding:3px 0;background:color-mix(in srgb,var(--tint) "
+    "var(--p),\n",
+"transparent)}.run,mark{text-decoration:underline 2px var(--c0);text-underline-offset:5px}mark{backg"
+    "round:none;\n",
+"color:var(--ink)}#text .new{box-shadow:inset 2px 0 var(--c5)}#text .seam{box-shadow:inset 2px 0 var"
+    "(--c0)}\n",
+"#text span:focus{outline:none}#text .on{outline:2px solid var(--ink);outline-offset:1px;border-radi"
+    "us:3px;\n",
 "position:relative}#key{margin-top:26px;border-top:1px solid var(--line);padding-top:14px}#key b{\n",
-"display:inline-block;width:2.6em;height:1em;margin-right:8px;vertical-align:-2px}aside{background:var(--card);\n",
+"display:inline-block;width:2.6em;height:1em;margin-right:8px;vertical-align:-2px}aside{background:v"
+    "ar(--card);\n",
 "border:1px solid var(--line);border-radius:14px;padding:22px 24px;position:sticky;top:20px;\n",
-"max-height:calc(100vh - 40px);overflow:auto}h2{font-size:30px;line-height:1.2;font-weight:600;margin:0 0 4px;\n",
+"max-height:calc(100vh - 40px);overflow:auto}h2{font-size:30px;line-height:1.2;font-weight:600;margi"
+    "n:0 0 4px;\n",
 "white-space:pre-wrap;overflow-wrap:anywhere}h3{font-size:14px;margin:22px 0 2px}section>p{font-size:13px;\n",
 "line-height:1.45}.row{display:grid;grid-template-columns:8.4em 1fr 3.2em;gap:10px;align-items:center;\n",
 "font-size:13px;line-height:1.8}.row>:first-child,.heads small{overflow:hidden;text-overflow:ellipsis;\n",
@@ -4169,22 +4263,29 @@ static const char *const PAGE[] = {
 "font-variant-numeric:tabular-nums}.bar{position:relative;height:12px}.bar u{position:absolute;top:0;\n",
 "height:12px}.bar:after{content:'';position:absolute;left:var(--z);top:-4px;bottom:-4px;\n",
 "border-left:1px solid var(--soft)}.term{display:grid;grid-template-columns:12px 7.8em 3.4em 1fr;gap:9px;\n",
-"font-size:13px;line-height:1.4;margin:8px 0}.term u{height:12px;border-radius:3px;margin-top:3px}.term small{\n",
-"line-height:1.4}blockquote{margin:8px 0;padding-left:12px;border-left:2px solid var(--line);font-size:14px;\n",
+"font-size:13px;line-height:1.4;margin:8px 0}.term u{height:12px;border-radius:3px;margin-top:3px}.t"
+    "erm small{\n",
+"line-height:1.4}blockquote{margin:8px 0;padding-left:12px;border-left:2px solid var(--line);font-si"
+    "ze:14px;\n",
 "color:var(--soft)}.heads{display:grid;grid-template-columns:minmax(0,1fr) minmax(0,1fr);gap:8px 18px}\n",
 ".heads small{display:block}.strip{display:flex;height:20px;border-radius:3px;overflow:hidden;\n",
 "background:var(--paper)}.strip u{flex:1}svg{width:100%;height:60px;display:block;overflow:visible}path{\n",
-"fill:none;vector-effect:non-scaling-stroke}@media(max-width:880px){main{display:block;padding:24px 20px 60vh}\n",
+"fill:none;vector-effect:non-scaling-stroke}@media(max-width:880px){main{display:block;padding:24px "
+    "20px 60vh}\n",
 "#text{font-size:18px}#text span{scroll-margin:80px 0 58vh}h2{font-size:24px}aside{position:fixed;left:0;\n",
-"right:0;bottom:0;top:auto;max-height:54vh;border-radius:16px 16px 0 0;border-width:1px 0 0;padding:16px 20px;\n",
+"right:0;bottom:0;top:auto;max-height:54vh;border-radius:16px 16px 0 0;border-width:1px 0 0;padding:"
+    "16px 20px;\n",
 "box-shadow:0 -8px 30px #0002}}\n",
-"</style><main><header><h1>Why it said so</h1><p>Every token below was weighed with numbers counted in a corpus\n",
+"</style><main><header><h1>Why it said so</h1><p>Every token below was weighed with numbers counted "
+    "in a corpus\n",
 "of text. Choose one (click, or the arrow keys) and see which of six terms spoke for\n",
 "it.<nav></nav></header><article><div id=text role=listbox aria-label=Text></div><div id=key><p><small><b\n",
 "style='background:linear-gradient(90deg,transparent,color-mix(in srgb,var(--tint)\n",
 "60%,transparent))'></b>probability: pale is near 1, full near 0</small><p><small><b class=run>abc</b>four\n",
-"words or more, copied from the corpus</small><p><small><b style='box-shadow:inset 2px 0 var(--c5)'></b>new:\n",
-"these two stand nowhere side by side</small><p><small><b style='box-shadow:inset 2px 0 var(--c0)'></b>a seam:\n",
+"words or more, copied from the corpus</small><p><small><b style='box-shadow:inset 2px 0 var(--c5)'>"
+    "</b>new:\n",
+"these two stand nowhere side by side</small><p><small><b style='box-shadow:inset 2px 0 var(--c0)'><"
+    "/b>a seam:\n",
 "the copy jumps to another place in the corpus</small><p><small id=made></small></div></article><aside\n",
 "aria-live=polite></aside></main><script>'use strict'\n",
 "let D,T,at;const $=s=>document.querySelector(s),all=s=>document.querySelectorAll(s),N=['chain','net','H',\n",
@@ -4227,7 +4328,8 @@ static const char *const PAGE[] = {
 "}</b> with <b id=v>${t.v.toFixed(3)}</b></p>`+part('Who spoke for it',\n",
 "`Its score minus the score of ${h(t.u)}, term by term: together ${n(sum)} nats, ${\n",
 "sum<0?'yet the draw took it.':'so at temperature '+D.tau+' it was '+(\n",
-"sum/D.tau>13?'over a million':(+Math.exp(sum/D.tau).toPrecision(2)).toLocaleString('en'))+' times as likely.'\n",
+"sum/D.tau>13?'over a million':(+Math.exp(sum/D.tau).toPrecision(2)).toLocaleString('en'))+' times a"
+    "s likely.'\n",
 "}`,t.g.map((x,k)=>`<div class=term>${mark(k,'')}<b>${V[k]}</b><span id=g${k}>${n(x)}</span><small>${E[k]\n",
 "}</small></div>`).join(''))+part('The best candidates',\n",
 "'To the right what spoke for each, to the left what spoke against it, beside their average.',bars(t.c,\n",
@@ -4237,7 +4339,8 @@ static const char *const PAGE[] = {
 "t.x.map(x=>`<blockquote>…${h(x[0])}<mark>${h(x[1])}</mark>${h(x[2])\n",
 "}…</blockquote>`).join(''))+(t.a.length?part('What attention saw',`The last ${t.a[0].length\n",
 "} tokens (a full window is halved), the newest at the right; darker is more.\n",
-"Content heads look for what is alike, RRPRAM heads at a distance.`,attention(t,i)):'')+part('Open promises',\n",
+"Content heads look for what is alike, RRPRAM heads at a distance.`,attention(t,i)):'')+part('Open p"
+    "romises',\n",
 "'Tokens that prophecy still waits for, and the score it would give them.',t.o.map(o=>`<div class=row>\n",
 "<span>${h(o[0])}</span><small>promised by ${h(o[1])}, ${o[2]} tokens back</small><span>${n(o[3])\n",
 "}</span></div>`).join('')||'<small>None.</small>')+part('Trauma',`<b id=level>${t.l.toFixed(2)\n",
@@ -4246,7 +4349,8 @@ static const char *const PAGE[] = {
 "D.texts.indexOf(T)+1}.${i-T.from+1}`)};\n",
 "function read(k,i){const run=new Set,g=(T=D.texts[k]).tokens;g.forEach((t,j)=>{\n",
 "if(t.w&&t.w[2]>3)for(let m=0;m<t.w[3];m++)run.add(j-m)});$('#text').innerHTML=g.map((t,j)=>{\n",
-"const c=(run.has(j)?'run':'')+(t.w===0&&g[j-1]?.w!==0?' new':t.w&&g[j-1]?.w&&t.w[3]<=g[j-1].w[3]?' seam':'');\n",
+"const c=(run.has(j)?'run':'')+(t.w===0&&g[j-1]?.w!==0?' new':t.w&&g[j-1]?.w&&t.w[3]<=g[j-1].w[3]?' "
+    "seam':'');\n",
 "return j<T.from?`<i class='${c}'>${h(t.s)}</i>`:`<span role=option class='${c}' style='--p:${\n",
 "Math.round(60*(1-Math.sqrt(t.p)))}%'>${h(t.s)}</span>`}).join('');\n",
 "$('nav').innerHTML=D.texts.length<2?'':D.texts.map((t,j)=>`<button aria-pressed=${j==k}>${\n",
@@ -4282,7 +4386,8 @@ static const struct { const char *help; size_t to; } TABLE[] = {
     {"  -k, --top-k N          0 to the vocabulary's size, 0 is all (default 15)\n", TO(sampling.top_k)},
     {"  -p, --top-p X          0 to 1: of these, the most probable that together have\n"
      "                         so much (default 1)\n", TO(sampling.top_p)},
-    {"  -r, --repetition X     penalty on the last 12 tokens, 0 to 10 (default 0)\n", TO(sampling.repetition)},
+    {"  -r, --repetition X     penalty on the last 12 tokens, 0 to 10 (default 0)\n",
+     TO(sampling.repetition)},
     {"  -s, --seed N           0 to 2^64 - 1 (default 42), or random: drawn, and named\n", TO(sampling.seed)},
     {"      --discount X       share of the chain's discounts while it speaks, 0 to 1\n"
      "                         (default 0.2, with --lines 1)\n", TO(sampling.discount)},
@@ -4344,14 +4449,19 @@ typedef struct {
 static Option option_of(size_t k) {
     const char *line = TABLE[k].help, *text = line + 25;
     char takes[8] = "";
-    Option option = {.letter = line[2] == '-' ? line[3] : 0, .high = 100, .to = TABLE[k].to};    /* where a line tells no range: to 100 */
+    Option option = {.letter = line[2] == '-' ? line[3] : 0, .high = 100, .to = TABLE[k].to};
     sscanf(line + 8, "%15[^ ] %7[A-Z]", option.name, takes);
     sscanf(text, "%39[a-z, ]", option.words);
     for (size_t n = strlen(option.words); n && option.words[n - 1] == ' '; n--) option.words[n - 1] = 0;
-    option.takes = !*takes ? FLAG : !strcmp(takes, "NAME") ? WORD : !strcmp(takes, "FILE") ? TEXT : !strcmp(takes, "LIST") ? SHAPE :
-                   !strcmp(option.name, "seed") ? SEED : *takes == 'N' ? COUNT : NUMBER;
+    option.takes = !*takes ? FLAG : !strcmp(takes, "NAME") ? WORD : !strcmp(takes, "FILE") ? TEXT :
+                   !strcmp(takes, "LIST") ? SHAPE : !strcmp(option.name, "seed") ? SEED :
+                   *takes == 'N' ? COUNT : NUMBER;
     for (double low, high; *text && option.takes >= COUNT; text++)
-        if (strspn(text, DIGITS) && sscanf(text, "%lf to %lf", &low, &high) == 2) { option.low = low; option.high = high; break; }
+        if (strspn(text, DIGITS) && sscanf(text, "%lf to %lf", &low, &high) == 2) {
+            option.low = low;
+            option.high = high;
+            break;
+        }
     if (!strcmp(option.name, "top-k")) option.high = 65536;                    /* of the largest vocabulary */
     if (!strcmp(option.name, "holdout")) { option.low = 0.001; option.high = 0.999; }
     return option;
@@ -4369,9 +4479,11 @@ static void usage_error(const char *format, ...) {
 static const char *option_range(const Option *option, char room[80]) {
     if (option->takes == WORD) return option->words;
     if (option->takes == TEXT) return "a file";
-    if (option->takes == SHAPE) return "layers, embd, content, rrpram, context or mlp as name=number, apart by commas";
+    if (option->takes == SHAPE)
+        return "layers, embd, content, rrpram, context or mlp as name=number, apart by commas";
     if (option->takes == SEED) return "random, or a whole number from 0 to 18446744073709551615";
-    snprintf(room, 80, "a %snumber from %.10g to %.10g", option->takes == COUNT ? "whole " : "", option->low, option->high);
+    snprintf(room, 80, "a %snumber from %.10g to %.10g", option->takes == COUNT ? "whole " : "", option->low,
+             option->high);
     return room;
 }
 
@@ -4384,8 +4496,10 @@ static void refuse(const Option *option, const char *value) {
 static uint64_t parse_count(const Option *option, const char *value) {
     uint64_t n = 0;
     const char *c = value;
-    for (; *c >= '0' && *c <= '9' && n <= (UINT64_MAX - (uint64_t)(*c - '0')) / 10; c++) n = 10 * n + (uint64_t)(*c - '0');
-    if (*c || c == value || (option->takes == COUNT && ((double)n < option->low || (double)n > option->high))) refuse(option, value);
+    for (; *c >= '0' && *c <= '9' && n <= (UINT64_MAX - (uint64_t)(*c - '0')) / 10; c++)
+        n = 10 * n + (uint64_t)(*c - '0');
+    if (*c || c == value || (option->takes == COUNT && ((double)n < option->low || (double)n > option->high)))
+        refuse(option, value);
     return n;
 }
 
@@ -4394,7 +4508,8 @@ static double parse_number(const Option *option, const char *value) {
     size_t n = strspn(value, DIGITS), digits = n;
     if (value[n] == '.') { digits = strspn(value + n + 1, DIGITS) + n; n = digits + 1; }
     if (digits && (value[n] == 'e' || value[n] == 'E')) {
-        const size_t at = n + (value[n + 1] == '-' || value[n + 1] == '+' ? 2 : 1), exponent = strspn(value + at, DIGITS);
+        const size_t at = n + (value[n + 1] == '-' || value[n + 1] == '+' ? 2 : 1),
+            exponent = strspn(value + at, DIGITS);
         n = exponent ? at + exponent : n;
     }
     const double x = digits && !value[n] ? strtod(value, NULL) : -1.0;
@@ -4404,8 +4519,9 @@ static double parse_number(const Option *option, const char *value) {
 
 static void parse_shape(const Option *option, Shape *shape, const char *value) {
     const struct { const char *name; size_t *to; unsigned low, high; } of[6] = {
-        {"layers", &shape->layers, 1, 32}, {"embd", &shape->embd, 2, 1024}, {"content", &shape->content, 0, 64},
-        {"rrpram", &shape->rrpram, 0, 64}, {"context", &shape->context, 2, 4096}, {"mlp", &shape->mlp, 1, 16}};
+        {"layers", &shape->layers, 1, 32}, {"embd", &shape->embd, 2, 1024},
+        {"content", &shape->content, 0, 64}, {"rrpram", &shape->rrpram, 0, 64},
+        {"context", &shape->context, 2, 4096}, {"mlp", &shape->mlp, 1, 16}};
     for (const char *c = value;; c++) {
         size_t i = 0, length;
         while (i < 6 && (strncmp(c, of[i].name, length = strlen(of[i].name)) || c[length] != '=')) i++;
@@ -4413,22 +4529,26 @@ static void parse_shape(const Option *option, Shape *shape, const char *value) {
         c += length + 1;
         const size_t digits = strspn(c, DIGITS), zeros = strspn(c, "0");
         if (!digits || (c[digits] && c[digits] != ',')) refuse(option, value);
-        const unsigned long n = digits - (zeros < digits ? zeros : digits) > 9 ? ULONG_MAX : strtoul(c, NULL, 10);
+        const unsigned long n = digits - zeros > 9 ? ULONG_MAX : strtoul(c, NULL, 10);
         if (n < of[i].low || n > of[i].high)
-            usage_error("--shape: %s goes from %u to %u, not %.*s", of[i].name, of[i].low, of[i].high, (int)digits, c);
+            usage_error("--shape: %s goes from %u to %u, not %.*s", of[i].name, of[i].low, of[i].high,
+                        (int)digits, c);
         *of[i].to = n;
         c += digits;
         if (!*c) break;
     }
     const size_t heads = shape->content + shape->rrpram;
     if (!heads || shape->embd % heads)
-        usage_error("--shape: embd=%zu cannot be divided among %zu heads (content + rrpram)", shape->embd, heads);
+        usage_error("--shape: embd=%zu cannot be divided among %zu heads (content + rrpram)", shape->embd,
+                    heads);
 }
 
 /* Is it one of the words of a list such as "both, meta, full or transformer"? */
 static int is_word_of(const char *words, const char *value) {
-    for (size_t n; (n = strcspn(words, ", ")); words += n, words += strspn(words, ", "), words += !strncmp(words, "or ", 3) ? 3 : 0)
+    for (size_t n; (n = strcspn(words, ", ")); words += n + strspn(words + n, ", ")) {
+        if (!strncmp(words, "or ", 3)) continue;
         if (strlen(value) == n && !strncmp(words, value, n)) return 1;
+    }
     return 0;
 }
 
@@ -4451,7 +4571,9 @@ static void option_take(Options *o, const Option *option, const char *value) {
     }
 }
 
-static int is_named(size_t k, const char *name, size_t n) { return !strncmp(TABLE[k].help + 8, name, n) && TABLE[k].help[8 + n] == ' '; }
+static int is_named(size_t k, const char *name, size_t n) {
+    return !strncmp(TABLE[k].help + 8, name, n) && TABLE[k].help[8 + n] == ' ';
+}
 
 static int is_given(const char *given, const char *name) {
     for (size_t k = 0; k < N_OPTIONS; k++) if (given[k] && is_named(k, name, strlen(name))) return 1;
@@ -4460,7 +4582,8 @@ static int is_given(const char *given, const char *name) {
 
 /* Refuses an option that would be of no use beside another, or without it: no option swallows another. */
 static void check_together(const char *given, int prompt) {
-    static const char *const others[] = {"tree", "train", "save", "load", "eval", "info", "why", "page", "interactive"};
+    static const char *const others[] = {"tree", "train", "save", "load", "eval", "info", "why", "page",
+                                         "interactive"};
     for (size_t i = 0; i < 2; i++) {
         const char *name = i ? "tree" : "encode";
         if (!is_given(given, name)) continue;
@@ -4469,7 +4592,8 @@ static void check_together(const char *given, int prompt) {
             if (is_given(given, others[k])) usage_error("--%s and --%s do not go together", name, others[k]);
     }
     for (size_t i = 0; i < 2; i++)
-        if (is_given(given, i ? "batch" : "lr") && !is_given(given, "train")) usage_error("--%s is of use only with --train", i ? "batch" : "lr");
+        if (is_given(given, i ? "batch" : "lr") && !is_given(given, "train"))
+            usage_error("--%s is of use only with --train", i ? "batch" : "lr");
 }
 
 static void parse(Options *o, int argc, char **argv) {
@@ -4478,7 +4602,9 @@ static void parse(Options *o, int argc, char **argv) {
     for (int i = 1; i < argc; i++) {
         char *arg = argv[i];
         if (only_prompt || arg[0] != '-' || !arg[1]) {
-            if (o->prompt) usage_error("one prompt at a time: '%s' is a second one (put a prompt of several words in quotes)", arg);
+            if (o->prompt)
+                usage_error("one prompt at a time: '%s' is a second one (put a prompt of several words in"
+                    " quotes)", arg);
             o->prompt = arg;
             continue;
         }
@@ -4487,12 +4613,14 @@ static void parse(Options *o, int argc, char **argv) {
         const size_t n = whole ? strcspn(arg + 2, "=") : 0;
         const char *value = whole ? (arg[2 + n] ? arg + 3 + n : NULL) : arg[2] ? arg + 2 : NULL;
         size_t k = 0;
-        while (k < N_OPTIONS && !(whole ? is_named(k, arg + 2, n) : TABLE[k].help[2] == '-' && TABLE[k].help[3] == arg[1])) k++;
+        while (k < N_OPTIONS && !(whole ? is_named(k, arg + 2, n) : !strncmp(TABLE[k].help + 2, arg, 2))) k++;
         if (k == N_OPTIONS) usage_error("there is no option '%s' (postgpt --help lists them)", arg);
         const Option option = option_of(k);
         given[k] = 1;
-        if (option.takes == FLAG && value) usage_error("--%s takes no value, but '%s' has one", option.name, arg);
-        if (option.takes != FLAG && !value && ++i >= argc) usage_error("--%s needs a value: %s", option.name, option_range(&option, room));
+        if (option.takes == FLAG && value)
+            usage_error("--%s takes no value, but '%s' has one", option.name, arg);
+        if (option.takes != FLAG && !value && ++i >= argc)
+            usage_error("--%s needs a value: %s", option.name, option_range(&option, room));
         option_take(o, &option, value || option.takes == FLAG ? value : argv[i]);
     }
     if (!o->help && !o->version) check_together(given, o->prompt != NULL);
@@ -4508,7 +4636,8 @@ static void put(const unsigned char *bytes, size_t n) {
     progress_clear();
     for (size_t i = 0; i < n && terminal; i++) {
         const unsigned char c = bytes[i];
-        const int control = (c < ' ' && c != '\t' && c != '\n') || c == 127 || (c >= 128 && c < 160 && i && bytes[i - 1] == 0xC2);
+        const int control = (c < ' ' && c != '\t' && c != '\n') || c == 127
+            || (c >= 128 && c < 160 && i && bytes[i - 1] == 0xC2);
         shown[i] = control ? '?' : c;
     }
     for (const unsigned char *at = terminal ? shown : bytes, *end = at + n; at < end;) {
@@ -4557,7 +4686,8 @@ static int read_all(const char *path, size_t most, Bytes *bytes) {
 
 static Bytes read_file(const char *path, const char *what) {
     Bytes bytes = {NULL, 0, 0};
-    if (!read_all(path, SIZE_MAX, &bytes)) fail("cannot read %s %s: %s", what, path ? path : "from standard input", strerror(errno));
+    if (!read_all(path, SIZE_MAX, &bytes))
+        fail("cannot read %s %s: %s", what, path ? path : "from standard input", strerror(errno));
     return bytes;
 }
 
@@ -4575,7 +4705,9 @@ static void draft_drop(void) {
 }
 
 /* Is the file ours now, until it is closed or we are gone? */
-static int draft_lock(int file) { return !fcntl(file, F_SETLK, &(struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET}); }
+static int draft_lock(int file) {
+    return !fcntl(file, F_SETLK, &(struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET});
+}
 
 /* Removes what others, killed while they wrote, have left in the folder that draft.path begins with. */
 static void draft_sweep(size_t folder) {
@@ -4583,7 +4715,9 @@ static void draft_sweep(size_t folder) {
     DIR *dir = opendir(draft.name);
     for (struct dirent *entry; dir && (entry = readdir(dir));) {
         const char *name = entry->d_name;
-        if (strncmp(name, "postgpt-", 8) || strspn(name + 8, "0123456789abcdef") != 16 || strcmp(name + 24, ".tmp")) continue;
+        if (strncmp(name, "postgpt-", 8) || strspn(name + 8, "0123456789abcdef") != 16
+            || strcmp(name + 24, ".tmp"))
+            continue;
         strcpy(draft.name + folder, name);
         const int file = open(draft.name, O_RDWR | O_NOFOLLOW | O_NONBLOCK);
         if (file >= 0 && draft_lock(file)) unlink(draft.name);
@@ -4599,7 +4733,8 @@ static int draft_begin(const char *path) {
     const int exists = !stat(path, &there);
     if (!exists && errno != ENOENT) return 0;
     if (strlen(path) >= PATH) errno = ENAMETOOLONG;
-    else if (exists && !S_ISREG(there.st_mode)) errno = S_ISDIR(there.st_mode) ? EISDIR : ENOTSUP;      /* no file takes a device's place */
+    else if (exists && S_ISDIR(there.st_mode)) errno = EISDIR;
+    else if (exists && !S_ISREG(there.st_mode)) errno = ENOTSUP;     /* no file takes a device's place */
     else if (exists && !(there.st_mode & 0222)) errno = EACCES;
     else if (!exists || !access(path, W_OK)) errno = 0;
     if (errno) return 0;
@@ -4643,7 +4778,8 @@ static int draft_write(const void *data, size_t length) {
 
 /* Writes a whole file or none; its draft may have begun. Returns 0 where that fails, errno says why. */
 static int write_file(const char *path, const void *data, size_t length) {
-    const int ok = (draft.file >= 0 || draft_begin(path)) && draft_write(data, length) && !rename(draft.name, draft.path), why = errno;
+    const int ok = (draft.file >= 0 || draft_begin(path)) && draft_write(data, length)
+        && !rename(draft.name, draft.path), why = errno;
     if (ok) unfinished = 0;
     draft_drop();
     errno = why;
@@ -4656,9 +4792,13 @@ static int write_file(const char *path, const void *data, size_t length) {
 static char *merges_text(const Tokenizer *tok, const Bytes *corpus, const Options *o, size_t *length) {
     char *pairs = alloc(tok->merges * 14 + 1, 1), *text = alloc(tok->merges * 14 + 256, 1);
     size_t n = 0;
-    for (size_t i = 0; i < tok->merges; i++) n += (size_t)sprintf(pairs + n, "%u %u\n", tok->pairs[2 * i], tok->pairs[2 * i + 1]);
-    *length = (size_t)sprintf(text, MERGES "1 corpus %zu crc32 %08x alphabet %s %zu merges %zu learned %zu crc32 %08x\n%s", corpus->length,
-                              crc32_of(corpus->data, corpus->length), o->alphabet, tok->base, o->merges, tok->merges, crc32_of(pairs, n), pairs);
+    for (size_t i = 0; i < tok->merges; i++)
+        n += (size_t)sprintf(pairs + n, "%u %u\n", tok->pairs[2 * i], tok->pairs[2 * i + 1]);
+    *length = (size_t)sprintf(
+        text, MERGES "1 corpus %zu crc32 %08x alphabet %s %zu merges %zu learned %zu crc32 %08x\n%s",
+        corpus->length, crc32_of(corpus->data, corpus->length), o->alphabet, tok->base, o->merges,
+            tok->merges,
+        crc32_of(pairs, n), pairs);
     free(pairs);
     return text;
 }
@@ -4669,15 +4809,19 @@ static int merges_take(Tokenizer *tok, const Bytes *corpus, const Options *o, co
     size_t *length = alloc(tok->base + o->merges, sizeof *length), n;
     for (size_t i = 0; i < tok->base; i++) length[i] = 1;
     const char *at = memchr(file->data, '\n', file->length);
-    for (size_t id = tok->base; at && at[1] && id < tok->base + o->merges && tok->merges < corpus->length; id++) {
+    for (size_t id = tok->base; at && at[1] && id < tok->base + o->merges && tok->merges < corpus->length;
+         id++) {
         char *end;
         const unsigned long left = strtoul(at + 1, &end, 10), right = strtoul(end, &end, 10);
-        if (left >= id || right >= id || *end != '\n' || (length[id] = length[left] + length[right]) > LONGEST) break;
+        if (left >= id || right >= id || *end != '\n'
+            || (length[id] = length[left] + length[right]) > LONGEST)
+            break;
         tokenizer_add(tok, left, right);
         at = end;
     }
     char *again = merges_text(tok, corpus, o, &n);
-    const int same = n == file->length && !memcmp(again, file->data, n) && tokenizer_passes(tok, length, corpus->data, corpus->length, o->merges);
+    const int same = n == file->length && !memcmp(again, file->data, n)
+        && tokenizer_passes(tok, length, corpus->data, corpus->length, o->merges);
     free(again);
     free(length);
     return same;
@@ -4716,11 +4860,16 @@ static const char *merges_fault(const Bytes *file, const Bytes *corpus, const Op
     size_t length, base, merges;
     unsigned crc;
     char alphabet[7], header[160];
-    if (sscanf((char *)file->data, "postgpt-merges 1 corpus %18zu crc32 %8x alphabet %6[a-z] %18zu merges %18zu", &length, &crc, alphabet, &base, &merges) < 5
-        || snprintf(header, sizeof header, "postgpt-merges 1 corpus %zu crc32 %08x alphabet %s %zu merges %zu learned ", length, crc, alphabet, base, merges) < 0
-        || strncmp((char *)file->data, header, strlen(header)) || !is_word_of("bytes or corpus", alphabet)) return "is damaged";
-    if (length != corpus->length || crc != crc32_of(corpus->data, corpus->length)) return "is of another corpus";
-    return strcmp(alphabet, o->alphabet) || merges != o->merges ? "was learned for other settings" : "is damaged";
+    if (sscanf((char *)file->data, MERGES "1 corpus %18zu crc32 %8x alphabet %6[a-z] %18zu merges %18zu",
+               &length, &crc, alphabet, &base, &merges) < 5) return "is damaged";
+    snprintf(header, sizeof header, MERGES "1 corpus %zu crc32 %08x alphabet %s %zu merges %zu learned ",
+             length, crc, alphabet, base, merges);
+    if (strncmp((char *)file->data, header, strlen(header)) || !is_word_of("bytes or corpus", alphabet))
+        return "is damaged";
+    if (length != corpus->length || crc != crc32_of(corpus->data, corpus->length))
+        return "is of another corpus";
+    return strcmp(alphabet, o->alphabet) || merges != o->merges ? "was learned for other settings"
+        : "is damaged";
 }
 
 /* The tokenizer from the merges file, or learned and kept there: beside a corpus that is a file, and not over
@@ -4731,12 +4880,15 @@ static void model_merges(Model *model, const Bytes *corpus) {
     char *path = merges_path(o->corpus);
     struct stat there;
     Bytes file = {NULL, 0, 0};
-    const int cached = !o->no_cache && o->holdout <= 0.0 && strncmp(o->corpus, "/dev/", 5) && strncmp(o->corpus, "/proc/", 6)
+    const int cached = !o->no_cache && o->holdout <= 0.0 && strncmp(o->corpus, "/dev/", 5)
+        && strncmp(o->corpus, "/proc/", 6)
                        && !stat(o->corpus, &there) && S_ISREG(there.st_mode);
     const int missing = cached && stat(path, &there);
     /* not a pipe, which would let us wait, and not more than there can be */
-    const int found = cached && !missing && S_ISREG(there.st_mode) && read_all(path, 256 + 12 * o->merges, &file);
-    const int ours = missing || (found && !memcmp(MERGES, file.data, file.length < sizeof MERGES - 1 ? file.length : sizeof MERGES - 1));
+    const int found = cached && !missing && S_ISREG(there.st_mode)
+        && read_all(path, 256 + 12 * o->merges, &file);
+    const size_t begun = file.length < sizeof MERGES - 1 ? file.length : sizeof MERGES - 1;
+    const int ours = missing || (found && !memcmp(MERGES, file.data, begun));
     const int taken = found && ours && merges_take(tok, corpus, o, &file);
     if (!taken) {
         merges_forget(tok);
@@ -4745,8 +4897,10 @@ static void model_merges(Model *model, const Bytes *corpus) {
     if (cached && !taken) {
         size_t n;
         char *text = merges_text(tok, corpus, o, &n);
-        if (tok->merges) note(o, "learned %zu merges: %s %s", tok->merges, path, missing ? "is missing" : ours ? merges_fault(&file, corpus, o) : "is another program's, and left alone");
-        if (ours) write_file(path, text, n);           /* where it cannot be kept, the next start learns again */
+        if (tok->merges)
+            note(o, "learned %zu merges: %s %s", tok->merges, path, missing ? "is missing" :
+                 ours ? merges_fault(&file, corpus, o) : "is another program's, and left alone");
+        if (ours) write_file(path, text, n);           /* if it cannot be kept, the next start learns again */
         free(text);
     }
     free(file.data);
@@ -4756,14 +4910,16 @@ static void model_merges(Model *model, const Bytes *corpus) {
 static void check_bytes(const Model *model, const unsigned char *data, size_t length, const char *what) {
     for (size_t i = 0; i < length; i++)
         if (model->tokenizer.id_of_byte[data[i]] == NONE)
-            fail("%s has the byte 0x%02x, which the corpus' alphabet lacks (--alphabet bytes knows all)", what, data[i]);
+            fail("%s has the byte 0x%02x, which the corpus' alphabet lacks (--alphabet bytes knows all)",
+                 what, data[i]);
 }
 
 static void model_encode(Model *model, const Bytes *file) {
     Ids ids = {0};
     size_t *start;
     Bytes line = {0};
-    const Text text = text_make(&model->tokenizer, &ids, &start, file->data, file->length, model->options->lines);
+    const Text text = text_make(&model->tokenizer, &ids, &start, file->data, file->length,
+                                model->options->lines);
     for (size_t i = 0; i < text.n; i++) bytes_put(&line, i ? " %u" : "%u", text.ids[i]);
     bytes_add(&line, "\n", 1);
     put(line.data, line.length);
@@ -4778,7 +4934,8 @@ static void model_evaluate(Model *model, const unsigned char *data, size_t lengt
     const Text text = text_make(&model->tokenizer, &ids, &start, data, length, model->options->lines);
     const double tokens = (double)evaluate(model, &text, nats);
     for (size_t i = 0; i < N_ROWS; i++)
-        put_line("%-18s  %8.4f bits/byte  %8.4f nats/token\n", ROWS[i].label, nats[i] / 0.6931471805599453 / (double)length, nats[i] / tokens);
+        put_line("%-18s  %8.4f bits/byte  %8.4f nats/token\n", ROWS[i].label,
+                 nats[i] / 0.6931471805599453 / (double)length, nats[i] / tokens);
     free(ids.ids);
     free(start);
 }
@@ -4788,7 +4945,8 @@ static void model_info(const Model *model, const Bytes *corpus) {
     const Transformer *net = &model->net;
     const Shape s = net->shape;
     const Metaweights *meta = &model->meta;
-    const size_t embd = s.embd, a_layer = (net->n_params - 2 * net->vocab * embd - s.context * embd) / s.layers;
+    const size_t embd = s.embd, outside = (2 * net->vocab + s.context) * embd;
+    const size_t a_layer = (net->n_params - outside) / s.layers;
     put_text("corpus       ");
     put_text(model->options->corpus);
     put_line(": %zu bytes, crc32 %08x, %s\n"
@@ -4799,9 +4957,11 @@ static void model_info(const Model *model, const Bytes *corpus) {
              "trace        %zu pairs that keep company\n"
              "prophecy     %zu promises\n"
              "parameters   %zu\n",
-             corpus->length, crc32_of(corpus->data, corpus->length), model->utf8 ? "UTF-8" : "not UTF-8", model->meta.text.n_docs,
-             model->ids.n, net->vocab, model->tokenizer.base, model->tokenizer.merges, meta->chain.order, meta->chain.n_nodes,
-             meta->chain.n_entries, meta->trace.n, meta->promise.n, net->n_params);
+             corpus->length, crc32_of(corpus->data, corpus->length), model->utf8 ? "UTF-8" : "not UTF-8",
+             model->meta.text.n_docs, model->ids.n, net->vocab, model->tokenizer.base,
+                 model->tokenizer.merges,
+             meta->chain.order, meta->chain.n_nodes, meta->chain.n_entries, meta->trace.n, meta->promise.n,
+             net->n_params);
     put_line("  wte        %zu: %zu x %zu\n"
              "  wpe        %zu: %zu x %zu\n"
              "  layers     %zu: %zu x %zu\n"
@@ -4811,10 +4971,11 @@ static void model_info(const Model *model, const Bytes *corpus) {
              "    mlp      %zu a layer\n"
              "  head       %zu: %zu x %zu\n"
              "memory       %zu bytes of parameters, %zu of keys and values, %zu tokens in the field\n",
-             net->vocab * embd, net->vocab, embd, s.context * embd, s.context, embd, s.layers * a_layer, s.layers, a_layer,
-             3 * embd * net->content_dim, s.content, net->head_dim, s.rrpram * embd * s.context + embd * net->rrpram_dim, s.rrpram,
-             net->head_dim, embd * embd, 2 * s.mlp * embd * embd, embd * net->vocab, embd, net->vocab,
-             8 * net->n_params, 8 * s.layers * s.context * (net->content_dim + embd), model->options->field.memory);
+             net->vocab * embd, net->vocab, embd, s.context * embd, s.context, embd,
+             s.layers * a_layer, s.layers, a_layer, 3 * embd * net->content_dim, s.content, net->head_dim,
+             s.rrpram * embd * s.context + embd * net->rrpram_dim, s.rrpram, net->head_dim, embd * embd,
+             2 * s.mlp * embd * embd, embd * net->vocab, embd, net->vocab, 8 * net->n_params,
+             8 * s.layers * s.context * (net->content_dim + embd), model->options->field.memory);
     char *path = merges_path(model->options->corpus);
     put_text("files        ");
     put_text(path);
@@ -4826,10 +4987,12 @@ static void model_info(const Model *model, const Bytes *corpus) {
 static void model_about(const Model *model, const Bytes *corpus, About about[N_ABOUT]) {
     const Shape s = model->net.shape;
     const size_t size = sizeof about->value;
-    const char *name[N_ABOUT] = {"format", "shape", "merges", "alphabet", "corpus_crc32", "trained", "weights_crc32"};
+    const char *name[] = {"format", "shape", "merges", "alphabet", "corpus_crc32", "trained",
+        "weights_crc32"};
     for (size_t i = 0; i < N_ABOUT; i++) about[i].name = name[i];
     snprintf(about[0].value, size, "postgpt-checkpoint 2");
-    snprintf(about[1].value, size, "layers=%zu,embd=%zu,content=%zu,rrpram=%zu,context=%zu,mlp=%zu", s.layers, s.embd, s.content, s.rrpram, s.context, s.mlp);
+    snprintf(about[1].value, size, "layers=%zu,embd=%zu,content=%zu,rrpram=%zu,context=%zu,mlp=%zu", s.layers,
+             s.embd, s.content, s.rrpram, s.context, s.mlp);
     snprintf(about[2].value, size, "%zu", model->tokenizer.merges);
     snprintf(about[3].value, size, "%s %zu", model->options->alphabet, model->tokenizer.base);
     snprintf(about[4].value, size, "%08x", crc32_of(corpus->data, corpus->length));
@@ -4845,7 +5008,8 @@ static void save_file(const char *path, const void *bytes, size_t length, int re
     char name[PATH + 8];
     for (int i = 0; i < 2 && rescue; i++) {
         snprintf(name, sizeof name, "%s.rescue", i && slash ? slash + 1 : path);
-        if (write_file(name, bytes, length)) fail("cannot write %s: %s; what was trained is in %s", path, strerror(why), name);
+        if (write_file(name, bytes, length))
+            fail("cannot write %s: %s; what was trained is in %s", path, strerror(why), name);
     }
     fail("cannot write %s: %s", path, strerror(why));
 }
@@ -4857,7 +5021,8 @@ static void model_save(const Model *model, const Bytes *corpus, int reserve) {
     model_about(model, corpus, about);
     unsigned char *bytes = checkpoint_bytes(&model->net, about, &length);
     if (!reserve) save_file(model->options->save, bytes, length, model->options->train > 0);
-    else if (!draft_write(memset(bytes, 0, length), length)) fail("cannot write %s: %s", model->options->save, strerror(errno));
+    else if (!draft_write(memset(bytes, 0, length), length))
+        fail("cannot write %s: %s", model->options->save, strerror(errno));
     free(bytes);
 }
 
@@ -4866,7 +5031,8 @@ static void model_load(Model *model, const Bytes *corpus, const Bytes *file) {
     char fault[FAULT];
     model->trained = checkpoint_trained(file->data, file->length);
     model_about(model, corpus, about);
-    if (!checkpoint_take(&model->net, about, file->data, file->length, fault)) fail("cannot use %s: %s", model->options->load, fault);
+    if (!checkpoint_take(&model->net, about, file->data, file->length, fault))
+        fail("cannot use %s: %s", model->options->load, fault);
 }
 
 /* Ends as a signal asks: 130 after an interrupt; what else we die of is told by dying of it. */
@@ -4933,7 +5099,8 @@ static void put_ledger(const Ledger *why) {
     Cells cell;
     Bytes line = {0};
     char room[32];
-    size_t width[N_CELLS] = {0}, wide[2] = {0}, all = 100 - N_CELLS - 1, runs[3] = {0}, decided[N_TERMS + 1] = {0};
+    size_t width[N_CELLS] = {0}, wide[2] = {0}, all = 100 - N_CELLS - 1, runs[3] = {0},
+        decided[N_TERMS + 1] = {0};
     double sum = 0.0;
     for (size_t r = 0; r <= why->n; r++) {
         const Row *row = r ? &why->rows[r - 1] : NULL;
@@ -4945,7 +5112,8 @@ static void put_ledger(const Ledger *why) {
         }
         if (!row) continue;
         for (size_t k = 0; k < 3; k++) runs[k] += row->words >= 4 + 2 * k;
-        decided[total(row->gave, N_TERMS) > 0.0 ? largest(row->gave, 0, N_TERMS) : N_TERMS]++;   /* where the runner-up had more, chance decided */
+        /* where the runner-up had more, chance decided */
+        decided[total(row->gave, N_TERMS) > 0.0 ? largest(row->gave, 0, N_TERMS) : N_TERMS]++;
         sum += row->p;
     }
     for (size_t i = 0; i < N_CELLS; i++) all -= width[i] < all ? width[i] : all;
@@ -4964,14 +5132,19 @@ static void put_ledger(const Ledger *why) {
         for (size_t i = 0; i < 2 + N_TERMS; i++) bytes_put(&line, " %*s", (int)width[i], cell[i]);
         bytes_put(&line, "  ");
         n = put_token(&line, why->tok, row, 1, wide[1]);
-        bytes_put(&line, "%*s %*s  %s\n", (int)(wide[1] - n), "", (int)width[2 + N_TERMS], cell[2 + N_TERMS], cell[3 + N_TERMS]);
+        bytes_put(&line, "%*s %*s  %s\n", (int)(wide[1] - n), "", (int)width[2 + N_TERMS], cell[2 + N_TERMS],
+                  cell[3 + N_TERMS]);
         put(line.data, line.length);
     }
     line.length = 0;
-    bytes_put(&line, "verbatim +4 %.0f %%, +6 %.0f %%, +8 %.0f %%; mean p %s; decided:", 100.0 * (double)runs[0] / (double)why->n,
-              100.0 * (double)runs[1] / (double)why->n, 100.0 * (double)runs[2] / (double)why->n, fixed(room, sum / (double)why->n, 3));
+    const double n = (double)why->n;
+    bytes_put(&line, "verbatim +4 %.0f %%, +6 %.0f %%, +8 %.0f %%; mean p %s; decided:",
+              100.0 * (double)runs[0] / n,
+              100.0 * (double)runs[1] / n, 100.0 * (double)runs[2] / n, fixed(room, sum / n, 3));
     for (size_t k = 0; k <= N_TERMS; k++)
-        if (decided[k]) bytes_put(&line, "%s %s %zu", line.data[line.length - 1] == ':' ? "" : ",", k < N_TERMS ? TERMS[k] : "draw", decided[k]);
+        if (decided[k])
+            bytes_put(&line, "%s %s %zu", line.data[line.length - 1] == ':' ? "" : ",",
+                      k < N_TERMS ? TERMS[k] : "draw", decided[k]);
     bytes_put(&line, "\n");
     put(line.data, line.length);
     free(line.data);
@@ -4985,8 +5158,10 @@ static void page_begin(Ledger *why, const Options *o) {
     for (size_t i = 0; i < sizeof PAGE / sizeof *PAGE; i++) bytes_add(why->page, PAGE[i], strlen(PAGE[i]));
     bytes_put(&made, "%.*s, ", (int)strlen(VERSION) - 1, VERSION);
     bytes_add(&made, name ? name + 1 : o->corpus, strlen(name ? name + 1 : o->corpus));
-    bytes_put(&made, ", temperature %s, seed %llu", fixed(room, o->sampling.temperature, 2), (unsigned long long)o->sampling.seed);
-    page_put(why, "{\"vocab\":%z,\"content\":%z,\"rrpram\":%z,\"tau\":%3,\"made\":%t,\"texts\":[", why->tok->vocab, o->shape.content, o->shape.rrpram,
+    bytes_put(&made, ", temperature %s, seed %llu", fixed(room, o->sampling.temperature, 2),
+              (unsigned long long)o->sampling.seed);
+    page_put(why, "{\"vocab\":%z,\"content\":%z,\"rrpram\":%z,\"tau\":%3,\"made\":%t,\"texts\":[",
+             why->tok->vocab, o->shape.content, o->shape.rrpram,
              o->sampling.temperature > 0.0 ? o->sampling.temperature : 1.0, made.data, made.length);
     free(made.data);
 }
@@ -4994,7 +5169,8 @@ static void page_begin(Ledger *why, const Options *o) {
 /* The prompt and what follows it, in one mode, or in both under a heading each. said[3] of each sample:
  * the text so far by mode, which goes on where there is one; it gets what is added. Or NULL. */
 static void continue_prompt(Model *model, const unsigned char *prompt, size_t length, Bytes *said) {
-    static const struct { const char *name; int use; } modes[3] = {{"meta", META}, {"full", FULL}, {"transformer", USE_NET}};
+    static const struct { const char *name; int use; } modes[3] = {
+        {"meta", META}, {"full", FULL}, {"transformer", USE_NET}};
     const Options *o = model->options;
     const int both = !strcmp(o->mode, "both");
     for (size_t i = 0; i < 3 * o->samples && !stopped; i++) {
@@ -5036,7 +5212,8 @@ static void converse(Model *model, const Bytes *prompt) {
         if (n < 0) break;
         waiting = 0;
         while (n && (line[n - 1] == '\n' || line[n - 1] == '\r')) n--;
-        if (n || !answered) for (size_t i = 0; i < n_said; i++) { free(said[i].data); said[i] = (Bytes){NULL, 0, 0}; }
+        if (n || !answered)
+            for (size_t i = 0; i < n_said; i++) { free(said[i].data); said[i] = (Bytes){NULL, 0, 0}; }
         else again.sampling.seed++;
         answered = 1;
         continue_prompt(model, (unsigned char *)line, (size_t)n, said);
@@ -5056,16 +5233,19 @@ static void demonstrate(Model *model, const Bytes *corpus) {
         if (at) while (at < corpus->length && data[at - 1] != '\n') at++;
         while (at < corpus->length && kind_of[data[at]] >= SPACE) at++;
         end = at;
-        for (size_t piece = 0; piece < 3 && end < corpus->length && kind_of[data[end]] != WHITE; piece++) end = piece_end(data, end, corpus->length);
+        for (size_t piece = 0; piece < 3 && end < corpus->length && kind_of[data[end]] != WHITE; piece++)
+            end = piece_end(data, end, corpus->length);
         if (i) put_text("\n");
         continue_prompt(model, data + at, end - at, NULL);
     }
 }
 
 static void interrupted(int number) {
-    static const char hint[] = "\r\x1b[Kpostgpt: an interrupt ends an answer; the end of input (Ctrl-D) ends this\n> ";
+    static const char hint[] =
+        "\r\x1b[Kpostgpt: an interrupt ends an answer; the end of input (Ctrl-D) ends this\n> ";
     const int before = errno;
-    if (training || (conversing && number == SIGINT)) {             /* the best state is saved first, however often one asks */
+    /* the best state is saved first, however often one asks */
+    if (training || (conversing && number == SIGINT)) {
         if (!waiting && !stopped) stopped = number;
         if (waiting == 2 && write(STDERR_FILENO, hint, sizeof hint - 1) < 0) waiting = 0;
         errno = before;
@@ -5088,26 +5268,34 @@ static char *beside(const char *program, const char *name) {
 /* Says so where what was given is hardly what was meant. */
 static void look_at(const Bytes *corpus, const Options *o) {
     static const struct { const char *magic, *what; } looks[] = {
-        {"\x1f\x8b", "compressed (gzip)"}, {"PK\x03\x04", "compressed (zip)"}, {"%PDF-", "like a PDF"}, {"\x7f" "ELF", "like a program (ELF)"}};
+        {"\x1f\x8b", "compressed (gzip)"}, {"PK\x03\x04", "compressed (zip)"}, {"%PDF-", "like a PDF"},
+        {"\x7f" "ELF", "like a program (ELF)"}};
     struct stat there;
     for (size_t i = 0; i < 4; i++)
         if (!strncmp((char *)corpus->data, looks[i].magic, strlen(looks[i].magic)))
-            note(o, "the corpus %s looks %s, not like text: its bytes are counted as they are", o->corpus, looks[i].what);
-    if (o->prompt && *o->prompt && strcmp(o->prompt, "-") && !o->prompt[strcspn(o->prompt, "\t\n\v\f\r ")] && !stat(o->prompt, &there) && S_ISREG(there.st_mode))
-        note(o, "the prompt '%s' is also the name of a file (--corpus %s counts it, - reads a prompt from standard input)", o->prompt, o->prompt);
+            note(o, "the corpus %s looks %s, not like text: its bytes are counted as they are", o->corpus,
+                 looks[i].what);
+    if (o->prompt && *o->prompt && strcmp(o->prompt, "-") && !o->prompt[strcspn(o->prompt, "\t\n\v\f\r ")]
+        && !stat(o->prompt, &there) && S_ISREG(there.st_mode))
+        note(o, "the prompt '%s' is also the name of a file (--corpus %s counts it, - reads a prompt from"
+            " standard input)", o->prompt, o->prompt);
 }
 
 int main(int argc, char **argv) {
     Options o = OPTIONS;
-    void *volatile room = malloc((size_t)30 << 20);    /* freed at once, it tells glibc to keep what is freed: the next table wants it */
+    /* freed at once, it tells glibc to keep what is freed: the next table wants it */
+    void *volatile room = malloc((size_t)30 << 20);
     free(room);
     arithmetic_check();
-    struct sigaction on_signal = {0}, before;          /* not signal(): in strict C it forgets the handler after the first one */
+    /* not signal(): in strict C it forgets the handler after the first one */
+    struct sigaction on_signal = {0}, before;
     on_signal.sa_handler = interrupted;
     on_signal.sa_flags = SA_RESTART;
     const int numbers[] = {SIGPIPE, SIGINT, SIGTERM, SIGHUP};
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)        /* a closed pipe is a silent end, also where it was ignored */
-        if (!i || (!sigaction(numbers[i], NULL, &before) && before.sa_handler != SIG_IGN)) sigaction(numbers[i], &on_signal, NULL);
+    /* a closed pipe is a silent end, also where it was ignored */
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        if (!i || (!sigaction(numbers[i], NULL, &before) && before.sa_handler != SIG_IGN))
+            sigaction(numbers[i], &on_signal, NULL);
     signal(SIGXFSZ, SIG_IGN);                          /* a file too large is an error like others */
     atexit(draft_drop);
     parse(&o, argc, argv);
@@ -5121,16 +5309,19 @@ int main(int argc, char **argv) {
     if (!o.corpus) o.corpus = beside(argv[0], "postgpt.txt");
     if (o.random_seed) {
         FILE *source = fopen("/dev/urandom", "rb");
-        if (!source || !fread(&o.sampling.seed, sizeof o.sampling.seed, 1, source)) fail("cannot read /dev/urandom: --seed random needs it");
+        if (!source || !fread(&o.sampling.seed, sizeof o.sampling.seed, 1, source))
+            fail("cannot read /dev/urandom: --seed random needs it");
         fclose(source);
         fprintf(stderr, "postgpt: seed %" PRIu64 "\n", o.sampling.seed);
     }
 
-    if (o.tree && (!o.prompt || !*o.prompt)) usage_error("--tree needs a prompt: the words whose company it shows");
+    if (o.tree && (!o.prompt || !*o.prompt))
+        usage_error("--tree needs a prompt: the words whose company it shows");
     if (isatty(2) && !o.quiet) progress_next = seconds() + 1.0;
     Bytes corpus = read_file(o.corpus, "the corpus"), prompt = {NULL, 0, 0};
     const size_t length = corpus.length, held_out = (size_t)((double)length * o.holdout);
-    if (length < 2) fail("the corpus %s %s: there is nothing to count", o.corpus, length ? "has one byte" : "is empty");
+    if (length < 2)
+        fail("the corpus %s %s: there is nothing to count", o.corpus, length ? "has one byte" : "is empty");
     corpus.length -= held_out;
     if (corpus.length < 2) fail("--holdout leaves too little of the corpus %s to build on", o.corpus);
     look_at(&corpus, &o);
@@ -5149,7 +5340,8 @@ int main(int argc, char **argv) {
     model.options = &o;
     Tokenizer *tok = &model.tokenizer;
     tokenizer_make(tok, corpus.data, corpus.length, o.lines, !strcmp(o.alphabet, "corpus"));
-    if (o.sampling.top_k > tok->base + o.merges && o.sampling.top_k > OPTIONS.sampling.top_k) {      /* the default suits every vocabulary */
+    /* the default suits every vocabulary */
+    if (o.sampling.top_k > tok->base + o.merges && o.sampling.top_k > OPTIONS.sampling.top_k) {
         char value[32];
         snprintf(value, sizeof value, "%zu", o.sampling.top_k);
         refuse(&(Option){.name = "top-k", .takes = COUNT, .high = (double)(tok->base + o.merges)}, value);
