@@ -3518,9 +3518,14 @@ static void attention_forward(Pass *pass, size_t from, size_t to) {
     matmul(GO_ON, rows(pass->x, from, to), rows(kept->mixed, from, to), w[OUT]);
 }
 
-/* Back through attention_forward to queries and scores: through mixed = weight value, then through the
- * softmax, where what raises one weight lowers all others:  dscore_ij = weight_ij (dweight_ij - sum over j
- * of weight_ij dweight_ij) */
+/* Back through p = softmax(score), where what raises one weight lowers all others; dp becomes dscore.
+ * dscore_j = p_j (dp_j - sum of p dp).  p 0.5, 0.25, 0.25 and dp 1, 0, 0: dscore 0.25, -0.125, -0.125 */
+static void softmax_backward(const double *p, double *dp, size_t n) {
+    const double mean = dot(p, dp, n);
+    for (size_t j = 0; j < n; j++) dp[j] = p[j] * (dp[j] - mean);
+}
+
+/* Back through attention_forward to queries and scores. */
 static void attention_backward(Pass *pass, size_t from, size_t to) {
     const Kept *kept = &pass->kept[pass->l];
     const size_t most = kept->weights.columns, d = pass->net->head_dim, content = pass->net->shape.content;
@@ -3531,10 +3536,8 @@ static void attention_backward(Pass *pass, size_t from, size_t to) {
         matmul(SET, dscores, columns(rows(pass->dmixed, from, to), h * d, d),
                block(kept->turned_value, h * d, d, 0, to));
         for (size_t i = from; i < to; i++) {
-            const double *weights = kept->weights.at + (h * most + i) * most;
             double *row = kept->dscores.at + (h * most + i) * most;
-            const double mean = dot(weights, row, i + 1);
-            for (size_t j = 0; j <= i; j++) row[j] = weights[j] * (row[j] - mean);
+            softmax_backward(kept->weights.at + (h * most + i) * most, row, i + 1);
             if (h < content) for (size_t j = 0; j <= i; j++) row[j] /= root;
             zero(row + i + 1, most - i - 1);
         }
@@ -3882,7 +3885,7 @@ static void report(const Training *so_far, const Options *o, size_t step, double
 }
 
 /* Where a number is none (its size is 1e300 or more), says so. */
-static int is_number(Training *so_far, const char *what, double x, size_t step) {
+static int check_number(Training *so_far, const char *what, double x, size_t step) {
     if (x < 1e300) return 1;
     snprintf(so_far->fault, sizeof so_far->fault,
              "the %s of step %zu is not a number; the best state so far is kept (a lower --lr may help)",
@@ -3935,7 +3938,7 @@ static Training train(Transformer *net, const Text *text, const Text *held_out, 
             }
             loss /= n;
         }
-        if (!is_number(&so_far, "loss", loss, step)) break;
+        if (!check_number(&so_far, "loss", loss, step)) break;
         remember(losses, &n_losses, BEST, loss);
         /* every tenth part of the steps */
         const int look = held_out && step * LOOKS % steps < LOOKS;
@@ -3955,7 +3958,7 @@ static Training train(Transformer *net, const Text *text, const Text *held_out, 
         chuck_watch(&chuck, loss);
         const double falling = o->rate * ((double)(steps - step) / (double)steps);
         const double norm = chuck_step(&chuck, &pass, falling);
-        if (!is_number(&so_far, "gradient", norm, step)) break;
+        if (!check_number(&so_far, "gradient", norm, step)) break;
         report(&so_far, o, step + 1, loss,
                "step %zu loss %.17g rate %.17g factor %.17g norm %.17g clip %.17g",
                step + 1, loss, falling * chuck.factor, chuck.factor, norm, chuck.limit);
@@ -4156,7 +4159,18 @@ static int checkpoint_take(Transformer *net, About *about, const unsigned char *
 
 /* ---------------------------------------------------------------------------------------------
  * VIII  EVALUATION: held-out figures, teacher-forced through the same window as generation
+ *
+ * A text that nobody counted is read token by token, and before each one the model says how probable it is.
+ *
+ *     nats/token = mean of -log p(token | all before it)
+ *     bits/byte  = sum of -log p(token | all before it) / (log 2 * the text's bytes)
+ *
+ * Bits a byte can be compared between tokenizers, nats a token cannot. A row is a distribution: the uniform
+ * one, the chain of one and of two tokens, and the modes, whole and without one of their parts; what a part is
+ * worth is the difference. "-heads" silences the attention.
  */
+#define LN2 0.6931471805599453   /* log 2 */
+
 static const struct { const char *label; int use; } ROWS[] = {
     {"uniform", 0}, {"unigram", 0}, {"bigram", 0}, {"chain", USE_CHAIN}, {"transformer", USE_NET},
     {"transformer -heads", USE_NET}, {"meta", META}, {"full", FULL}, {"full -H", FULL - USE_H},
@@ -4218,151 +4232,10 @@ static size_t evaluate(const Model *model, const Text *text, double *nats) {
 }
 
 /* ---------------------------------------------------------------------------------------------
- * IX  THE COMMAND LINE
+ * IX  THE COMMAND LINE: the help, which is the table of the options; files, whole or not at all; what is
+ * printed of a model; the ledger and the page of why; conversation; main
  */
 #define VERSION "postgpt 1.0.0\n"
-
-static const char *const PAGE[] = {
-"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>\n",
-"<title>PostGPT: why it said so</title><style>\n",
-":root{color-scheme:light dark;--paper:#faf8f3;--ink:#26221c;--soft:#756d60;--line:#e4decf;--card:#fffefb;\n",
-"--tint:#dc9c26;--c0:#3f68a6;--c1:#8257ad;--c2:#2b8d84;--c3:#cf8a1f;--c4:#66943b;--c5:#c2504a;--c6:#"
-    "948c80}\n",
-"@media(prefers-color-scheme:dark){:root{--paper:#181714;--ink:#e8e2d6;--soft:#9d9586;--line:#36322b;\n",
-"--card:#201e1a;--tint:#c9831a;--c0:#7ba1dc;--c1:#b48fdd;--c2:#5bbdb2;--c3:#e2ab52;--c4:#97c26c;--c5"
-    ":#e5827b}}\n",
-"*{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);font:15px/1.5 system-ui,\n",
-"-apple-system,'Segoe UI',Roboto,sans-serif}main{max-width:1200px;margin:auto;padding:36px 30px;disp"
-    "lay:grid;\n",
-"gap:0 56px;align-items:start;grid-template-columns:minmax(0,1fr) minmax(0,530px)}header{grid-column:1/-1;\n",
-"margin-bottom:26px}h1,h2,#text,blockquote{font-family:Georgia,'DejaVu Serif',serif}h1{font-size:27px;\n",
-"line-height:1.2;font-weight:600;margin:0 0 6px}p{margin:0 0 8px}small{font-size:12.5px}header p,sec"
-    "tion>p,\n",
-"small{color:var(--soft)}b{font-weight:600}nav:not(:empty){margin-top:10px}nav button{font:inherit;\n",
-"color:inherit;background:none;border:1px solid var(--line);border-radius:99px;padding:2px 14px;\n",
-"margin:0 6px 6px 0;cursor:pointer}nav [aria-pressed=true]{background:var(--ink);color:var(--paper)}#text{\n",
-"font-size:20px;line-height:1.9;white-space:pre-wrap;overflow-wrap:anywhere}#text i{font-style:normal;\n",
-"color:var(--soft)}#text span{cursor:pointer;padding:3px 0;background:color-mix(in srgb,var(--tint) "
-    "var(--p),\n",
-"transparent)}.run,mark{text-decoration:underline 2px var(--c0);text-underline-offset:5px}mark{backg"
-    "round:none;\n",
-"color:var(--ink)}#text .new{box-shadow:inset 2px 0 var(--c5)}#text .seam{box-shadow:inset 2px 0 var"
-    "(--c0)}\n",
-"#text span:focus{outline:none}#text .on{outline:2px solid var(--ink);outline-offset:1px;border-radi"
-    "us:3px;\n",
-"position:relative}#key{margin-top:26px;border-top:1px solid var(--line);padding-top:14px}#key b{\n",
-"display:inline-block;width:2.6em;height:1em;margin-right:8px;vertical-align:-2px}aside{background:v"
-    "ar(--card);\n",
-"border:1px solid var(--line);border-radius:14px;padding:22px 24px;position:sticky;top:20px;\n",
-"max-height:calc(100vh - 40px);overflow:auto}h2{font-size:30px;line-height:1.2;font-weight:600;margi"
-    "n:0 0 4px;\n",
-"white-space:pre-wrap;overflow-wrap:anywhere}h3{font-size:14px;margin:22px 0 2px}section>p{font-size:13px;\n",
-"line-height:1.45}.row{display:grid;grid-template-columns:8.4em 1fr 3.2em;gap:10px;align-items:center;\n",
-"font-size:13px;line-height:1.8}.row>:first-child,.heads small{overflow:hidden;text-overflow:ellipsis;\n",
-"white-space:pre}.me{font-weight:600}.row>:last-child,.term span{text-align:right;\n",
-"font-variant-numeric:tabular-nums}.bar{position:relative;height:12px}.bar u{position:absolute;top:0;\n",
-"height:12px}.bar:after{content:'';position:absolute;left:var(--z);top:-4px;bottom:-4px;\n",
-"border-left:1px solid var(--soft)}.term{display:grid;grid-template-columns:12px 7.8em 3.4em 1fr;gap:9px;\n",
-"font-size:13px;line-height:1.4;margin:8px 0}.term u{height:12px;border-radius:3px;margin-top:3px}.t"
-    "erm small{\n",
-"line-height:1.4}blockquote{margin:8px 0;padding-left:12px;border-left:2px solid var(--line);font-si"
-    "ze:14px;\n",
-"color:var(--soft)}.heads{display:grid;grid-template-columns:minmax(0,1fr) minmax(0,1fr);gap:8px 18px}\n",
-".heads small{display:block}.strip{display:flex;height:20px;border-radius:3px;overflow:hidden;\n",
-"background:var(--paper)}.strip u{flex:1}svg{width:100%;height:60px;display:block;overflow:visible}path{\n",
-"fill:none;vector-effect:non-scaling-stroke}@media(max-width:880px){main{display:block;padding:24px "
-    "20px 60vh}\n",
-"#text{font-size:18px}#text span{scroll-margin:80px 0 58vh}h2{font-size:24px}aside{position:fixed;left:0;\n",
-"right:0;bottom:0;top:auto;max-height:54vh;border-radius:16px 16px 0 0;border-width:1px 0 0;padding:"
-    "16px 20px;\n",
-"box-shadow:0 -8px 30px #0002}}\n",
-"</style><main><header><h1>Why it said so</h1><p>Every token below was weighed with numbers counted "
-    "in a corpus\n",
-"of text. Choose one (click, or the arrow keys) and see which of six terms spoke for\n",
-"it.<nav></nav></header><article><div id=text role=listbox aria-label=Text></div><div id=key><p><small><b\n",
-"style='background:linear-gradient(90deg,transparent,color-mix(in srgb,var(--tint)\n",
-"60%,transparent))'></b>probability: pale is near 1, full near 0</small><p><small><b class=run>abc</b>four\n",
-"words or more, copied from the corpus</small><p><small><b style='box-shadow:inset 2px 0 var(--c5)'>"
-    "</b>new:\n",
-"these two stand nowhere side by side</small><p><small><b style='box-shadow:inset 2px 0 var(--c0)'><"
-    "/b>a seam:\n",
-"the copy jumps to another place in the corpus</small><p><small id=made></small></div></article><aside\n",
-"aria-live=polite></aside></main><script>'use strict'\n",
-"let D,T,at;const $=s=>document.querySelector(s),all=s=>document.querySelectorAll(s),N=['chain','net','H',\n",
-"'F','A','T','rules'],V=['chain','transformer','H resonance','F prophecy','A destiny','T trauma','rules'],\n",
-"E=['What came after the last few tokens in the corpus, by count.',\n",
-"'Attention over the last tokens, by weights that were computed from the same counts.',\n",
-"'Does it often stand near the last sixteen tokens?',\n",
-"'It often follows recent tokens at some distance and is still missing; or it ends a word begun.',\n",
-"'Has this text said it more often, lately, than the corpus does?',\n",
-"'After surprises: what followed at moments of this text that were like this one.',\n",
-"'The sampler fines long copies, bad joins and repeats; above 0 the other was fined more.'],\n",
-"h=s=>s.replace(/[&<>']/g,c=>'&#'+c.charCodeAt()+';'),n=x=>(x>0?'+':'')+x.toFixed(2).replace('-','−'),\n",
-"heads=()=>D.content+D.rrpram,mark=(k,css)=>`<u style='background:var(--c${k});${css}'></u>`;\n",
-"function bars(c,me){const mean=N.map((_,k)=>c.reduce((s,x)=>s+x[2][k],0)/c.length),\n",
-"d=c.map(x=>x[2].map((v,k)=>v-mean[k])),far=g=>Math.max(.01,...d.map(x=>x.reduce((s,v)=>s+Math.max(0,v*g),\n",
-"0))),u=100/(far(1)+far(-1)),z=far(-1)*u;return c.map((x,i)=>{let r=z,l=z,s='';d[i].forEach((v,k)=>{\n",
-"const w=Math.abs(v)*u;if(v<0)l-=w;s+=mark(k,`left:${v<0?l:r}%;width:${w}%`);if(v>0)r+=w});\n",
-"return `<div class='row${x[0]==me?' me':''}'><span>${h(x[0])}</span><div class=bar style='--z:${z}%'>${s\n",
-"}</div><span>${x[1].toFixed(3)}</span></div>`}).join('')};\n",
-"function strip(t,i,k){if(k<0)return '<div></div>';const w=[...t.a[k]].map(c=>parseInt(c,36)/35),\n",
-"W=T.tokens.slice(i-w.length,i),content=k%heads()<D.content,top=w.map((v,j)=>[v,j]).sort((a,\n",
-"b)=>b[0]-a[0]||b[1]-a[1]).slice(0,3).filter(x=>x[0]>.04);return `<div><small>layer ${\n",
-"1+Math.floor(k/heads())}, ${content?'content':'RRPRAM'}</small><div class=strip>${w.map((v,\n",
-"j)=>mark(content?1:2,`opacity:${Math.sqrt(v).toFixed(2)}' title='${h(W[j].q)}`)).join('')}</div><small>${\n",
-"top.map(x=>h(W[x[1]].q)+' '+Math.round(100*x[0])+' %').join('  ')||'a little everywhere'}</small></div>`}\n",
-"function attention(t,i){let s='';for(let l=0;l<t.a.length;l+=heads())for(let k=0;k<Math.max(D.content,\n",
-"D.rrpram);k++)s+=strip(t,i,k<D.content?l+k:-1)+strip(t,i,k<D.rrpram?l+D.content+k:-1);\n",
-"return `<div class=heads>${s}</div>`};\n",
-"function trauma(i){const g=T.tokens.slice(T.from),y=v=>60-56*v;return `<svg viewBox='0 0 ${Math.max(1,\n",
-"g.length-1)} 60' preserveAspectRatio=none><path d='M0 32H${g.length}' stroke=var(--line) /><path d='M${\n",
-"g.map((t,j)=>j+' '+y(t.l)).join('L')}' stroke=var(--c5) stroke-width=1.6 /><path d='M${i-T.from\n",
-"} 2V60' stroke=var(--soft) stroke-dasharray=3 /></svg>`};\n",
-"function select(i,focus){const g=T.tokens,t=g[at=i=Math.min(Math.max(i,T.from),g.length-1)],\n",
-"sum=t?t.g.reduce((s,x)=>s+x,0):0,part=(title,text,body)=>`<section><h3>${title}</h3><p>${text}</p>${body\n",
-"}</section>`;if(!t)return;all('#text span').forEach((e,j)=>{const on=j+T.from==i;e.classList.toggle('on',\n",
-"on);e.tabIndex=on?0:-1;e.setAttribute('aria-selected',on);if(on&&focus){e.focus({preventScroll:true});\n",
-"e.scrollIntoView({block:'nearest'})}});$('aside').innerHTML=`<h2>${h(t.q)}</h2><p>probability <b id=p>${\n",
-"t.p.toFixed(3)}</b>, rank <b id=rank>${t.r}</b> of ${D.vocab}; ${t.r>1?'first':'second'\n",
-"} was <b id=second>${h(t.u)\n",
-"}</b> with <b id=v>${t.v.toFixed(3)}</b></p>`+part('Who spoke for it',\n",
-"`Its score minus the score of ${h(t.u)}, term by term: together ${n(sum)} nats, ${\n",
-"sum<0?'yet the draw took it.':'so at temperature '+D.tau+' it was '+(\n",
-"sum/D.tau>13?'over a million':(+Math.exp(sum/D.tau).toPrecision(2)).toLocaleString('en'))+' times a"
-    "s likely.'\n",
-"}`,t.g.map((x,k)=>`<div class=term>${mark(k,'')}<b>${V[k]}</b><span id=g${k}>${n(x)}</span><small>${E[k]\n",
-"}</small></div>`).join(''))+part('The best candidates',\n",
-"'To the right what spoke for each, to the left what spoke against it, beside their average.',bars(t.c,\n",
-"t.q))+part('Where it stands in the corpus',t.w?`The longest run of words that ends here: <b id=place>${\n",
-"t.w[0]}:${t.w[1]} +${t.w[2]}</b>, line, column and ${t.w[2]\n",
-"} words.`:'<b id=place>new</b>: these two side by side stand nowhere in the corpus.',\n",
-"t.x.map(x=>`<blockquote>…${h(x[0])}<mark>${h(x[1])}</mark>${h(x[2])\n",
-"}…</blockquote>`).join(''))+(t.a.length?part('What attention saw',`The last ${t.a[0].length\n",
-"} tokens (a full window is halved), the newest at the right; darker is more.\n",
-"Content heads look for what is alike, RRPRAM heads at a distance.`,attention(t,i)):'')+part('Open p"
-    "romises',\n",
-"'Tokens that prophecy still waits for, and the score it would give them.',t.o.map(o=>`<div class=row>\n",
-"<span>${h(o[0])}</span><small>promised by ${h(o[1])}, ${o[2]} tokens back</small><span>${n(o[3])\n",
-"}</span></div>`).join('')||'<small>None.</small>')+part('Trauma',`<b id=level>${t.l.toFixed(2)\n",
-"}</b>: how surprising the text was lately, 0 to 1. Above the line it speaks, where it\n",
-"has something to recall.`,trauma(i));history.replaceState(0,'',`#${\n",
-"D.texts.indexOf(T)+1}.${i-T.from+1}`)};\n",
-"function read(k,i){const run=new Set,g=(T=D.texts[k]).tokens;g.forEach((t,j)=>{\n",
-"if(t.w&&t.w[2]>3)for(let m=0;m<t.w[3];m++)run.add(j-m)});$('#text').innerHTML=g.map((t,j)=>{\n",
-"const c=(run.has(j)?'run':'')+(t.w===0&&g[j-1]?.w!==0?' new':t.w&&g[j-1]?.w&&t.w[3]<=g[j-1].w[3]?' "
-    "seam':'');\n",
-"return j<T.from?`<i class='${c}'>${h(t.s)}</i>`:`<span role=option class='${c}' style='--p:${\n",
-"Math.round(60*(1-Math.sqrt(t.p)))}%'>${h(t.s)}</span>`}).join('');\n",
-"$('nav').innerHTML=D.texts.length<2?'':D.texts.map((t,j)=>`<button aria-pressed=${j==k}>${\n",
-"h(t.name)+(D.texts.length>2?' '+(j+1):'')}</button>`).join('');all('nav button').forEach((e,\n",
-"j)=>e.onclick=()=>read(j,0));all('#text span').forEach((e,j)=>e.onclick=()=>select(j+T.from,1));\n",
-"select(i+T.from)};\n",
-"function show(d){D=d;d.texts.forEach(t=>t.tokens=t.tokens.map(a=>Object.fromEntries(a.map((x,\n",
-"i)=>['sqprlguvwcxao'[i],x]))));const [k,i]=location.hash.slice(1).split('.');\n",
-"$('#made').textContent=d.made;read(Math.min(Math.max(1,k|0),d.texts.length)-1,Math.max(1,i|0)-1);\n",
-"document.onkeydown=e=>{const s={ArrowRight:1,ArrowDown:1,ArrowLeft:-1,ArrowUp:-1,Home:-1e9,End:1e9}\n",
-"[e.key];if(s&&!e.ctrlKey&&!e.metaKey&&!e.altKey){e.preventDefault();select(at+s,1)}}}\n",
-"</script><script>show("};
 
 /* The help is the table of the options, too. A line of it names an option's letter, its name, what it
  * takes (N: a whole number, X or F: a number, NAME: one of the words that follow, FILE, LIST: a shape,
@@ -4446,7 +4319,7 @@ typedef struct {
 } Option;
 
 /* The k-th option, read off its line. */
-static Option option_of(size_t k) {
+static Option option_make(size_t k) {
     const char *line = TABLE[k].help, *text = line + 25;
     char takes[8] = "";
     Option option = {.letter = line[2] == '-' ? line[3] : 0, .high = 100, .to = TABLE[k].to};
@@ -4487,7 +4360,7 @@ static const char *option_range(const Option *option, char room[80]) {
     return room;
 }
 
-static void refuse(const Option *option, const char *value) {
+static void option_refuse(const Option *option, const char *value) {
     char room[80];
     usage_error("--%s takes %s, not '%s'", option->name, option_range(option, room), value);
 }
@@ -4499,7 +4372,7 @@ static uint64_t parse_count(const Option *option, const char *value) {
     for (; *c >= '0' && *c <= '9' && n <= (UINT64_MAX - (uint64_t)(*c - '0')) / 10; c++)
         n = 10 * n + (uint64_t)(*c - '0');
     if (*c || c == value || (option->takes == COUNT && ((double)n < option->low || (double)n > option->high)))
-        refuse(option, value);
+        option_refuse(option, value);
     return n;
 }
 
@@ -4513,11 +4386,11 @@ static double parse_number(const Option *option, const char *value) {
         n = exponent ? at + exponent : n;
     }
     const double x = digits && !value[n] ? strtod(value, NULL) : -1.0;
-    if (!(x >= option->low && x <= option->high)) refuse(option, value);
+    if (!(x >= option->low && x <= option->high)) option_refuse(option, value);
     return x;
 }
 
-static void parse_shape(const Option *option, Shape *shape, const char *value) {
+static void option_parse_shape(const Option *option, Shape *shape, const char *value) {
     const struct { const char *name; size_t *to; unsigned low, high; } of[6] = {
         {"layers", &shape->layers, 1, 32}, {"embd", &shape->embd, 2, 1024},
         {"content", &shape->content, 0, 64}, {"rrpram", &shape->rrpram, 0, 64},
@@ -4525,10 +4398,10 @@ static void parse_shape(const Option *option, Shape *shape, const char *value) {
     for (const char *c = value;; c++) {
         size_t i = 0, length;
         while (i < 6 && (strncmp(c, of[i].name, length = strlen(of[i].name)) || c[length] != '=')) i++;
-        if (i == 6) refuse(option, value);
+        if (i == 6) option_refuse(option, value);
         c += length + 1;
         const size_t digits = strspn(c, DIGITS), zeros = strspn(c, "0");
-        if (!digits || (c[digits] && c[digits] != ',')) refuse(option, value);
+        if (!digits || (c[digits] && c[digits] != ',')) option_refuse(option, value);
         const unsigned long n = digits - zeros > 9 ? ULONG_MAX : strtoul(c, NULL, 10);
         if (n < of[i].low || n > of[i].high)
             usage_error("--shape: %s goes from %u to %u, not %.*s", of[i].name, of[i].low, of[i].high,
@@ -4553,7 +4426,7 @@ static int is_word_of(const char *words, const char *value) {
 }
 
 /* Puts an option's value where it goes. */
-static void option_take(Options *o, const Option *option, const char *value) {
+static void option_parse(Options *o, const Option *option, const char *value) {
     void *to = (char *)o + option->to;
     switch (option->takes) {
     case FLAG: *(int *)to = 1; break;
@@ -4563,9 +4436,9 @@ static void option_take(Options *o, const Option *option, const char *value) {
         if (!o->random_seed) *(uint64_t *)to = parse_count(option, value);
         break;
     case NUMBER: *(double *)to = parse_number(option, value); break;
-    case SHAPE: parse_shape(option, to, value); break;
+    case SHAPE: option_parse_shape(option, to, value); break;
     case WORD: case TEXT:
-        if (option->takes == WORD && !is_word_of(option->words, value)) refuse(option, value);
+        if (option->takes == WORD && !is_word_of(option->words, value)) option_refuse(option, value);
         if (!*value) usage_error("--%s needs the name of a file", option->name);
         *(const char **)to = value;
     }
@@ -4615,13 +4488,13 @@ static void parse(Options *o, int argc, char **argv) {
         size_t k = 0;
         while (k < N_OPTIONS && !(whole ? is_named(k, arg + 2, n) : !strncmp(TABLE[k].help + 2, arg, 2))) k++;
         if (k == N_OPTIONS) usage_error("there is no option '%s' (postgpt --help lists them)", arg);
-        const Option option = option_of(k);
+        const Option option = option_make(k);
         given[k] = 1;
         if (option.takes == FLAG && value)
             usage_error("--%s takes no value, but '%s' has one", option.name, arg);
         if (option.takes != FLAG && !value && ++i >= argc)
             usage_error("--%s needs a value: %s", option.name, option_range(&option, room));
-        option_take(o, &option, value || option.takes == FLAG ? value : argv[i]);
+        option_parse(o, &option, value || option.takes == FLAG ? value : argv[i]);
     }
     if (!o->help && !o->version) check_together(given, o->prompt != NULL);
 }
@@ -4874,7 +4747,7 @@ static const char *merges_fault(const Bytes *file, const Bytes *corpus, const Op
 
 /* The tokenizer from the merges file, or learned and kept there: beside a corpus that is a file, and not over
  * another program's. */
-static void model_merges(Model *model, const Bytes *corpus) {
+static void load_tokenizer(Model *model, const Bytes *corpus) {
     const Options *o = model->options;
     Tokenizer *tok = &model->tokenizer;
     char *path = merges_path(o->corpus);
@@ -4927,7 +4800,7 @@ static void model_encode(Model *model, const Bytes *file) {
 }
 
 /* The held-out figures of data. */
-static void model_evaluate(Model *model, const unsigned char *data, size_t length) {
+static void put_figures(Model *model, const unsigned char *data, size_t length) {
     Ids ids = {0};
     size_t *start;
     double nats[N_ROWS];
@@ -4935,13 +4808,13 @@ static void model_evaluate(Model *model, const unsigned char *data, size_t lengt
     const double tokens = (double)evaluate(model, &text, nats);
     for (size_t i = 0; i < N_ROWS; i++)
         put_line("%-18s  %8.4f bits/byte  %8.4f nats/token\n", ROWS[i].label,
-                 nats[i] / 0.6931471805599453 / (double)length, nats[i] / tokens);
+                 nats[i] / LN2 / (double)length, nats[i] / tokens);
     free(ids.ids);
     free(start);
 }
 
 /* Counts, parameters, memory, files. */
-static void model_info(const Model *model, const Bytes *corpus) {
+static void put_info(const Model *model, const Bytes *corpus) {
     const Transformer *net = &model->net;
     const Shape s = net->shape;
     const Metaweights *meta = &model->meta;
@@ -5044,7 +4917,7 @@ static void end_by(int number) {
 
 /* Trains, and saves the best state also where it is interrupted or fails; no signal cuts the saving short,
  * and the space for it is taken before. */
-static void model_train(Model *model, const Bytes *corpus, const unsigned char *rest, size_t length) {
+static void train_model(Model *model, const Bytes *corpus, const unsigned char *rest, size_t length) {
     const Options *o = model->options;
     Ids ids = {0};
     size_t *start;
@@ -5149,6 +5022,148 @@ static void put_ledger(const Ledger *why) {
     put(line.data, line.length);
     free(line.data);
 }
+
+static const char *const PAGE[] = {
+"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>\n",
+"<title>PostGPT: why it said so</title><style>\n",
+":root{color-scheme:light dark;--paper:#faf8f3;--ink:#26221c;--soft:#756d60;--line:#e4decf;--card:#fffefb;\n",
+"--tint:#dc9c26;--c0:#3f68a6;--c1:#8257ad;--c2:#2b8d84;--c3:#cf8a1f;--c4:#66943b;--c5:#c2504a;--c6:#"
+    "948c80}\n",
+"@media(prefers-color-scheme:dark){:root{--paper:#181714;--ink:#e8e2d6;--soft:#9d9586;--line:#36322b;\n",
+"--card:#201e1a;--tint:#c9831a;--c0:#7ba1dc;--c1:#b48fdd;--c2:#5bbdb2;--c3:#e2ab52;--c4:#97c26c;--c5"
+    ":#e5827b}}\n",
+"*{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);font:15px/1.5 system-ui,\n",
+"-apple-system,'Segoe UI',Roboto,sans-serif}main{max-width:1200px;margin:auto;padding:36px 30px;disp"
+    "lay:grid;\n",
+"gap:0 56px;align-items:start;grid-template-columns:minmax(0,1fr) minmax(0,530px)}header{grid-column:1/-1;\n",
+"margin-bottom:26px}h1,h2,#text,blockquote{font-family:Georgia,'DejaVu Serif',serif}h1{font-size:27px;\n",
+"line-height:1.2;font-weight:600;margin:0 0 6px}p{margin:0 0 8px}small{font-size:12.5px}header p,sec"
+    "tion>p,\n",
+"small{color:var(--soft)}b{font-weight:600}nav:not(:empty){margin-top:10px}nav button{font:inherit;\n",
+"color:inherit;background:none;border:1px solid var(--line);border-radius:99px;padding:2px 14px;\n",
+"margin:0 6px 6px 0;cursor:pointer}nav [aria-pressed=true]{background:var(--ink);color:var(--paper)}#text{\n",
+"font-size:20px;line-height:1.9;white-space:pre-wrap;overflow-wrap:anywhere}#text i{font-style:normal;\n",
+"color:var(--soft)}#text span{cursor:pointer;padding:3px 0;background:color-mix(in srgb,var(--tint) "
+    "var(--p),\n",
+"transparent)}.run,mark{text-decoration:underline 2px var(--c0);text-underline-offset:5px}mark{backg"
+    "round:none;\n",
+"color:var(--ink)}#text .new{box-shadow:inset 2px 0 var(--c5)}#text .seam{box-shadow:inset 2px 0 var"
+    "(--c0)}\n",
+"#text span:focus{outline:none}#text .on{outline:2px solid var(--ink);outline-offset:1px;border-radi"
+    "us:3px;\n",
+"position:relative}#key{margin-top:26px;border-top:1px solid var(--line);padding-top:14px}#key b{\n",
+"display:inline-block;width:2.6em;height:1em;margin-right:8px;vertical-align:-2px}aside{background:v"
+    "ar(--card);\n",
+"border:1px solid var(--line);border-radius:14px;padding:22px 24px;position:sticky;top:20px;\n",
+"max-height:calc(100vh - 40px);overflow:auto}h2{font-size:30px;line-height:1.2;font-weight:600;margi"
+    "n:0 0 4px;\n",
+"white-space:pre-wrap;overflow-wrap:anywhere}h3{font-size:14px;margin:22px 0 2px}section>p{font-size:13px;\n",
+"line-height:1.45}.row{display:grid;grid-template-columns:8.4em 1fr 3.2em;gap:10px;align-items:center;\n",
+"font-size:13px;line-height:1.8}.row>:first-child,.heads small{overflow:hidden;text-overflow:ellipsis;\n",
+"white-space:pre}.me{font-weight:600}.row>:last-child,.term span{text-align:right;\n",
+"font-variant-numeric:tabular-nums}.bar{position:relative;height:12px}.bar u{position:absolute;top:0;\n",
+"height:12px}.bar:after{content:'';position:absolute;left:var(--z);top:-4px;bottom:-4px;\n",
+"border-left:1px solid var(--soft)}.term{display:grid;grid-template-columns:12px 7.8em 3.4em 1fr;gap:9px;\n",
+"font-size:13px;line-height:1.4;margin:8px 0}.term u{height:12px;border-radius:3px;margin-top:3px}.t"
+    "erm small{\n",
+"line-height:1.4}blockquote{margin:8px 0;padding-left:12px;border-left:2px solid var(--line);font-si"
+    "ze:14px;\n",
+"color:var(--soft)}.heads{display:grid;grid-template-columns:minmax(0,1fr) minmax(0,1fr);gap:8px 18px}\n",
+".heads small{display:block}.strip{display:flex;height:20px;border-radius:3px;overflow:hidden;\n",
+"background:var(--paper)}.strip u{flex:1}svg{width:100%;height:60px;display:block;overflow:visible}path{\n",
+"fill:none;vector-effect:non-scaling-stroke}@media(max-width:880px){main{display:block;padding:24px "
+    "20px 60vh}\n",
+"#text{font-size:18px}#text span{scroll-margin:80px 0 58vh}h2{font-size:24px}aside{position:fixed;left:0;\n",
+"right:0;bottom:0;top:auto;max-height:54vh;border-radius:16px 16px 0 0;border-width:1px 0 0;padding:"
+    "16px 20px;\n",
+"box-shadow:0 -8px 30px #0002}}\n",
+"</style><main><header><h1>Why it said so</h1><p>Every token below was weighed with numbers counted "
+    "in a corpus\n",
+"of text. Choose one (click, or the arrow keys) and see which of six terms spoke for\n",
+"it.<nav></nav></header><article><div id=text role=listbox aria-label=Text></div><div id=key><p><small><b\n",
+"style='background:linear-gradient(90deg,transparent,color-mix(in srgb,var(--tint)\n",
+"60%,transparent))'></b>probability: pale is near 1, full near 0</small><p><small><b class=run>abc</b>four\n",
+"words or more, copied from the corpus</small><p><small><b style='box-shadow:inset 2px 0 var(--c5)'>"
+    "</b>new:\n",
+"these two stand nowhere side by side</small><p><small><b style='box-shadow:inset 2px 0 var(--c0)'><"
+    "/b>a seam:\n",
+"the copy jumps to another place in the corpus</small><p><small id=made></small></div></article><aside\n",
+"aria-live=polite></aside></main><script>'use strict'\n",
+"let D,T,at;const $=s=>document.querySelector(s),all=s=>document.querySelectorAll(s),N=['chain','net','H',\n",
+"'F','A','T','rules'],V=['chain','transformer','H resonance','F prophecy','A destiny','T trauma','rules'],\n",
+"E=['What came after the last few tokens in the corpus, by count.',\n",
+"'Attention over the last tokens, by weights that were computed from the same counts.',\n",
+"'Does it often stand near the last sixteen tokens?',\n",
+"'It often follows recent tokens at some distance and is still missing; or it ends a word begun.',\n",
+"'Has this text said it more often, lately, than the corpus does?',\n",
+"'After surprises: what followed at moments of this text that were like this one.',\n",
+"'The sampler fines long copies, bad joins and repeats; above 0 the other was fined more.'],\n",
+"h=s=>s.replace(/[&<>']/g,c=>'&#'+c.charCodeAt()+';'),n=x=>(x>0?'+':'')+x.toFixed(2).replace('-','−'),\n",
+"heads=()=>D.content+D.rrpram,mark=(k,css)=>`<u style='background:var(--c${k});${css}'></u>`;\n",
+"function bars(c,me){const mean=N.map((_,k)=>c.reduce((s,x)=>s+x[2][k],0)/c.length),\n",
+"d=c.map(x=>x[2].map((v,k)=>v-mean[k])),far=g=>Math.max(.01,...d.map(x=>x.reduce((s,v)=>s+Math.max(0,v*g),\n",
+"0))),u=100/(far(1)+far(-1)),z=far(-1)*u;return c.map((x,i)=>{let r=z,l=z,s='';d[i].forEach((v,k)=>{\n",
+"const w=Math.abs(v)*u;if(v<0)l-=w;s+=mark(k,`left:${v<0?l:r}%;width:${w}%`);if(v>0)r+=w});\n",
+"return `<div class='row${x[0]==me?' me':''}'><span>${h(x[0])}</span><div class=bar style='--z:${z}%'>${s\n",
+"}</div><span>${x[1].toFixed(3)}</span></div>`}).join('')};\n",
+"function strip(t,i,k){if(k<0)return '<div></div>';const w=[...t.a[k]].map(c=>parseInt(c,36)/35),\n",
+"W=T.tokens.slice(i-w.length,i),content=k%heads()<D.content,top=w.map((v,j)=>[v,j]).sort((a,\n",
+"b)=>b[0]-a[0]||b[1]-a[1]).slice(0,3).filter(x=>x[0]>.04);return `<div><small>layer ${\n",
+"1+Math.floor(k/heads())}, ${content?'content':'RRPRAM'}</small><div class=strip>${w.map((v,\n",
+"j)=>mark(content?1:2,`opacity:${Math.sqrt(v).toFixed(2)}' title='${h(W[j].q)}`)).join('')}</div><small>${\n",
+"top.map(x=>h(W[x[1]].q)+' '+Math.round(100*x[0])+' %').join('  ')||'a little everywhere'}</small></div>`}\n",
+"function attention(t,i){let s='';for(let l=0;l<t.a.length;l+=heads())for(let k=0;k<Math.max(D.content,\n",
+"D.rrpram);k++)s+=strip(t,i,k<D.content?l+k:-1)+strip(t,i,k<D.rrpram?l+D.content+k:-1);\n",
+"return `<div class=heads>${s}</div>`};\n",
+"function trauma(i){const g=T.tokens.slice(T.from),y=v=>60-56*v;return `<svg viewBox='0 0 ${Math.max(1,\n",
+"g.length-1)} 60' preserveAspectRatio=none><path d='M0 32H${g.length}' stroke=var(--line) /><path d='M${\n",
+"g.map((t,j)=>j+' '+y(t.l)).join('L')}' stroke=var(--c5) stroke-width=1.6 /><path d='M${i-T.from\n",
+"} 2V60' stroke=var(--soft) stroke-dasharray=3 /></svg>`};\n",
+"function select(i,focus){const g=T.tokens,t=g[at=i=Math.min(Math.max(i,T.from),g.length-1)],\n",
+"sum=t?t.g.reduce((s,x)=>s+x,0):0,part=(title,text,body)=>`<section><h3>${title}</h3><p>${text}</p>${body\n",
+"}</section>`;if(!t)return;all('#text span').forEach((e,j)=>{const on=j+T.from==i;e.classList.toggle('on',\n",
+"on);e.tabIndex=on?0:-1;e.setAttribute('aria-selected',on);if(on&&focus){e.focus({preventScroll:true});\n",
+"e.scrollIntoView({block:'nearest'})}});$('aside').innerHTML=`<h2>${h(t.q)}</h2><p>probability <b id=p>${\n",
+"t.p.toFixed(3)}</b>, rank <b id=rank>${t.r}</b> of ${D.vocab}; ${t.r>1?'first':'second'\n",
+"} was <b id=second>${h(t.u)\n",
+"}</b> with <b id=v>${t.v.toFixed(3)}</b></p>`+part('Who spoke for it',\n",
+"`Its score minus the score of ${h(t.u)}, term by term: together ${n(sum)} nats, ${\n",
+"sum<0?'yet the draw took it.':'so at temperature '+D.tau+' it was '+(\n",
+"sum/D.tau>13?'over a million':(+Math.exp(sum/D.tau).toPrecision(2)).toLocaleString('en'))+' times a"
+    "s likely.'\n",
+"}`,t.g.map((x,k)=>`<div class=term>${mark(k,'')}<b>${V[k]}</b><span id=g${k}>${n(x)}</span><small>${E[k]\n",
+"}</small></div>`).join(''))+part('The best candidates',\n",
+"'To the right what spoke for each, to the left what spoke against it, beside their average.',bars(t.c,\n",
+"t.q))+part('Where it stands in the corpus',t.w?`The longest run of words that ends here: <b id=place>${\n",
+"t.w[0]}:${t.w[1]} +${t.w[2]}</b>, line, column and ${t.w[2]\n",
+"} words.`:'<b id=place>new</b>: these two side by side stand nowhere in the corpus.',\n",
+"t.x.map(x=>`<blockquote>…${h(x[0])}<mark>${h(x[1])}</mark>${h(x[2])\n",
+"}…</blockquote>`).join(''))+(t.a.length?part('What attention saw',`The last ${t.a[0].length\n",
+"} tokens (a full window is halved), the newest at the right; darker is more.\n",
+"Content heads look for what is alike, RRPRAM heads at a distance.`,attention(t,i)):'')+part('Open p"
+    "romises',\n",
+"'Tokens that prophecy still waits for, and the score it would give them.',t.o.map(o=>`<div class=row>\n",
+"<span>${h(o[0])}</span><small>promised by ${h(o[1])}, ${o[2]} tokens back</small><span>${n(o[3])\n",
+"}</span></div>`).join('')||'<small>None.</small>')+part('Trauma',`<b id=level>${t.l.toFixed(2)\n",
+"}</b>: how surprising the text was lately, 0 to 1. Above the line it speaks, where it\n",
+"has something to recall.`,trauma(i));history.replaceState(0,'',`#${\n",
+"D.texts.indexOf(T)+1}.${i-T.from+1}`)};\n",
+"function read(k,i){const run=new Set,g=(T=D.texts[k]).tokens;g.forEach((t,j)=>{\n",
+"if(t.w&&t.w[2]>3)for(let m=0;m<t.w[3];m++)run.add(j-m)});$('#text').innerHTML=g.map((t,j)=>{\n",
+"const c=(run.has(j)?'run':'')+(t.w===0&&g[j-1]?.w!==0?' new':t.w&&g[j-1]?.w&&t.w[3]<=g[j-1].w[3]?' "
+    "seam':'');\n",
+"return j<T.from?`<i class='${c}'>${h(t.s)}</i>`:`<span role=option class='${c}' style='--p:${\n",
+"Math.round(60*(1-Math.sqrt(t.p)))}%'>${h(t.s)}</span>`}).join('');\n",
+"$('nav').innerHTML=D.texts.length<2?'':D.texts.map((t,j)=>`<button aria-pressed=${j==k}>${\n",
+"h(t.name)+(D.texts.length>2?' '+(j+1):'')}</button>`).join('');all('nav button').forEach((e,\n",
+"j)=>e.onclick=()=>read(j,0));all('#text span').forEach((e,j)=>e.onclick=()=>select(j+T.from,1));\n",
+"select(i+T.from)};\n",
+"function show(d){D=d;d.texts.forEach(t=>t.tokens=t.tokens.map(a=>Object.fromEntries(a.map((x,\n",
+"i)=>['sqprlguvwcxao'[i],x]))));const [k,i]=location.hash.slice(1).split('.');\n",
+"$('#made').textContent=d.made;read(Math.min(Math.max(1,k|0),d.texts.length)-1,Math.max(1,i|0)-1);\n",
+"document.onkeydown=e=>{const s={ArrowRight:1,ArrowDown:1,ArrowLeft:-1,ArrowUp:-1,Home:-1e9,End:1e9}\n",
+"[e.key];if(s&&!e.ctrlKey&&!e.metaKey&&!e.altKey){e.preventDefault();select(at+s,1)}}}\n",
+"</script><script>show("};
 
 /* What the page's texts stand in. */
 static void page_begin(Ledger *why, const Options *o) {
@@ -5344,7 +5359,8 @@ int main(int argc, char **argv) {
     if (o.sampling.top_k > tok->base + o.merges && o.sampling.top_k > OPTIONS.sampling.top_k) {
         char value[32];
         snprintf(value, sizeof value, "%zu", o.sampling.top_k);
-        refuse(&(Option){.name = "top-k", .takes = COUNT, .high = (double)(tok->base + o.merges)}, value);
+        option_refuse(&(Option){.name = "top-k", .takes = COUNT, .high = (double)(tok->base + o.merges)},
+                      value);
     }
     /* what cannot be used is found before anything takes long */
     const char *name = o.encode ? o.encode : o.eval, *rest = "what --holdout holds out";
@@ -5356,7 +5372,7 @@ int main(int argc, char **argv) {
     if (o.eval && !text.length) fail("%s is empty: there is nothing to evaluate", name);
     if (o.holdout > 0.0 && !held_out) fail("%s is empty: there is nothing to evaluate", rest);
     if (o.load) checkpoint = read_file(o.load, "the checkpoint");
-    model_merges(&model, &corpus);
+    load_tokenizer(&model, &corpus);
     tokenizer_spell(tok);
     if (o.encode) {
         model_encode(&model, &text);
@@ -5368,11 +5384,11 @@ int main(int argc, char **argv) {
     model.utf8 = utf8_run(0, corpus.data, corpus.length) == 0;
     model_count(&model, &corpus);
     if (o.load) model_load(&model, &corpus, &checkpoint);
-    if (o.train) model_train(&model, &corpus, corpus.data + corpus.length, held_out);
+    if (o.train) train_model(&model, &corpus, corpus.data + corpus.length, held_out);
     else if (o.save) model_save(&model, &corpus, 0);
-    if (o.info) model_info(&model, &corpus);
-    if (o.holdout > 0.0) model_evaluate(&model, corpus.data + corpus.length, held_out);
-    if (o.eval) model_evaluate(&model, text.data, text.length);
+    if (o.info) put_info(&model, &corpus);
+    if (o.holdout > 0.0) put_figures(&model, corpus.data + corpus.length, held_out);
+    if (o.eval) put_figures(&model, text.data, text.length);
     Ledger why = {.tok = tok};
     Bytes page = {0};
     if (o.why || o.page) {

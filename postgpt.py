@@ -2466,7 +2466,7 @@ def copied(net):
     return other
 
 
-def number(x, what, step):
+def check_number(x, what, step):
     """x. Raises Failure where it is none, or 1e300 and more."""
     if not x < 1e300:
         raise Failure("the %s of step %d is not a number; the best state so far is kept"
@@ -2498,7 +2498,7 @@ def train(net, text, steps, rate=0.003, batch=4, seed=42, held_out=None, report=
         else:
             found = [window_loss(now, ids) for ids in windows]
             loss = total([loss for loss, _ in found]) / total([float(n) for _, n in found])
-        losses = losses[-(BEST - 1):] + [number(loss, "loss", step)]
+        losses = losses[-(BEST - 1):] + [check_number(loss, "loss", step)]
         look = held_out and step * LOOKS % steps < LOOKS  # every tenth part of the steps
         judged = held_out_loss(now, held_out) if look else total(losses) / len(losses)
         if (look or not held_out) and (not judged_once or judged < best):
@@ -2512,7 +2512,7 @@ def train(net, text, steps, rate=0.003, batch=4, seed=42, held_out=None, report=
             break
         chuck.watch(loss)
         falling = rate * ((steps - step) / steps)
-        norm = number(chuck.step(now, grad, falling), "gradient", step)
+        norm = check_number(chuck.step(now, grad, falling), "gradient", step)
         report("step %d loss %.17g rate %.17g factor %.17g norm %.17g clip %.17g best %.17g" %
                (step + 1, loss, falling * chuck.factor, chuck.factor, norm, chuck.limit, best),
                step + 1, loss, best)
@@ -2612,8 +2612,17 @@ def checkpoint_take(net, about, data):
 
 # ---------------------------------------------------------------------------------------------
 # VIII  EVALUATION: held-out figures, teacher-forced through the same window as generation
+#
+# A text that nobody counted is read token by token, and before each one the model says how probable it is.
+#
+#     nats/token = mean of -log p(token | all before it)
+#     bits/byte  = sum of -log p(token | all before it) / (log 2 * the text's bytes)
+#
+# Bits a byte can be compared between tokenizers, nats a token cannot. A row is a distribution: the uniform one, the
+# chain of one and of two tokens, and the modes, whole and without one of their parts; what a part is worth is the
+# difference. B is the chain, Z the transformer, H F A T the field's terms; "-heads" silences the attention.
 
-LN2 = 0.6931471805599453
+LN2 = 0.6931471805599453    # log 2
 
 ROWS = [("uniform", ""), ("unigram", ""), ("bigram", ""), ("chain", "B"), ("transformer", TRANSFORMER),
         ("transformer -heads", TRANSFORMER), ("meta", META), ("full", FULL), ("full -H", "BZFAT"),
@@ -2662,128 +2671,8 @@ def evaluate(model, data):
 
 
 # ---------------------------------------------------------------------------------------------
-# IX  THE COMMAND LINE
-
-PAGE = """<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>
-<title>PostGPT: why it said so</title><style>
-:root{color-scheme:light dark;--paper:#faf8f3;--ink:#26221c;--soft:#756d60;--line:#e4decf;--card:#fffefb;
---tint:#dc9c26;--c0:#3f68a6;--c1:#8257ad;--c2:#2b8d84;--c3:#cf8a1f;--c4:#66943b;--c5:#c2504a;--c6:#948c80}
-@media(prefers-color-scheme:dark){:root{--paper:#181714;--ink:#e8e2d6;--soft:#9d9586;--line:#36322b;
---card:#201e1a;--tint:#c9831a;--c0:#7ba1dc;--c1:#b48fdd;--c2:#5bbdb2;--c3:#e2ab52;--c4:#97c26c;--c5:#e5827b}}
-*{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);font:15px/1.5 system-ui,
--apple-system,'Segoe UI',Roboto,sans-serif}main{max-width:1200px;margin:auto;padding:36px 30px;display:grid;
-gap:0 56px;align-items:start;grid-template-columns:minmax(0,1fr) minmax(0,530px)}header{grid-column:1/-1;
-margin-bottom:26px}h1,h2,#text,blockquote{font-family:Georgia,'DejaVu Serif',serif}h1{font-size:27px;
-line-height:1.2;font-weight:600;margin:0 0 6px}p{margin:0 0 8px}small{font-size:12.5px}header p,section>p,
-small{color:var(--soft)}b{font-weight:600}nav:not(:empty){margin-top:10px}nav button{font:inherit;
-color:inherit;background:none;border:1px solid var(--line);border-radius:99px;padding:2px 14px;
-margin:0 6px 6px 0;cursor:pointer}nav [aria-pressed=true]{background:var(--ink);color:var(--paper)}#text{
-font-size:20px;line-height:1.9;white-space:pre-wrap;overflow-wrap:anywhere}#text i{font-style:normal;
-color:var(--soft)}#text span{cursor:pointer;padding:3px 0;background:color-mix(in srgb,var(--tint) var(--p),
-transparent)}.run,mark{text-decoration:underline 2px var(--c0);text-underline-offset:5px}mark{background:none;
-color:var(--ink)}#text .new{box-shadow:inset 2px 0 var(--c5)}#text .seam{box-shadow:inset 2px 0 var(--c0)}
-#text span:focus{outline:none}#text .on{outline:2px solid var(--ink);outline-offset:1px;border-radius:3px;
-position:relative}#key{margin-top:26px;border-top:1px solid var(--line);padding-top:14px}#key b{
-display:inline-block;width:2.6em;height:1em;margin-right:8px;vertical-align:-2px}aside{background:var(--card);
-border:1px solid var(--line);border-radius:14px;padding:22px 24px;position:sticky;top:20px;
-max-height:calc(100vh - 40px);overflow:auto}h2{font-size:30px;line-height:1.2;font-weight:600;margin:0 0 4px;
-white-space:pre-wrap;overflow-wrap:anywhere}h3{font-size:14px;margin:22px 0 2px}section>p{font-size:13px;
-line-height:1.45}.row{display:grid;grid-template-columns:8.4em 1fr 3.2em;gap:10px;align-items:center;
-font-size:13px;line-height:1.8}.row>:first-child,.heads small{overflow:hidden;text-overflow:ellipsis;
-white-space:pre}.me{font-weight:600}.row>:last-child,.term span{text-align:right;
-font-variant-numeric:tabular-nums}.bar{position:relative;height:12px}.bar u{position:absolute;top:0;
-height:12px}.bar:after{content:'';position:absolute;left:var(--z);top:-4px;bottom:-4px;
-border-left:1px solid var(--soft)}.term{display:grid;grid-template-columns:12px 7.8em 3.4em 1fr;gap:9px;
-font-size:13px;line-height:1.4;margin:8px 0}.term u{height:12px;border-radius:3px;margin-top:3px}.term small{
-line-height:1.4}blockquote{margin:8px 0;padding-left:12px;border-left:2px solid var(--line);font-size:14px;
-color:var(--soft)}.heads{display:grid;grid-template-columns:minmax(0,1fr) minmax(0,1fr);gap:8px 18px}
-.heads small{display:block}.strip{display:flex;height:20px;border-radius:3px;overflow:hidden;
-background:var(--paper)}.strip u{flex:1}svg{width:100%;height:60px;display:block;overflow:visible}path{
-fill:none;vector-effect:non-scaling-stroke}@media(max-width:880px){main{display:block;padding:24px 20px 60vh}
-#text{font-size:18px}#text span{scroll-margin:80px 0 58vh}h2{font-size:24px}aside{position:fixed;left:0;
-right:0;bottom:0;top:auto;max-height:54vh;border-radius:16px 16px 0 0;border-width:1px 0 0;padding:16px 20px;
-box-shadow:0 -8px 30px #0002}}
-</style><main><header><h1>Why it said so</h1><p>Every token below was weighed with numbers counted in a corpus
-of text. Choose one (click, or the arrow keys) and see which of six terms spoke for
-it.<nav></nav></header><article><div id=text role=listbox aria-label=Text></div><div id=key><p><small><b
-style='background:linear-gradient(90deg,transparent,color-mix(in srgb,var(--tint)
-60%,transparent))'></b>probability: pale is near 1, full near 0</small><p><small><b class=run>abc</b>four
-words or more, copied from the corpus</small><p><small><b style='box-shadow:inset 2px 0 var(--c5)'></b>new:
-these two stand nowhere side by side</small><p><small><b style='box-shadow:inset 2px 0 var(--c0)'></b>a seam:
-the copy jumps to another place in the corpus</small><p><small id=made></small></div></article><aside
-aria-live=polite></aside></main><script>'use strict'
-let D,T,at;const $=s=>document.querySelector(s),all=s=>document.querySelectorAll(s),N=['chain','net','H',
-'F','A','T','rules'],V=['chain','transformer','H resonance','F prophecy','A destiny','T trauma','rules'],
-E=['What came after the last few tokens in the corpus, by count.',
-'Attention over the last tokens, by weights that were computed from the same counts.',
-'Does it often stand near the last sixteen tokens?',
-'It often follows recent tokens at some distance and is still missing; or it ends a word begun.',
-'Has this text said it more often, lately, than the corpus does?',
-'After surprises: what followed at moments of this text that were like this one.',
-'The sampler fines long copies, bad joins and repeats; above 0 the other was fined more.'],
-h=s=>s.replace(/[&<>']/g,c=>'&#'+c.charCodeAt()+';'),n=x=>(x>0?'+':'')+x.toFixed(2).replace('-','−'),
-heads=()=>D.content+D.rrpram,mark=(k,css)=>`<u style='background:var(--c${k});${css}'></u>`;
-function bars(c,me){const mean=N.map((_,k)=>c.reduce((s,x)=>s+x[2][k],0)/c.length),
-d=c.map(x=>x[2].map((v,k)=>v-mean[k])),far=g=>Math.max(.01,...d.map(x=>x.reduce((s,v)=>s+Math.max(0,v*g),
-0))),u=100/(far(1)+far(-1)),z=far(-1)*u;return c.map((x,i)=>{let r=z,l=z,s='';d[i].forEach((v,k)=>{
-const w=Math.abs(v)*u;if(v<0)l-=w;s+=mark(k,`left:${v<0?l:r}%;width:${w}%`);if(v>0)r+=w});
-return `<div class='row${x[0]==me?' me':''}'><span>${h(x[0])}</span><div class=bar style='--z:${z}%'>${s
-}</div><span>${x[1].toFixed(3)}</span></div>`}).join('')};
-function strip(t,i,k){if(k<0)return '<div></div>';const w=[...t.a[k]].map(c=>parseInt(c,36)/35),
-W=T.tokens.slice(i-w.length,i),content=k%heads()<D.content,top=w.map((v,j)=>[v,j]).sort((a,
-b)=>b[0]-a[0]||b[1]-a[1]).slice(0,3).filter(x=>x[0]>.04);return `<div><small>layer ${
-1+Math.floor(k/heads())}, ${content?'content':'RRPRAM'}</small><div class=strip>${w.map((v,
-j)=>mark(content?1:2,`opacity:${Math.sqrt(v).toFixed(2)}' title='${h(W[j].q)}`)).join('')}</div><small>${
-top.map(x=>h(W[x[1]].q)+' '+Math.round(100*x[0])+' %').join('  ')||'a little everywhere'}</small></div>`}
-function attention(t,i){let s='';for(let l=0;l<t.a.length;l+=heads())for(let k=0;k<Math.max(D.content,
-D.rrpram);k++)s+=strip(t,i,k<D.content?l+k:-1)+strip(t,i,k<D.rrpram?l+D.content+k:-1);
-return `<div class=heads>${s}</div>`};
-function trauma(i){const g=T.tokens.slice(T.from),y=v=>60-56*v;return `<svg viewBox='0 0 ${Math.max(1,
-g.length-1)} 60' preserveAspectRatio=none><path d='M0 32H${g.length}' stroke=var(--line) /><path d='M${
-g.map((t,j)=>j+' '+y(t.l)).join('L')}' stroke=var(--c5) stroke-width=1.6 /><path d='M${i-T.from
-} 2V60' stroke=var(--soft) stroke-dasharray=3 /></svg>`};
-function select(i,focus){const g=T.tokens,t=g[at=i=Math.min(Math.max(i,T.from),g.length-1)],
-sum=t?t.g.reduce((s,x)=>s+x,0):0,part=(title,text,body)=>`<section><h3>${title}</h3><p>${text}</p>${body
-}</section>`;if(!t)return;all('#text span').forEach((e,j)=>{const on=j+T.from==i;e.classList.toggle('on',
-on);e.tabIndex=on?0:-1;e.setAttribute('aria-selected',on);if(on&&focus){e.focus({preventScroll:true});
-e.scrollIntoView({block:'nearest'})}});$('aside').innerHTML=`<h2>${h(t.q)}</h2><p>probability <b id=p>${
-t.p.toFixed(3)}</b>, rank <b id=rank>${t.r}</b> of ${D.vocab}; ${t.r>1?'first':'second'
-} was <b id=second>${h(t.u)
-}</b> with <b id=v>${t.v.toFixed(3)}</b></p>`+part('Who spoke for it',
-`Its score minus the score of ${h(t.u)}, term by term: together ${n(sum)} nats, ${
-sum<0?'yet the draw took it.':'so at temperature '+D.tau+' it was '+(
-sum/D.tau>13?'over a million':(+Math.exp(sum/D.tau).toPrecision(2)).toLocaleString('en'))+' times as likely.'
-}`,t.g.map((x,k)=>`<div class=term>${mark(k,'')}<b>${V[k]}</b><span id=g${k}>${n(x)}</span><small>${E[k]
-}</small></div>`).join(''))+part('The best candidates',
-'To the right what spoke for each, to the left what spoke against it, beside their average.',bars(t.c,
-t.q))+part('Where it stands in the corpus',t.w?`The longest run of words that ends here: <b id=place>${
-t.w[0]}:${t.w[1]} +${t.w[2]}</b>, line, column and ${t.w[2]
-} words.`:'<b id=place>new</b>: these two side by side stand nowhere in the corpus.',
-t.x.map(x=>`<blockquote>…${h(x[0])}<mark>${h(x[1])}</mark>${h(x[2])
-}…</blockquote>`).join(''))+(t.a.length?part('What attention saw',`The last ${t.a[0].length
-} tokens (a full window is halved), the newest at the right; darker is more.
-Content heads look for what is alike, RRPRAM heads at a distance.`,attention(t,i)):'')+part('Open promises',
-'Tokens that prophecy still waits for, and the score it would give them.',t.o.map(o=>`<div class=row>
-<span>${h(o[0])}</span><small>promised by ${h(o[1])}, ${o[2]} tokens back</small><span>${n(o[3])
-}</span></div>`).join('')||'<small>None.</small>')+part('Trauma',`<b id=level>${t.l.toFixed(2)
-}</b>: how surprising the text was lately, 0 to 1. Above the line it speaks, where it
-has something to recall.`,trauma(i));history.replaceState(0,'',`#${
-D.texts.indexOf(T)+1}.${i-T.from+1}`)};
-function read(k,i){const run=new Set,g=(T=D.texts[k]).tokens;g.forEach((t,j)=>{
-if(t.w&&t.w[2]>3)for(let m=0;m<t.w[3];m++)run.add(j-m)});$('#text').innerHTML=g.map((t,j)=>{
-const c=(run.has(j)?'run':'')+(t.w===0&&g[j-1]?.w!==0?' new':t.w&&g[j-1]?.w&&t.w[3]<=g[j-1].w[3]?' seam':'');
-return j<T.from?`<i class='${c}'>${h(t.s)}</i>`:`<span role=option class='${c}' style='--p:${
-Math.round(60*(1-Math.sqrt(t.p)))}%'>${h(t.s)}</span>`}).join('');
-$('nav').innerHTML=D.texts.length<2?'':D.texts.map((t,j)=>`<button aria-pressed=${j==k}>${
-h(t.name)+(D.texts.length>2?' '+(j+1):'')}</button>`).join('');all('nav button').forEach((e,
-j)=>e.onclick=()=>read(j,0));all('#text span').forEach((e,j)=>e.onclick=()=>select(j+T.from,1));
-select(i+T.from)};
-function show(d){D=d;d.texts.forEach(t=>t.tokens=t.tokens.map(a=>Object.fromEntries(a.map((x,
-i)=>['sqprlguvwcxao'[i],x]))));const [k,i]=location.hash.slice(1).split('.');
-$('#made').textContent=d.made;read(Math.min(Math.max(1,k|0),d.texts.length)-1,Math.max(1,i|0)-1);
-document.onkeydown=e=>{const s={ArrowRight:1,ArrowDown:1,ArrowLeft:-1,ArrowUp:-1,Home:-1e9,End:1e9}
-[e.key];if(s&&!e.ctrlKey&&!e.metaKey&&!e.altKey){e.preventDefault();select(at+s,1)}}}
-</script><script>show("""
+# IX  THE COMMAND LINE: the help, which is the table of the options; files, whole or not at all; what is printed of a
+# model; the ledger and the page of why; conversation; main
 
 HELP = """postgpt [PROMPT] [options]      a GPT whose weights are counted, not trained
 
@@ -3462,6 +3351,128 @@ def put_ledger(rows):
     mean = fixed(total([row.p for row in rows]) / len(rows), 3)
     line = "verbatim +4 %.0f %%, +6 %.0f %%, +8 %.0f %%; mean p %s; decided: %s\n" % (*share, mean, terms)
     put(line.encode())
+
+
+PAGE = """<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>
+<title>PostGPT: why it said so</title><style>
+:root{color-scheme:light dark;--paper:#faf8f3;--ink:#26221c;--soft:#756d60;--line:#e4decf;--card:#fffefb;
+--tint:#dc9c26;--c0:#3f68a6;--c1:#8257ad;--c2:#2b8d84;--c3:#cf8a1f;--c4:#66943b;--c5:#c2504a;--c6:#948c80}
+@media(prefers-color-scheme:dark){:root{--paper:#181714;--ink:#e8e2d6;--soft:#9d9586;--line:#36322b;
+--card:#201e1a;--tint:#c9831a;--c0:#7ba1dc;--c1:#b48fdd;--c2:#5bbdb2;--c3:#e2ab52;--c4:#97c26c;--c5:#e5827b}}
+*{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);font:15px/1.5 system-ui,
+-apple-system,'Segoe UI',Roboto,sans-serif}main{max-width:1200px;margin:auto;padding:36px 30px;display:grid;
+gap:0 56px;align-items:start;grid-template-columns:minmax(0,1fr) minmax(0,530px)}header{grid-column:1/-1;
+margin-bottom:26px}h1,h2,#text,blockquote{font-family:Georgia,'DejaVu Serif',serif}h1{font-size:27px;
+line-height:1.2;font-weight:600;margin:0 0 6px}p{margin:0 0 8px}small{font-size:12.5px}header p,section>p,
+small{color:var(--soft)}b{font-weight:600}nav:not(:empty){margin-top:10px}nav button{font:inherit;
+color:inherit;background:none;border:1px solid var(--line);border-radius:99px;padding:2px 14px;
+margin:0 6px 6px 0;cursor:pointer}nav [aria-pressed=true]{background:var(--ink);color:var(--paper)}#text{
+font-size:20px;line-height:1.9;white-space:pre-wrap;overflow-wrap:anywhere}#text i{font-style:normal;
+color:var(--soft)}#text span{cursor:pointer;padding:3px 0;background:color-mix(in srgb,var(--tint) var(--p),
+transparent)}.run,mark{text-decoration:underline 2px var(--c0);text-underline-offset:5px}mark{background:none;
+color:var(--ink)}#text .new{box-shadow:inset 2px 0 var(--c5)}#text .seam{box-shadow:inset 2px 0 var(--c0)}
+#text span:focus{outline:none}#text .on{outline:2px solid var(--ink);outline-offset:1px;border-radius:3px;
+position:relative}#key{margin-top:26px;border-top:1px solid var(--line);padding-top:14px}#key b{
+display:inline-block;width:2.6em;height:1em;margin-right:8px;vertical-align:-2px}aside{background:var(--card);
+border:1px solid var(--line);border-radius:14px;padding:22px 24px;position:sticky;top:20px;
+max-height:calc(100vh - 40px);overflow:auto}h2{font-size:30px;line-height:1.2;font-weight:600;margin:0 0 4px;
+white-space:pre-wrap;overflow-wrap:anywhere}h3{font-size:14px;margin:22px 0 2px}section>p{font-size:13px;
+line-height:1.45}.row{display:grid;grid-template-columns:8.4em 1fr 3.2em;gap:10px;align-items:center;
+font-size:13px;line-height:1.8}.row>:first-child,.heads small{overflow:hidden;text-overflow:ellipsis;
+white-space:pre}.me{font-weight:600}.row>:last-child,.term span{text-align:right;
+font-variant-numeric:tabular-nums}.bar{position:relative;height:12px}.bar u{position:absolute;top:0;
+height:12px}.bar:after{content:'';position:absolute;left:var(--z);top:-4px;bottom:-4px;
+border-left:1px solid var(--soft)}.term{display:grid;grid-template-columns:12px 7.8em 3.4em 1fr;gap:9px;
+font-size:13px;line-height:1.4;margin:8px 0}.term u{height:12px;border-radius:3px;margin-top:3px}.term small{
+line-height:1.4}blockquote{margin:8px 0;padding-left:12px;border-left:2px solid var(--line);font-size:14px;
+color:var(--soft)}.heads{display:grid;grid-template-columns:minmax(0,1fr) minmax(0,1fr);gap:8px 18px}
+.heads small{display:block}.strip{display:flex;height:20px;border-radius:3px;overflow:hidden;
+background:var(--paper)}.strip u{flex:1}svg{width:100%;height:60px;display:block;overflow:visible}path{
+fill:none;vector-effect:non-scaling-stroke}@media(max-width:880px){main{display:block;padding:24px 20px 60vh}
+#text{font-size:18px}#text span{scroll-margin:80px 0 58vh}h2{font-size:24px}aside{position:fixed;left:0;
+right:0;bottom:0;top:auto;max-height:54vh;border-radius:16px 16px 0 0;border-width:1px 0 0;padding:16px 20px;
+box-shadow:0 -8px 30px #0002}}
+</style><main><header><h1>Why it said so</h1><p>Every token below was weighed with numbers counted in a corpus
+of text. Choose one (click, or the arrow keys) and see which of six terms spoke for
+it.<nav></nav></header><article><div id=text role=listbox aria-label=Text></div><div id=key><p><small><b
+style='background:linear-gradient(90deg,transparent,color-mix(in srgb,var(--tint)
+60%,transparent))'></b>probability: pale is near 1, full near 0</small><p><small><b class=run>abc</b>four
+words or more, copied from the corpus</small><p><small><b style='box-shadow:inset 2px 0 var(--c5)'></b>new:
+these two stand nowhere side by side</small><p><small><b style='box-shadow:inset 2px 0 var(--c0)'></b>a seam:
+the copy jumps to another place in the corpus</small><p><small id=made></small></div></article><aside
+aria-live=polite></aside></main><script>'use strict'
+let D,T,at;const $=s=>document.querySelector(s),all=s=>document.querySelectorAll(s),N=['chain','net','H',
+'F','A','T','rules'],V=['chain','transformer','H resonance','F prophecy','A destiny','T trauma','rules'],
+E=['What came after the last few tokens in the corpus, by count.',
+'Attention over the last tokens, by weights that were computed from the same counts.',
+'Does it often stand near the last sixteen tokens?',
+'It often follows recent tokens at some distance and is still missing; or it ends a word begun.',
+'Has this text said it more often, lately, than the corpus does?',
+'After surprises: what followed at moments of this text that were like this one.',
+'The sampler fines long copies, bad joins and repeats; above 0 the other was fined more.'],
+h=s=>s.replace(/[&<>']/g,c=>'&#'+c.charCodeAt()+';'),n=x=>(x>0?'+':'')+x.toFixed(2).replace('-','−'),
+heads=()=>D.content+D.rrpram,mark=(k,css)=>`<u style='background:var(--c${k});${css}'></u>`;
+function bars(c,me){const mean=N.map((_,k)=>c.reduce((s,x)=>s+x[2][k],0)/c.length),
+d=c.map(x=>x[2].map((v,k)=>v-mean[k])),far=g=>Math.max(.01,...d.map(x=>x.reduce((s,v)=>s+Math.max(0,v*g),
+0))),u=100/(far(1)+far(-1)),z=far(-1)*u;return c.map((x,i)=>{let r=z,l=z,s='';d[i].forEach((v,k)=>{
+const w=Math.abs(v)*u;if(v<0)l-=w;s+=mark(k,`left:${v<0?l:r}%;width:${w}%`);if(v>0)r+=w});
+return `<div class='row${x[0]==me?' me':''}'><span>${h(x[0])}</span><div class=bar style='--z:${z}%'>${s
+}</div><span>${x[1].toFixed(3)}</span></div>`}).join('')};
+function strip(t,i,k){if(k<0)return '<div></div>';const w=[...t.a[k]].map(c=>parseInt(c,36)/35),
+W=T.tokens.slice(i-w.length,i),content=k%heads()<D.content,top=w.map((v,j)=>[v,j]).sort((a,
+b)=>b[0]-a[0]||b[1]-a[1]).slice(0,3).filter(x=>x[0]>.04);return `<div><small>layer ${
+1+Math.floor(k/heads())}, ${content?'content':'RRPRAM'}</small><div class=strip>${w.map((v,
+j)=>mark(content?1:2,`opacity:${Math.sqrt(v).toFixed(2)}' title='${h(W[j].q)}`)).join('')}</div><small>${
+top.map(x=>h(W[x[1]].q)+' '+Math.round(100*x[0])+' %').join('  ')||'a little everywhere'}</small></div>`}
+function attention(t,i){let s='';for(let l=0;l<t.a.length;l+=heads())for(let k=0;k<Math.max(D.content,
+D.rrpram);k++)s+=strip(t,i,k<D.content?l+k:-1)+strip(t,i,k<D.rrpram?l+D.content+k:-1);
+return `<div class=heads>${s}</div>`};
+function trauma(i){const g=T.tokens.slice(T.from),y=v=>60-56*v;return `<svg viewBox='0 0 ${Math.max(1,
+g.length-1)} 60' preserveAspectRatio=none><path d='M0 32H${g.length}' stroke=var(--line) /><path d='M${
+g.map((t,j)=>j+' '+y(t.l)).join('L')}' stroke=var(--c5) stroke-width=1.6 /><path d='M${i-T.from
+} 2V60' stroke=var(--soft) stroke-dasharray=3 /></svg>`};
+function select(i,focus){const g=T.tokens,t=g[at=i=Math.min(Math.max(i,T.from),g.length-1)],
+sum=t?t.g.reduce((s,x)=>s+x,0):0,part=(title,text,body)=>`<section><h3>${title}</h3><p>${text}</p>${body
+}</section>`;if(!t)return;all('#text span').forEach((e,j)=>{const on=j+T.from==i;e.classList.toggle('on',
+on);e.tabIndex=on?0:-1;e.setAttribute('aria-selected',on);if(on&&focus){e.focus({preventScroll:true});
+e.scrollIntoView({block:'nearest'})}});$('aside').innerHTML=`<h2>${h(t.q)}</h2><p>probability <b id=p>${
+t.p.toFixed(3)}</b>, rank <b id=rank>${t.r}</b> of ${D.vocab}; ${t.r>1?'first':'second'
+} was <b id=second>${h(t.u)
+}</b> with <b id=v>${t.v.toFixed(3)}</b></p>`+part('Who spoke for it',
+`Its score minus the score of ${h(t.u)}, term by term: together ${n(sum)} nats, ${
+sum<0?'yet the draw took it.':'so at temperature '+D.tau+' it was '+(
+sum/D.tau>13?'over a million':(+Math.exp(sum/D.tau).toPrecision(2)).toLocaleString('en'))+' times as likely.'
+}`,t.g.map((x,k)=>`<div class=term>${mark(k,'')}<b>${V[k]}</b><span id=g${k}>${n(x)}</span><small>${E[k]
+}</small></div>`).join(''))+part('The best candidates',
+'To the right what spoke for each, to the left what spoke against it, beside their average.',bars(t.c,
+t.q))+part('Where it stands in the corpus',t.w?`The longest run of words that ends here: <b id=place>${
+t.w[0]}:${t.w[1]} +${t.w[2]}</b>, line, column and ${t.w[2]
+} words.`:'<b id=place>new</b>: these two side by side stand nowhere in the corpus.',
+t.x.map(x=>`<blockquote>…${h(x[0])}<mark>${h(x[1])}</mark>${h(x[2])
+}…</blockquote>`).join(''))+(t.a.length?part('What attention saw',`The last ${t.a[0].length
+} tokens (a full window is halved), the newest at the right; darker is more.
+Content heads look for what is alike, RRPRAM heads at a distance.`,attention(t,i)):'')+part('Open promises',
+'Tokens that prophecy still waits for, and the score it would give them.',t.o.map(o=>`<div class=row>
+<span>${h(o[0])}</span><small>promised by ${h(o[1])}, ${o[2]} tokens back</small><span>${n(o[3])
+}</span></div>`).join('')||'<small>None.</small>')+part('Trauma',`<b id=level>${t.l.toFixed(2)
+}</b>: how surprising the text was lately, 0 to 1. Above the line it speaks, where it
+has something to recall.`,trauma(i));history.replaceState(0,'',`#${
+D.texts.indexOf(T)+1}.${i-T.from+1}`)};
+function read(k,i){const run=new Set,g=(T=D.texts[k]).tokens;g.forEach((t,j)=>{
+if(t.w&&t.w[2]>3)for(let m=0;m<t.w[3];m++)run.add(j-m)});$('#text').innerHTML=g.map((t,j)=>{
+const c=(run.has(j)?'run':'')+(t.w===0&&g[j-1]?.w!==0?' new':t.w&&g[j-1]?.w&&t.w[3]<=g[j-1].w[3]?' seam':'');
+return j<T.from?`<i class='${c}'>${h(t.s)}</i>`:`<span role=option class='${c}' style='--p:${
+Math.round(60*(1-Math.sqrt(t.p)))}%'>${h(t.s)}</span>`}).join('');
+$('nav').innerHTML=D.texts.length<2?'':D.texts.map((t,j)=>`<button aria-pressed=${j==k}>${
+h(t.name)+(D.texts.length>2?' '+(j+1):'')}</button>`).join('');all('nav button').forEach((e,
+j)=>e.onclick=()=>read(j,0));all('#text span').forEach((e,j)=>e.onclick=()=>select(j+T.from,1));
+select(i+T.from)};
+function show(d){D=d;d.texts.forEach(t=>t.tokens=t.tokens.map(a=>Object.fromEntries(a.map((x,
+i)=>['sqprlguvwcxao'[i],x]))));const [k,i]=location.hash.slice(1).split('.');
+$('#made').textContent=d.made;read(Math.min(Math.max(1,k|0),d.texts.length)-1,Math.max(1,i|0)-1);
+document.onkeydown=e=>{const s={ArrowRight:1,ArrowDown:1,ArrowLeft:-1,ArrowUp:-1,Home:-1e9,End:1e9}
+[e.key];if(s&&!e.ctrlKey&&!e.metaKey&&!e.altKey){e.preventDefault();select(at+s,1)}}}
+</script><script>show("""
 
 
 def json_text(data, shown=False):
