@@ -3141,7 +3141,7 @@ static void model_count(Model *model, const Bytes *corpus) {
 typedef struct Pass Pass;
 typedef void Work(Pass *pass, size_t from, size_t to);      /* does numbers from .. to - 1 of something */
 
-/* Threads: two processors train 1.6 times as fast as one. A work on numbers 0 .. n - 1 is cut into parts
+/* Threads: each processor that is free takes its part of a window. A work on numbers 0 .. n - 1 is cut into parts
  * of `many`, and whoever is free takes one. Each number is written in one part, by the same sum as if
  * there were no parts: nobody can tell from the result who did what. The helpers stand by for a whole
  * training, since a thread begun anew for each work would come too late.
@@ -3341,7 +3341,7 @@ struct Pass {
     Span window;
     size_t many;                 /* positions of a part */
     size_t l;                    /* the layer it has come to */
-    double share;                /* of a token's loss in the step's mean */
+    double loss_scale;           /* of a token's loss in the step's mean */
     double *grad, *turned;       /* [n_params]: the gradient; every matrix transposed, for dx = dy W^T */
     /* [layers]: the matrices in the parameters, in grad, and in turned */
     Matrix (*w)[PARTS], (*dw)[PARTS], (*wt)[PARTS];
@@ -3598,15 +3598,15 @@ static void mlp_backward(Pass *pass, size_t from, size_t to) {
     norm_backward(kept->dattended, kept->dx.at, pass->dnormed, kept->mlp_normed, kept->mlp_scale, from, to);
 }
 
-/* cross_entropy; the logits become its gradient times share: every token's probability, less one for the
+/* cross_entropy; the logits become its gradient times loss_scale: every token's probability, less one for the
  * token that came. Of three equal logits whose first came: -2/3, 1/3, 1/3. */
-static double cross_entropy_backward(double *logits, size_t n, uint32_t id, double share) {
+static double cross_entropy_backward(double *logits, size_t n, uint32_t id, double loss_scale) {
     const double top = greatest(logits, n), came = logits[id] - top;
     double sum = 0.0;
     for (size_t i = 0; i < n; i++) sum += logits[i] = exp(logits[i] - top);
-    const double scale = share / sum;
+    const double scale = loss_scale / sum;
     for (size_t i = 0; i < n; i++) logits[i] *= scale;
-    logits[id] -= share;
+    logits[id] -= loss_scale;
     return log(sum) - came;
 }
 
@@ -3628,7 +3628,7 @@ static void head_backward(Pass *pass, size_t from, size_t to) {
     head_read(pass, from, to);
     for (size_t t = from, vocab = pass->head.columns; t < to; t++)
         pass->losses.at[t] = cross_entropy_backward(pass->logits.at + t * vocab, vocab,
-                                                    pass->window.ids[t + 1], pass->share);
+                                                    pass->window.ids[t + 1], pass->loss_scale);
     matmul(SET, rows(pass->dnormed, from, to), rows(pass->logits, from, to), pass->head_t);
     norm_backward(pass->kept[pass->net->shape.layers - 1].dx, NULL, pass->dnormed, pass->normed, pass->scale,
                   from, to);
@@ -3705,9 +3705,9 @@ static void net_backward(Pass *pass) {
 
 static double window_loss(Pass *pass, Span window) { return net_forward(pass, window, head_forward); }
 
-/* window_loss; and the gradient of share times it is added to the step's. */
-static double window_gradient(Pass *pass, Span window, double share) {
-    pass->share = share;
+/* window_loss; and the gradient of loss_scale times it is added to the step's. */
+static double window_gradient(Pass *pass, Span window, double loss_scale) {
+    pass->loss_scale = loss_scale;
     const double loss = net_forward(pass, window, head_backward);
     net_backward(pass);
     return loss;
@@ -4166,8 +4166,8 @@ static int checkpoint_take(Transformer *net, About *about, const unsigned char *
  *     bits/byte  = sum of -log p(token | all before it) / (log 2 * the text's bytes)
  *
  * Bits a byte can be compared between tokenizers, nats a token cannot. A row is a distribution: the uniform
- * one, the chain of one and of two tokens, and the modes, whole and without one of their parts; what a part is
- * worth is the difference. "-heads" silences the attention.
+ * one, the chain of one and of two tokens, and the modes, whole and without one of their parts; what a part
+ * is worth is the difference. "-heads" silences the attention.
  */
 #define LN2 0.6931471805599453   /* log 2 */
 

@@ -2186,7 +2186,7 @@ def norm_backward(dx, dy, y, scale):
 
 
 def columns(x, at, n):
-    """A head's share of every row.  [n][m] -> [n][n columns]"""
+    """A head's part of every row.  [n][m] -> [n][n columns]"""
     return [row[at:at + n] for row in x]
 
 
@@ -2281,8 +2281,8 @@ def mlp_backward(layer, grad, dx, kept):
     return norm_backward(dx, dnormed, normed, scale)
 
 
-def cross_entropy_backward(logits, token, share):
-    """cross_entropy, and its gradient times share: every token's probability, less one for the token that
+def cross_entropy_backward(logits, token, loss_scale):
+    """cross_entropy, and its gradient times loss_scale: every token's probability, less one for the token that
     came. -> loss, [vocab]
 
     >>> loss, d = cross_entropy_backward([0.0, 0.0, 0.0], 0, 1.0)     # three tokens alike, and the first came
@@ -2292,9 +2292,9 @@ def cross_entropy_backward(logits, token, share):
     top = max(logits)
     odds = [exp(x - top) for x in logits]
     norm = total(odds)
-    scale = share / norm
+    scale = loss_scale / norm
     d = [x * scale for x in odds]
-    d[token] -= share
+    d[token] -= loss_scale
     return log(norm) - (logits[token] - top), d
 
 
@@ -2328,12 +2328,13 @@ def window_loss(net, ids):
     return total([cross_entropy(row, token) for row, token in zip(logits, ids[1:])]), len(logits)
 
 
-def window_gradient(net, ids, share):
-    """The summed cross-entropy at all but the first of n + 1 ids, and the gradient of share times it: a
+def window_gradient(net, ids, loss_scale):
+    """The summed cross-entropy at all but the first of n + 1 ids, and the gradient of loss_scale times it: a
     Transformer of gradients."""
     grad = Transformer(net.shape, net.vocab)
     logits, kept = net_forward(net, ids[:-1])
-    losses, dlogits = zip(*[cross_entropy_backward(row, token, share) for row, token in zip(logits, ids[1:])])
+    losses, dlogits = zip(*[cross_entropy_backward(row, token, loss_scale)
+                            for row, token in zip(logits, ids[1:])])
     net_backward(net, grad, ids[:-1], dlogits, kept)
     return total(losses), grad
 
@@ -2618,9 +2619,10 @@ def checkpoint_take(net, about, data):
 #     nats/token = mean of -log p(token | all before it)
 #     bits/byte  = sum of -log p(token | all before it) / (log 2 * the text's bytes)
 #
-# Bits a byte can be compared between tokenizers, nats a token cannot. A row is a distribution: the uniform one, the
-# chain of one and of two tokens, and the modes, whole and without one of their parts; what a part is worth is the
-# difference. B is the chain, Z the transformer, H F A T the field's terms; "-heads" silences the attention.
+# Bits a byte can be compared between tokenizers, nats a token cannot. A row is a distribution: the uniform
+# one, the chain of one and of two tokens, and the modes, whole and without one of their parts; what a part is
+# worth is the difference. B is the chain, Z the transformer, H F A T the field's terms; "-heads" silences the
+# attention.
 
 LN2 = 0.6931471805599453    # log 2
 
@@ -2652,27 +2654,27 @@ def evaluate(model, data):
     for ids in text.documents():
         field.reset()
         silent.clear()
-        for i, id in enumerate(ids):
+        for i, token in enumerate(ids):
             if i >= model.lines:
                 field.terms()
                 heard, alone = field.z, silent.logits() if silent.ids else field.log_p
                 nats[0] += log(vocab)
                 for k, chain in enumerate(shorter, 1):
-                    nats[k] -= log(chain.token_prob(field.ids, id))
+                    nats[k] -= log(chain.token_prob(field.ids, token))
                 for k, (label, use) in enumerate(ROWS[3:], 3):
                     field.z = alone if label.endswith("-heads") else heard
-                    nats[k] += cross_entropy(field.logits(use), id)
+                    nats[k] += cross_entropy(field.logits(use), token)
                 tokens += 1
                 progress.say("evaluating: %d of %d tokens; nats/token: chain %.4f, full %.4f",
                              tokens, len(text.ids), nats[3] / tokens, nats[7] / tokens)
-            field.push(id, field.expected(id))
-            silent.push(id)
+            field.push(token, field.expected(token))
+            silent.push(token)
     return [(label, n / LN2 / len(data), n / tokens) for (label, _), n in zip(ROWS, nats)]
 
 
 # ---------------------------------------------------------------------------------------------
-# IX  THE COMMAND LINE: the help, which is the table of the options; files, whole or not at all; what is printed of a
-# model; the ledger and the page of why; conversation; main
+# IX  THE COMMAND LINE: the help, which is the table of the options; files, whole or not at all; what is
+# printed of a model; the ledger and the page of why; conversation; main
 
 HELP = """postgpt [PROMPT] [options]      a GPT whose weights are counted, not trained
 
