@@ -103,11 +103,17 @@ static void *resize(void *old, size_t count, size_t size) {
     return p;
 }
 
-/* Bytes that grow. */
+/* A list with room for n entries and, if it has to grow, as many again. */
+static void *grow(void *list, size_t n, size_t *size, size_t each) {
+    return list && n <= *size ? list : resize(list, *size = 2 * n + 64, each);
+}
+
+/* Bytes that grow, and those that somebody else keeps. */
 typedef struct { unsigned char *data; size_t length, size; } Bytes;
+typedef struct { const unsigned char *data; size_t length; } Slice;
 
 static void bytes_add(Bytes *to, const void *data, size_t n) {
-    if (!to->data || to->length + n > to->size) to->data = resize(to->data, to->size = 2 * (to->length + n) + 64, 1);
+    to->data = grow(to->data, to->length + n, &to->size, 1);
     memcpy(to->data + to->length, data, n);
     to->length += n;
 }
@@ -127,9 +133,12 @@ static volatile sig_atomic_t training, conversing, waiting, stopped;
 /* ---------------------------------------------------------------------------------------------
  * 0  ARITHMETIC
  */
-/* y[j] += sum over i of x[i] w[i][j], ascending i for each j: the compiler may run across j, and
- * four rows at a time spare it three visits to y. A zero x[i] adds nothing; to multiply by it is quicker than to ask. */
-static void matvec(double *restrict y, const double *restrict x, const double *restrict w, size_t n, size_t m, size_t stride) {
+/* y[m] += x[n] W: y[j] + sum over i of x[i] w[i][j], ascending i for each j, rows of w `stride` apart. The
+ * compiler may run across j, and four rows at a time spare it three visits to y: twice as fast. A zero x[i]
+ * adds nothing; to multiply by it is quicker than to ask.
+ *     y = 0 0, x = 1 2, w = 1 10, 100 1000: y becomes 201 2010 */
+static void matvec(double *restrict y, const double *restrict x, const double *restrict w, size_t n, size_t m,
+                   size_t stride) {
     const size_t fours = n / 4 * 4;
     for (size_t i = 0; i < fours; i += 4) {
         const double *w0 = w + i * stride, *w1 = w0 + stride, *w2 = w1 + stride, *w3 = w2 + stride;
@@ -140,6 +149,7 @@ static void matvec(double *restrict y, const double *restrict x, const double *r
         for (size_t j = 0; j < m; j++) y[j] += x[i] * w[i * stride + j];
 }
 
+/* The sum of x[i] y[i], ascending i, from 0. */
 static double dot(const double *x, const double *y, size_t n) {
     double s = 0.0;
     for (size_t i = 0; i < n; i++) s += x[i] * y[i];
@@ -154,19 +164,8 @@ static double total(const double *x, size_t n) {
 
 static void zero(double *x, size_t n) { memset(x, 0, n * sizeof *x); }
 
-/* Is a product rounded before it is added, and are sums taken in their order? A compiler may have been told otherwise; what is
- * volatile it cannot know beforehand. */
-static void arithmetic_check(void) {
-    volatile double tiny = 0x1p-53;                       /* twice this is the distance from 1 to the next double */
-    volatile size_t n = 16;
-    double one[16], many[16], y[16], squares[16];
-    for (size_t i = 0; i < n; i++) { one[i] = 1.0; many[i] = i ? tiny : 1.0; y[i] = 1.0 + 1024.0 * tiny; }
-    for (size_t i = 0; i < n; i++) squares[i] = -(y[i] * y[0]);
-    matvec(squares, &y[1], y, 1, n, n);
-    if (squares[n - 1] != 0.0 || dot(one, many, n) != 1.0)
-        fail("this build computes otherwise than it is told: compile with -ffp-contract=off, and without -ffast-math");
-}
-
+/* exp(x[i]) / the sum of all exp(x[j]): positive numbers that sum to 1. Less the largest x, no exp overflows.
+ *     0 1 2 becomes 0.090 0.245 0.665 */
 static void softmax(double *x, size_t n) {
     double top = x[0], sum = 0.0;
     for (size_t i = 1; i < n; i++) if (x[i] > top) top = x[i];
@@ -174,11 +173,7 @@ static void softmax(double *x, size_t n) {
     for (size_t i = 0; i < n; i++) x[i] /= sum;
 }
 
-static void rmsnorm(double *y, const double *x, size_t n) {
-    const double scale = 1.0 / sqrt(dot(x, x, n) / (double)n + 1e-5);
-    for (size_t i = 0; i < n; i++) y[i] = x[i] * scale;
-}
-
+/* Eight at a time, for each comparison waits for the one before. */
 static double greatest(const double *x, size_t n) {
     double top[8];
     for (size_t k = 0; k < 8; k++) top[k] = x[0];
@@ -190,13 +185,20 @@ static double greatest(const double *x, size_t n) {
     return top[0];
 }
 
-/* -log softmax(logits)[id], in nats: what it costs to be told `id` where these were the logits (Shannon 1948).
- * Of the logits 0 0: log 2, 0.6931. */
+/* -log softmax(logits)[id], in nats: what it costs to be told `id` where these were the logits (Shannon
+ * 1948).
+ *     of the logits 0 0: log 2, 0.6931 */
 static double cross_entropy(const double *logits, size_t n, uint32_t id) {
     const double top = greatest(logits, n);
     double sum = 0.0;
     for (size_t i = 0; i < n; i++) sum += exp(logits[i] - top);
     return log(sum) - (logits[id] - top);
+}
+
+/* y = x / sqrt(mean(x^2) + 1e-5), no gain (Zhang and Sennrich 2019). */
+static void rmsnorm(double *y, const double *x, size_t n) {
+    const double scale = 1.0 / sqrt(dot(x, x, n) / (double)n + 1e-5);
+    for (size_t i = 0; i < n; i++) y[i] = x[i] * scale;
 }
 
 typedef struct { uint64_t state; } Rng;           /* SplitMix64 (Steele, Lea and Flood 2014) */
@@ -208,9 +210,26 @@ static uint64_t rng_next(Rng *rng) {
     return z ^ (z >> 31);
 }
 
-static double rng_uniform(Rng *rng) { return (double)(rng_next(rng) >> 11) * 0x1p-53; }
+static double rng_uniform(Rng *rng) { return (double)(rng_next(rng) >> 11) * 0x1p-53; }       /* in [0, 1) */
 
-/* A hash table from 64-bit keys to 32-bit values: open addressing, power-of-two size, at most two thirds full. */
+/* Second reading of 0: what Python brings along. */
+
+/* Is a product rounded before it is added, and are sums taken in their order? A compiler may have been told
+ * otherwise; what is volatile it cannot know beforehand. */
+static void arithmetic_check(void) {
+    /* twice this is the distance from 1 to the next double */
+    volatile double tiny = 0x1p-53;
+    volatile size_t n = 16;
+    double one[16], many[16], y[16], squares[16];
+    for (size_t i = 0; i < n; i++) { one[i] = 1.0; many[i] = i ? tiny : 1.0; y[i] = 1.0 + 1024.0 * tiny; }
+    for (size_t i = 0; i < n; i++) squares[i] = -(y[i] * y[0]);
+    matvec(squares, &y[1], y, 1, n, n);
+    if (squares[n - 1] != 0.0 || dot(one, many, n) != 1.0)
+        fail("this build computes otherwise than it is told: compile with -ffp-contract=off, and without -ffast-math");
+}
+
+/* A hash table from 64-bit keys to 32-bit values: open addressing, power-of-two size, at most two thirds
+ * full. */
 typedef struct { uint64_t key; uint32_t value; } Slot;
 typedef struct { Slot *slots; size_t size, used; } Map;
 #define NONE UINT32_MAX          /* the value of an empty slot */
@@ -222,9 +241,8 @@ static Slot *map_slot(const Map *map, uint64_t key) {
 }
 
 static void map_make(Map *map, size_t expected) {
-    map->size = 64;
+    *map = (Map){.size = 64};
     while (2 * map->size < 3 * expected) map->size *= 2;
-    map->used = 0;
     map->slots = alloc(map->size, sizeof *map->slots);
     for (size_t i = 0; i < map->size; i++) map->slots[i].value = NONE;
 }
@@ -244,10 +262,8 @@ static uint32_t *map_at(Map *map, uint64_t key) {
         map_free(&old);
     }
     Slot *slot = map_slot(map, key);
-    if (slot->value == NONE) {
-        slot->key = key;
-        map->used++;
-    }
+    map->used += slot->value == NONE;
+    slot->key = key;
     return &slot->value;
 }
 
@@ -257,10 +273,7 @@ static uint64_t pair_key(size_t left, size_t right) { return (uint64_t)left << 3
 typedef struct { uint64_t *keys; size_t used, size; } Heap;
 
 static void heap_push(Heap *heap, uint64_t key) {
-    if (heap->used == heap->size) {
-        heap->size = heap->size ? heap->size * 2 : 256;
-        heap->keys = resize(heap->keys, heap->size, sizeof *heap->keys);
-    }
+    heap->keys = grow(heap->keys, heap->used + 1, &heap->size, sizeof *heap->keys);
     size_t i = heap->used++;
     for (; i && heap->keys[(i - 1) / 2] > key; i = (i - 1) / 2) heap->keys[i] = heap->keys[(i - 1) / 2];
     heap->keys[i] = key;
@@ -281,6 +294,13 @@ static uint64_t heap_pop(Heap *heap) {
 /* ---------------------------------------------------------------------------------------------
  * I  TOKENIZER: bytes to tokens and back (byte pair encoding: Gage 1994; Sennrich, Haddow, Birch 2016)
  */
+enum { LETTER, DIGIT, MARK, SPACE, WHITE };                /* words are made of what comes before SPACE */
+enum { LONGEST = 256 };                                    /* bytes a token may have */
+
+typedef struct { uint32_t *ids; size_t n, size; } Ids;
+
+/* Byte-level BPE: a token for each byte of the alphabet, then one for each learned pair.
+ *     learned from "low lower lowest" with 3 merges: `lo`, `low`, ` low`; "lowly" is then `low` `l` `y` */
 typedef struct {
     size_t base, merges, vocab;      /* byte tokens, learned pairs, their sum */
     uint32_t id_of_byte[256];        /* NONE where the alphabet lacks the byte */
@@ -288,19 +308,15 @@ typedef struct {
     Map rank;                        /* (left, right) -> the token that joins them */
     size_t *start;                   /* [vocab + 1]: token t's bytes are text[start[t]] .. */
     unsigned char *text;
+    size_t pairs_size, start_size, text_size;
     /* the pieces seen so far, so that each distinct piece is merged once */
     Map seen;                        /* hash of the piece -> its entry */
-    struct Piece { size_t at, length, ids, count, met; uint32_t next; } *pieces;     /* met: how often it was encoded */
-    size_t n_pieces, cap_pieces, n_bytes, cap_bytes, n_ids, cap_ids;
-    unsigned char *bytes;
-    uint32_t *ids;
-    uint32_t *work;                  /* room in which a piece is merged, and what waits to be */
-    size_t cap_work;
-    Heap heap;
+    /* met: how often it was encoded */
+    struct Piece { size_t at, length, ids, count, met; uint32_t next; } *pieces;
+    size_t n_pieces, pieces_size;
+    Bytes bytes;                     /* of all pieces */
+    Ids ids;                         /* of those that were merged */
 } Tokenizer;
-
-enum { LONGEST = 256 };                                    /* bytes a token may have */
-enum { LETTER, DIGIT, MARK, SPACE, WHITE };                /* words are made of what comes before SPACE */
 
 static unsigned char kind_of[256];
 
@@ -310,7 +326,10 @@ static void kinds_make(void) {
                    : c >= '0' && c <= '9' ? DIGIT : c == ' ' ? SPACE : c >= '\t' && c <= '\r' ? WHITE : MARK;
 }
 
-/* The end of the piece that starts at data[at]. */
+/* The end of the piece that starts at data[at]: a run of letters (and of all that is not ASCII), of digits or
+ * of marks, each with the one space before it; or white space, less the space that goes with what follows. No
+ * token crosses a piece.
+ *     `to be,  or 42` is `to` ` be` `,` ` ` ` or` ` 42` */
 static size_t piece_end(const unsigned char *data, size_t at, size_t length) {
     size_t end = at + (data[at] == ' ' && at + 1 < length && kind_of[data[at + 1]] < SPACE);
     const unsigned char kind = kind_of[data[end]];
@@ -319,7 +338,54 @@ static size_t piece_end(const unsigned char *data, size_t at, size_t length) {
         return end;
     }
     while (end < length && kind_of[data[end]] >= SPACE) end++;
-    return end < length && data[end - 1] == ' ' ? end - 1 : end;   /* the last space goes with what follows */
+    return end < length && data[end - 1] == ' ' ? end - 1 : end;
+}
+
+static void ids_add(Ids *ids, uint32_t id) {
+    ids->ids = grow(ids->ids, ids->n + 1, &ids->size, sizeof *ids->ids);
+    ids->ids[ids->n++] = id;
+}
+
+/* The bytes of a token. */
+static Slice token_text(const Tokenizer *tok, size_t id) {
+    return (Slice){tok->text + tok->start[id], tok->start[id + 1] - tok->start[id]};
+}
+
+/* The next token's bytes are text[start[vocab]] .. and n of them. */
+static unsigned char *tokenizer_room(Tokenizer *tok, size_t n) {
+    tok->start = grow(tok->start, tok->vocab + 2, &tok->start_size, sizeof *tok->start);
+    if (!tok->vocab) tok->start[0] = 0;
+    tok->start[tok->vocab + 1] = tok->start[tok->vocab] + n;
+    tok->text = grow(tok->text, tok->start[tok->vocab + 1], &tok->text_size, 1);
+    return tok->text + tok->start[tok->vocab++];
+}
+
+/* The alphabet: all bytes, or those that occur; a document begins and ends with a newline. */
+static void tokenizer_make(Tokenizer *tok, const unsigned char *data, size_t length, int lines,
+                           int alphabet_of_corpus) {
+    int occurs[256] = {0};
+    memset(tok, 0, sizeof *tok);
+    kinds_make();
+    for (size_t i = 0; i < length; i++) occurs[data[i]] = 1;
+    if (lines) occurs['\n'] = 1;
+    for (size_t c = 0; c < 256; c++) {
+        tok->id_of_byte[c] = occurs[c] || !alphabet_of_corpus ? (uint32_t)tok->base++ : NONE;
+        if (tok->id_of_byte[c] != NONE) *tokenizer_room(tok, 1) = (unsigned char)c;
+    }
+    map_make(&tok->seen, 4096);
+    map_make(&tok->rank, 4096);
+}
+
+/* The next token: left and right joined. */
+static void tokenizer_add(Tokenizer *tok, size_t left, size_t right) {
+    const size_t n = token_text(tok, left).length, m = token_text(tok, right).length;
+    tok->pairs = grow(tok->pairs, 2 * (tok->merges + 1), &tok->pairs_size, sizeof *tok->pairs);
+    tok->pairs[2 * tok->merges] = (uint32_t)left;
+    tok->pairs[2 * tok->merges++ + 1] = (uint32_t)right;
+    *map_at(&tok->rank, pair_key(left, right)) = (uint32_t)tok->vocab;
+    unsigned char *to = tokenizer_room(tok, n + m);
+    memcpy(to, token_text(tok, left).data, n);
+    memcpy(to + n, token_text(tok, right).data, m);
 }
 
 /* Finds or adds a distinct piece. */
@@ -328,61 +394,53 @@ static struct Piece *tokenizer_piece(Tokenizer *tok, const unsigned char *bytes,
     for (size_t i = 0; i < length; i++) hash = (hash ^ bytes[i]) * 0x100000001B3u;      /* FNV-1a */
     uint32_t *first = map_at(&tok->seen, hash);
     for (uint32_t i = *first; i != NONE; i = tok->pieces[i].next)
-        if (tok->pieces[i].length == length && !memcmp(tok->bytes + tok->pieces[i].at, bytes, length)) return &tok->pieces[i];
-    if (tok->n_pieces == tok->cap_pieces) {
-        tok->cap_pieces = tok->cap_pieces ? 2 * tok->cap_pieces : 1024;
-        tok->pieces = resize(tok->pieces, tok->cap_pieces, sizeof *tok->pieces);
-    }
-    if (tok->n_bytes + length > tok->cap_bytes) {
-        tok->cap_bytes = 2 * (tok->n_bytes + length);
-        tok->bytes = resize(tok->bytes, tok->cap_bytes, 1);
-    }
-    memcpy(tok->bytes + tok->n_bytes, bytes, length);
+        if (tok->pieces[i].length == length && !memcmp(tok->bytes.data + tok->pieces[i].at, bytes, length))
+            return &tok->pieces[i];
+    tok->pieces = grow(tok->pieces, tok->n_pieces + 1, &tok->pieces_size, sizeof *tok->pieces);
     struct Piece *piece = &tok->pieces[tok->n_pieces];
-    *piece = (struct Piece){tok->n_bytes, length, SIZE_MAX, 0, 0, *first};
+    *piece = (struct Piece){tok->bytes.length, length, SIZE_MAX, 0, 0, *first};
+    bytes_add(&tok->bytes, bytes, length);
     *first = (uint32_t)tok->n_pieces++;
-    tok->n_bytes += length;
     return piece;
 }
 
-/* Pairs under way while learning: every adjacency of two tokens in the distinct pieces belongs to the
- * list of its pair, in text order, so that a merge touches its own occurrences and nothing else. */
+/* What learning works with: the distinct pieces as linked lists of tokens, and for each pair the list of its
+ * places, in text order, so that a merge touches its own occurrences and nothing else: the cost grows with
+ * the number of distinct pieces. */
 typedef struct { size_t count; uint32_t left, right, head, tail; } Pair;
 typedef struct {
-    uint32_t *token, *prev, *next;       /* the text as a linked list */
-    uint32_t *before, *after;            /* the occurrences of one pair, by position of its left token */
-    size_t *weight;                      /* how often the corpus has the piece this position is in */
-    size_t *length;                      /* of each token */
-    Map index;
+    uint32_t *token, *before, *after;    /* the pieces */
+    uint32_t *earlier, *later;           /* the places of one pair, by position of its left token */
+    size_t *weight;                      /* how often the corpus has the piece that this position is in */
+    Map index;                           /* (left, right) -> its entry in pairs */
     Pair *pairs;
-    size_t n_pairs, cap_pairs;
+    size_t n_pairs, size;
 } Learner;
 
+/* The pair at a place occurs there. */
 static void learner_add(Learner *L, uint32_t at) {
-    const uint32_t left = L->token[at], right = L->token[L->next[at]];
+    const uint32_t left = L->token[at], right = L->token[L->after[at]];
     uint32_t *slot = map_at(&L->index, pair_key(left, right));
     if (*slot == NONE) {
-        if (L->n_pairs == L->cap_pairs) {
-            L->cap_pairs = L->cap_pairs ? 2 * L->cap_pairs : 4096;
-            L->pairs = resize(L->pairs, L->cap_pairs, sizeof *L->pairs);
-        }
+        L->pairs = grow(L->pairs, L->n_pairs + 1, &L->size, sizeof *L->pairs);
         L->pairs[L->n_pairs] = (Pair){0, left, right, NONE, NONE};
         *slot = (uint32_t)L->n_pairs++;
     }
     Pair *pair = &L->pairs[*slot];
     pair->count += L->weight[at];
-    L->before[at] = pair->tail;
-    L->after[at] = NONE;
-    if (pair->tail == NONE) pair->head = at; else L->after[pair->tail] = at;
+    L->earlier[at] = pair->tail;
+    L->later[at] = NONE;
+    if (pair->tail == NONE) pair->head = at; else L->later[pair->tail] = at;
     pair->tail = at;
 }
 
+/* It does no longer. */
 static void learner_remove(Learner *L, uint32_t at) {
-    Pair *pair = &L->pairs[map_get(&L->index, pair_key(L->token[at], L->token[L->next[at]]))];
-    const uint32_t before = L->before[at], after = L->after[at];
+    Pair *pair = &L->pairs[map_get(&L->index, pair_key(L->token[at], L->token[L->after[at]]))];
+    const uint32_t earlier = L->earlier[at], later = L->later[at];
     pair->count -= L->weight[at];
-    if (before == NONE) pair->head = after; else L->after[before] = after;
-    if (after == NONE) pair->tail = before; else L->before[after] = before;
+    if (earlier == NONE) pair->head = later; else L->later[earlier] = later;
+    if (later == NONE) pair->tail = earlier; else L->earlier[later] = earlier;
 }
 
 static uint64_t pair_priority(const Pair *pair) {   /* larger count, then smaller left, then smaller right */
@@ -390,162 +448,132 @@ static uint64_t pair_priority(const Pair *pair) {   /* larger count, then smalle
     return rest << 32 | (uint64_t)pair->left << 16 | pair->right;
 }
 
-static void tokenizer_add(Tokenizer *tok, size_t left, size_t right) {
-    tok->pairs = resize(tok->pairs, 2 * (tok->merges + 1), sizeof *tok->pairs);
-    tok->pairs[2 * tok->merges] = (uint32_t)left;
-    tok->pairs[2 * tok->merges + 1] = (uint32_t)right;
-    *map_at(&tok->rank, pair_key(left, right)) = (uint32_t)(tok->base + tok->merges++);
-}
-
+/* Up to `merges` pairs: again and again the most frequent pair becomes a token. It stops where no pair occurs
+ * twice; no token becomes longer than LONGEST. */
 static void tokenizer_learn(Tokenizer *tok, const unsigned char *data, size_t length, size_t merges) {
     for (size_t at = 0, end; at < length; at = end) {
         end = piece_end(data, at, length);
         tokenizer_piece(tok, data + at, end - at)->count++;
     }
-    const size_t n = tok->n_bytes;
+    const size_t n = tok->bytes.length;
     if (n >= NONE) fail("the corpus has more distinct text than 32-bit positions can name");
-    Learner L = {alloc(n, 4), alloc(n, 4), alloc(n, 4), alloc(n, 4), alloc(n, 4), alloc(n, sizeof(size_t)), alloc(tok->base + merges, sizeof(size_t)), {0}, NULL, 0, 0};
+    Learner L = {alloc(n, 4), alloc(n, 4), alloc(n, 4), alloc(n, 4), alloc(n, 4), alloc(n, sizeof(size_t)),
+        {0}, NULL, 0, 0};
+    Heap heap = {0};
     map_make(&L.index, 4096);
-    for (size_t i = 0; i < tok->base; i++) L.length[i] = 1;
     for (size_t p = 0; p < tok->n_pieces; p++) {
-        const struct Piece *piece = &tok->pieces[p];
-        for (size_t i = piece->at; i < piece->at + piece->length; i++) {
-            L.token[i] = tok->id_of_byte[tok->bytes[i]];
-            L.prev[i] = i == piece->at ? NONE : (uint32_t)i - 1;
-            L.next[i] = i + 1 == piece->at + piece->length ? NONE : (uint32_t)i + 1;
-            L.weight[i] = piece->count;
+        const size_t start = tok->pieces[p].at, end = start + tok->pieces[p].length;
+        for (size_t i = start; i < end; i++) {
+            L.token[i] = tok->id_of_byte[tok->bytes.data[i]];
+            L.before[i] = i == start ? NONE : (uint32_t)i - 1;
+            L.after[i] = i + 1 == end ? NONE : (uint32_t)i + 1;
+            L.weight[i] = tok->pieces[p].count;
         }
     }
-    for (size_t i = 0; i < n; i++) if (L.next[i] != NONE) learner_add(&L, (uint32_t)i);
-    Heap heap = {0};
+    for (size_t i = 0; i < n; i++) if (L.after[i] != NONE) learner_add(&L, (uint32_t)i);
     for (size_t i = 0; i < L.n_pairs; i++) heap_push(&heap, pair_priority(&L.pairs[i]));
     while (tok->merges < merges && heap.used) {
         const uint64_t top = heap_pop(&heap);
         const uint32_t index = map_get(&L.index, pair_key(top >> 16 & 0xFFFF, top & 0xFFFF));
-        const uint64_t now = pair_priority(&L.pairs[index]);
-        const size_t joined = L.length[L.pairs[index].left] + L.length[L.pairs[index].right];
-        if (L.pairs[index].count < 2 || joined > LONGEST) continue;
-        if (now != top) { heap_push(&heap, now); continue; }      /* it has lost occurrences since: later */
+        const Pair pair = L.pairs[index];
+        if (pair.count < 2 || token_text(tok, pair.left).length
+            + token_text(tok, pair.right).length > LONGEST) continue;
+        if (pair_priority(&pair) != top) {           /* it has lost occurrences since: later */
+            heap_push(&heap, pair_priority(&pair));
+            continue;
+        }
         progress("learning merges: %zu of %zu", tok->merges, merges);
-        const size_t known = L.n_pairs;
-        const uint32_t id = (uint32_t)(tok->base + tok->merges);
-        tokenizer_add(tok, L.pairs[index].left, L.pairs[index].right);
-        L.length[id] = joined;
-        while (L.pairs[index].head != NONE) {
-            const uint32_t at = L.pairs[index].head, right = L.next[at], prev = L.prev[at], next = L.next[right];
-            if (prev != NONE) learner_remove(&L, prev);
+        const size_t known = L.n_pairs, id = tok->vocab;
+        tokenizer_add(tok, pair.left, pair.right);
+        for (uint32_t at; (at = L.pairs[index].head) != NONE;) {
+            const uint32_t right = L.after[at], left = L.before[at], beyond = L.after[right];
+            if (left != NONE) learner_remove(&L, left);
             learner_remove(&L, at);
-            if (next != NONE) learner_remove(&L, right);
-            L.token[at] = id;
-            L.next[at] = next;
-            if (next != NONE) L.prev[next] = at;
-            if (prev != NONE) learner_add(&L, prev);
-            if (next != NONE) learner_add(&L, at);
+            if (beyond != NONE) learner_remove(&L, right);
+            L.token[at] = (uint32_t)id;
+            L.after[at] = beyond;
+            if (beyond != NONE) L.before[beyond] = at;
+            if (left != NONE) learner_add(&L, left);
+            if (beyond != NONE) learner_add(&L, at);
         }
         for (size_t i = known; i < L.n_pairs; i++) heap_push(&heap, pair_priority(&L.pairs[i]));
     }
-    free(L.token); free(L.prev); free(L.next); free(L.before); free(L.after); free(L.weight); free(L.length); free(L.pairs);
+    free(L.token); free(L.before); free(L.after); free(L.earlier); free(L.later); free(L.weight);
+    free(L.pairs);
     map_free(&L.index);
     free(heap.keys);
-}
-
-static void tokenizer_make(Tokenizer *tok, const unsigned char *data, size_t length, int lines, int alphabet_of_corpus) {
-    memset(tok, 0, sizeof *tok);
-    kinds_make();
-    int occurs[256] = {0};
-    for (size_t i = 0; i < length; i++) occurs[data[i]] = 1;
-    if (lines) occurs['\n'] = 1;                      /* a document begins and ends with one */
-    for (size_t c = 0; c < 256; c++)
-        tok->id_of_byte[c] = occurs[c] || !alphabet_of_corpus ? (uint32_t)tok->base++ : NONE;
-    map_make(&tok->seen, 4096);
-    map_make(&tok->rank, 4096);
-}
-
-/* Once the pairs are known: the bytes of every token. */
-static void tokenizer_spell(Tokenizer *tok) {
-    tok->vocab = tok->base + tok->merges;
-    tok->start = alloc(tok->vocab + 1, sizeof *tok->start);
-    for (size_t i = 0, t; i < tok->vocab; i++) {
-        size_t length = 1;
-        if (i >= tok->base) {
-            t = i - tok->base;
-            const uint32_t *pair = &tok->pairs[2 * t];
-            length = tok->start[pair[0] + 1] - tok->start[pair[0]] + tok->start[pair[1] + 1] - tok->start[pair[1]];
-        }
-        tok->start[i + 1] = tok->start[i] + length;
-    }
-    tok->text = alloc(tok->start[tok->vocab], 1);
-    for (size_t c = 0; c < 256; c++) if (tok->id_of_byte[c] != NONE) tok->text[tok->start[tok->id_of_byte[c]]] = (unsigned char)c;
-    for (size_t i = 0; i < tok->merges; i++) {
-        unsigned char *to = tok->text + tok->start[tok->base + i];
-        for (size_t side = 0; side < 2; side++) {
-            const size_t t = tok->pairs[2 * i + side], length = tok->start[t + 1] - tok->start[t];
-            memcpy(to, tok->text + tok->start[t], length);
-            to += length;
-        }
-    }
 }
 
 /* Merges one piece: the earliest learned pair first, leftmost first, until none is left. */
 static void tokenizer_merge(Tokenizer *tok, struct Piece *piece) {
     const size_t n = piece->length;
-    if (3 * n > tok->cap_work) tok->work = resize(tok->work, tok->cap_work = 6 * n, sizeof *tok->work);
-    uint32_t *token = tok->work, *prev = token + n, *next = prev + n;
-    Heap *heap = &tok->heap;
+    uint32_t *token = alloc(3 * n, sizeof *token), *before = token + n, *after = before + n;
+    Heap heap = {0};
     for (size_t i = 0; i < n; i++) {
-        token[i] = tok->id_of_byte[tok->bytes[piece->at + i]];
-        prev[i] = i ? (uint32_t)i - 1 : NONE;
-        next[i] = i + 1 < n ? (uint32_t)i + 1 : NONE;
+        token[i] = tok->id_of_byte[tok->bytes.data[piece->at + i]];
+        before[i] = i ? (uint32_t)i - 1 : NONE;
+        after[i] = i + 1 < n ? (uint32_t)i + 1 : NONE;
+        const uint32_t joined = i ? map_get(&tok->rank, pair_key(token[i - 1], token[i])) : NONE;
+        if (joined != NONE) heap_push(&heap, pair_key(joined, i - 1));
     }
-    for (size_t i = 0; i + 1 < n; i++) {
-        const uint32_t joined = map_get(&tok->rank, pair_key(token[i], token[i + 1]));
-        if (joined != NONE) heap_push(heap, (uint64_t)joined << 32 | i);
-    }
-    while (heap->used) {
-        const uint64_t top = heap_pop(heap);
-        const uint32_t at = (uint32_t)top, id = (uint32_t)(top >> 32), right = next[at];
-        if (token[at] == NONE || right == NONE || map_get(&tok->rank, pair_key(token[at], token[right])) != id) continue;
+    while (heap.used) {
+        const uint64_t top = heap_pop(&heap);
+        const uint32_t at = (uint32_t)top, id = (uint32_t)(top >> 32), right = after[at];
+        if (token[at] == NONE || right == NONE || map_get(&tok->rank,
+                                                          pair_key(token[at], token[right])) != id) continue;
         token[at] = id;
         token[right] = NONE;
-        next[at] = next[right];
-        if (next[at] != NONE) prev[next[at]] = at;
-        const uint32_t sides[2] = {prev[at], at};
+        after[at] = after[right];
+        if (after[at] != NONE) before[after[at]] = at;
+        const uint32_t sides[2] = {before[at], at};
         for (int s = 0; s < 2; s++) {
-            const uint32_t l = sides[s], r = l == NONE ? NONE : next[l];
+            const uint32_t l = sides[s], r = l == NONE ? NONE : after[l];
             const uint32_t joined = r == NONE ? NONE : map_get(&tok->rank, pair_key(token[l], token[r]));
-            if (joined != NONE) heap_push(heap, (uint64_t)joined << 32 | l);
+            if (joined != NONE) heap_push(&heap, pair_key(joined, l));
         }
     }
-    if (tok->n_ids + n > tok->cap_ids) {
-        tok->cap_ids = 2 * (tok->n_ids + n);
-        tok->ids = resize(tok->ids, tok->cap_ids, sizeof *tok->ids);
-    }
-    piece->ids = tok->n_ids;
-    piece->count = 0;
-    for (size_t i = 0; i < n; i++) if (token[i] != NONE) { tok->ids[tok->n_ids++] = token[i]; piece->count++; }
+    piece->ids = tok->ids.n;
+    for (size_t i = 0; i < n; i++) if (token[i] != NONE) ids_add(&tok->ids, token[i]);
+    piece->count = tok->ids.n - piece->ids;
+    free(token); free(heap.keys);
 }
 
-/* Could learning `merges` pairs from data have given these, as far as counts tell? What a pair joined occurs in the text that they make,
- * in itself or in what was joined of it; no pair was joined less than twice, none more often than one before it, and none is left that
- * should have been. Of two equal tokens every other pair at least is joined: aaa has two, of which one is. length: of each token */
-static int tokenizer_passes(Tokenizer *tok, const size_t *length, const unsigned char *data, size_t n, size_t merges) {
-    size_t *made = alloc(tok->base + tok->merges, sizeof *made), most = n;
+/* The ids of the piece that starts at data[*at], which becomes its end. */
+static struct Piece *tokenizer_merged(Tokenizer *tok, const unsigned char *data, size_t *at, size_t length) {
+    const size_t end = piece_end(data, *at, length);
+    struct Piece *piece = tokenizer_piece(tok, data + *at, end - *at);
+    if (piece->ids == SIZE_MAX) tokenizer_merge(tok, piece);
+    *at = end;
+    return piece;
+}
+
+static void tokenizer_encode(Tokenizer *tok, Ids *out, const unsigned char *data, size_t length) {
+    for (size_t at = 0; at < length;) {
+        struct Piece *piece = tokenizer_merged(tok, data, &at, length);
+        piece->met++;
+        for (size_t i = 0; i < piece->count; i++) ids_add(out, tok->ids.ids[piece->ids + i]);
+    }
+}
+
+/* Second reading of I. Could learning `merges` pairs from data have given these, as far as counts tell? What
+ * a pair joined occurs in the text that they make, in itself or in what was joined of it; none was joined
+ * less than twice or more often than one before it, and none is left that should have been. Of two equal
+ * tokens every other pair at least is joined: aaa has two, of which one is. */
+static int tokenizer_passes(Tokenizer *tok, const unsigned char *data, size_t n, size_t merges) {
+    size_t *made = alloc(tok->vocab, sizeof *made), most = n;
     int fine = 1;
     Map left_over;
     map_make(&left_over, 4096);
-    for (size_t at = 0, end; at < n; at = end) {
-        end = piece_end(data, at, n);
-        struct Piece *piece = tokenizer_piece(tok, data + at, end - at);
-        if (piece->ids == SIZE_MAX) tokenizer_merge(tok, piece);
-        const uint32_t *ids = tok->ids + piece->ids;
+    for (size_t at = 0; at < n;) {
+        const struct Piece *piece = tokenizer_merged(tok, data, &at, n);
+        const uint32_t *ids = tok->ids.ids + piece->ids;
         for (size_t i = 0; i < piece->count; i++) {
             made[ids[i]]++;
             uint32_t *often = i ? map_at(&left_over, pair_key(ids[i - 1], ids[i])) : NULL;
             if (often) *often = *often == NONE ? 1 : *often + 1;
         }
     }
-    for (size_t i = tok->merges; i-- > 0;)
-        for (size_t side = 0; side < 2; side++) made[tok->pairs[2 * i + side]] += made[tok->base + i];
+    for (size_t i = 2 * tok->merges; i-- > 0;) made[tok->pairs[i]] += made[tok->base + i / 2];
     for (size_t i = 0; i < tok->merges; i++) {
         const size_t often = made[tok->base + i], twice = 1 + (tok->pairs[2 * i] != tok->pairs[2 * i + 1]);
         if (often < twice || often > most) fine = 0;
@@ -554,37 +582,20 @@ static int tokenizer_passes(Tokenizer *tok, const size_t *length, const unsigned
     if (tok->merges < merges) most = 1;
     for (size_t i = 0; i < left_over.size; i++) {
         const Slot *slot = &left_over.slots[i];
-        if (slot->value != NONE && slot->value > most && length[slot->key >> 32] + length[slot->key & NONE] <= LONGEST) fine = 0;
+        fine = fine && (slot->value == NONE || slot->value <= most
+                        || token_text(tok, slot->key >> 32).length
+                            + token_text(tok, slot->key & NONE).length > LONGEST);
     }
     map_free(&left_over);
     free(made);
     return fine;
 }
 
-typedef struct { uint32_t *ids; size_t n, size; } Ids;
-
-static void ids_add(Ids *ids, uint32_t id) {
-    if (ids->n == ids->size) {
-        ids->size = ids->size ? 2 * ids->size : 1024;
-        ids->ids = resize(ids->ids, ids->size, sizeof *ids->ids);
-    }
-    ids->ids[ids->n++] = id;
-}
-
-static void tokenizer_encode(Tokenizer *tok, Ids *out, const unsigned char *data, size_t length) {
-    for (size_t at = 0, end; at < length; at = end) {
-        end = piece_end(data, at, length);
-        struct Piece *piece = tokenizer_piece(tok, data + at, end - at);
-        if (piece->ids == SIZE_MAX) tokenizer_merge(tok, piece);
-        piece->met++;
-        for (size_t i = 0; i < piece->count; i++) ids_add(out, tok->ids[piece->ids + i]);
-    }
-}
-
 /* ---------------------------------------------------------------------------------------------
  * II  METAWEIGHTS: what is counted
  */
-/* Token ids in documents: start[d] .. start[d + 1]. In one running text there is one document. */
+/* Token ids in documents: start[d] .. start[d + 1]. In one running text there is one document; with `lines` a
+ * document's first token is only context, never predicted. */
 typedef struct { const uint32_t *ids; size_t n; const size_t *start; size_t n_docs; int lines; } Text;
 
 static size_t text_document(const Text *text, size_t at) {      /* the document that holds a position */
@@ -596,15 +607,405 @@ static size_t text_document(const Text *text, size_t at) {      /* the document 
     return low;
 }
 
-/* Has a text characters of Han or kana, which begin so in UTF-8? They stand without spaces: a run of them is no word. */
+/* The chain: interpolated modified Kneser-Ney (Chen and Goodman 1998). The probability of the token x after
+ * the context c, with n(c x) the count of x after c, n(c) the sum of these counts, and D what is taken off a
+ * count (more off a larger one):
+ *
+ *     P(x | c) = (n(c x) - D(n(c x))) / n(c)  +  backoff(c) * P(x | c without its oldest token)
+ *     backoff(c) = (the sum over x of D(n(c x))) / n(c)      goes to what shorter contexts say
+ *
+ * and below the empty context every token has 1 / vocab. A chain of order 3 looks at contexts of up to 2
+ * tokens. Only the longest count occurrences. A shorter one counts after how many different tokens c x was
+ * met: it is asked where the longer one knows little, and there it matters in how many places x has been at
+ * home, not how often in one of them.
+ *
+ * Contexts form a tree, newest token first: node 0 is the empty context, and a node's child by t is the
+ * context with t before it.
+ *     a b c a b d a b c, order 3: after nothing a 2, b 1 (it comes thrice, always after a), c 1, d 1; after
+ * `a b` c 2, d 1
+ *     of order 2 D is 0.6 and 0.2 of a 1 and a 2, and c after b has (2 - 0.2) / 3 + (0.2 + 0.6) / 3 * 0.225 =
+ * 0.660 */
+typedef struct { uint32_t node, token; size_t count; } Entry;
+typedef struct {
+    size_t order, vocab, n_nodes, n_entries;
+    Map child;
+    size_t *first;               /* [n_nodes + 1]: node's entries are first[node] .. */
+    uint32_t *token;             /* [n_entries], ascending within a node */
+    double *prob;                /* [n_entries]: the first summand of P */
+    double *backoff;             /* [n_nodes]; 1 where nothing was counted */
+    double *unigram;             /* [vocab]: P(x | nothing) */
+    double cut[4];               /* D of the longest contexts, by count */
+} Chain;
+
+/* D of a count of 0, of 1, of 2, and of 3 or more; n[k] is how many counts are k (their equation 26). Each is
+ * what a count of k is too high by on average, were the text read again: k - (k + 1) Y n[k + 1] / n[k], Y =
+ * n[1] / (n[1] + 2 n[2]). */
+static void discounts(const size_t n[5], double cut[4]) {
+    const double y = (double)n[1] / (double)(n[1] + 2 * n[2]);
+    for (size_t k = 0; k < 4; k++) {
+        cut[k] = 0.5 * (double)k;
+        if (!k || !n[1] || !n[2] || !n[3]) continue;
+        cut[k] = (double)k - (double)(k + 1) * y * (double)n[k + 1] / (double)n[k];
+        if (cut[k] < 0.01) cut[k] = 0.01;          /* never 0: nothing may have probability 0 */
+        if (cut[k] > (double)k) cut[k] = (double)k;
+    }
+}
+
+/* A context's counts after the discounts: prob[i] = (count[i] - D(count[i])) / sum. Returns its backoff.
+ *     3 1 with D = 0 0.5 1 1.5: 0.375 0.125, and 0.5 */
+static double discounted(const size_t *count, size_t n, const double cut[4], double *prob) {
+    size_t met = 0, many[4] = {0};
+    for (size_t i = 0; i < n; i++) {
+        met += count[i];
+        many[count[i] < 3 ? count[i] : 3]++;
+    }
+    for (size_t i = 0; i < n; i++) prob[i] = count[i] ? ((double)count[i] - cut[count[i] < 3 ? count[i] : 3])
+        / (double)met : 0.0;
+    return met ? (cut[1] * (double)many[1] + cut[2] * (double)many[2] + cut[3]
+                  * (double)many[3]) / (double)met : 1.0;
+}
+
+/* The tree: for every node how often each token followed. With `lines` a document's first contexts have
+ * nothing before them, so they count occurrences too; at the start of a running text a context that is cut
+ * short counts nothing, but its tokens are entered, with 0. */
+static Entry *chain_count(Chain *chain, const Text *text, unsigned char **depth) {
+    size_t size = 0, deep_size = 1024;
+    Entry *entries = NULL;
+    Map index;                                       /* (node, token) -> its entry */
+    *depth = alloc(deep_size, 1);
+    chain->n_nodes = 1;
+    map_make(&chain->child, chain->order > 2 ? text->n / 2 : 1024);
+    map_make(&index, text->n * chain->order / 3);
+    for (size_t doc = 0; doc < text->n_docs; doc++) {
+        const size_t begin = text->start[doc], end = text->start[doc + 1];
+        for (size_t i = begin + (size_t)text->lines; i < end; i++) {
+            if (!((i - begin) & 4095)) progress("counting: %zu contexts", chain->n_nodes);
+            uint32_t path[8] = {0};
+            size_t deep = 0;
+            while (deep + 1 < chain->order && i - begin > deep) {
+                uint32_t *slot = map_at(&chain->child, pair_key(path[deep], text->ids[i - deep - 1]));
+                if (*slot == NONE) {
+                    *depth = grow(*depth, chain->n_nodes + 1, &deep_size, 1);
+                    (*depth)[chain->n_nodes] = (unsigned char)(deep + 1);
+                    *slot = (uint32_t)chain->n_nodes++;
+                }
+                path[++deep] = *slot;
+            }
+            size_t more = deep + 1 == chain->order || text->lines;
+            for (size_t k = deep + 1; k-- > 0; more = 1) {             /* the longest context first */
+                uint32_t *slot = map_at(&index, pair_key(path[k], text->ids[i]));
+                const int known = *slot != NONE;
+                if (!known) {
+                    entries = grow(entries, chain->n_entries + 1, &size, sizeof *entries);
+                    entries[chain->n_entries] = (Entry){path[k], text->ids[i], 0};
+                    *slot = (uint32_t)chain->n_entries++;
+                }
+                entries[*slot].count += more;
+                if (known) break;                    /* so shorter ones have counted it already */
+            }
+        }
+    }
+    map_free(&index);
+    return entries;
+}
+
+static void chain_make(Chain *chain, const Text *text, size_t vocab, size_t order) {
+    *chain = (Chain){.order = order, .vocab = vocab};
+    unsigned char *depth;
+    Entry *entries = chain_count(chain, text, &depth);
+    const size_t nodes = chain->n_nodes, n = chain->n_entries;
+    /* sort by token, then stably by node */
+    chain->first = alloc(nodes + 1, sizeof *chain->first);
+    chain->token = alloc(n, sizeof *chain->token);
+    chain->prob = alloc(n, sizeof *chain->prob);
+    chain->backoff = alloc(nodes, sizeof *chain->backoff);
+    size_t *by_token = alloc(vocab + 1, sizeof *by_token), *sorted = alloc(n, sizeof *sorted);
+    size_t *fill = alloc(nodes, sizeof *fill), *count = alloc(n, sizeof *count), tally[8][5] = {{0}};
+    double cuts[8][4];
+    for (size_t i = 0; i < n; i++) {
+        by_token[entries[i].token + 1]++;
+        chain->first[entries[i].node + 1]++;
+        /* how many counts are 1, 2, 3, 4 */
+        if (entries[i].count < 5) tally[depth[entries[i].node]][entries[i].count]++;
+    }
+    for (size_t t = 0; t < vocab; t++) by_token[t + 1] += by_token[t];
+    for (size_t k = 0; k < nodes; k++) chain->first[k + 1] += chain->first[k];
+    for (size_t i = 0; i < n; i++) sorted[by_token[entries[i].token]++] = i;
+    memcpy(fill, chain->first, nodes * sizeof *fill);
+    for (size_t j = 0; j < n; j++) {
+        const Entry *entry = &entries[sorted[j]];
+        chain->token[fill[entry->node]] = entry->token;
+        count[fill[entry->node]++] = entry->count;
+    }
+    for (size_t k = 0; k < order; k++) discounts(tally[k], cuts[k]);
+    memcpy(chain->cut, cuts[order - 1], sizeof chain->cut);
+    for (size_t k = 0; k < nodes; k++)
+        chain->backoff[k] = discounted(count + chain->first[k], chain->first[k + 1] - chain->first[k],
+                                       cuts[depth[k]], chain->prob + chain->first[k]);
+    chain->unigram = alloc(vocab, sizeof *chain->unigram);
+    for (size_t t = 0; t < vocab; t++) chain->unigram[t] = chain->backoff[0] * (1.0 / (double)vocab);
+    for (size_t i = 0; i < chain->first[1]; i++) chain->unigram[chain->token[i]] += chain->prob[i];
+    free(entries); free(depth); free(by_token); free(sorted); free(fill); free(count);
+}
+
+static void chain_free(Chain *chain) {
+    map_free(&chain->child);
+    free(chain->first); free(chain->token); free(chain->prob); free(chain->backoff); free(chain->unigram);
+}
+
+/* The nodes of the contexts that were met at the end of ids[n], the empty one not, shortest first. Returns
+ * how many. */
+static size_t chain_nodes(const Chain *chain, const uint32_t *ids, size_t n, uint32_t nodes[8]) {
+    size_t k = 0;
+    for (uint32_t node = 0; k + 1 < chain->order && k < n; nodes[k++] = node) {
+        node = map_get(&chain->child, pair_key(node, ids[n - k - 1]));
+        if (node == NONE) break;
+    }
+    return k;
+}
+
+/* P after a longer context: prob + backoff * p, prob of the few tokens that it has met. */
+static void mixed(double *p, size_t vocab, const uint32_t *token, const double *prob, size_t n,
+                  double backoff) {
+    for (size_t t = 0; t < vocab; t++) p[t] *= backoff;
+    for (size_t i = 0; i < n; i++) p[token[i]] += prob[i];
+}
+
+/* p[vocab]: P(x | ids[0 .. n)) for every token x. */
+static void chain_probs(const Chain *chain, double *p, const uint32_t *ids, size_t n) {
+    uint32_t nodes[8];
+    const size_t many = chain_nodes(chain, ids, n, nodes);
+    memcpy(p, chain->unigram, chain->vocab * sizeof *p);
+    for (size_t k = 0; k < many; k++) {
+        const size_t first = chain->first[nodes[k]];
+        mixed(p, chain->vocab, chain->token + first, chain->prob + first, chain->first[nodes[k] + 1] - first,
+              chain->backoff[nodes[k]]);
+    }
+}
+
+/* P(id | ids[0 .. n)): the same sums, for it alone. */
+static double chain_token_prob(const Chain *chain, const uint32_t *ids, size_t n, uint32_t id) {
+    uint32_t nodes[8];
+    const size_t many = chain_nodes(chain, ids, n, nodes);
+    double p = chain->unigram[id];
+    for (size_t k = 0; k < many; k++) {
+        size_t low = chain->first[nodes[k]], high = chain->first[nodes[k] + 1];
+        p *= chain->backoff[nodes[k]];
+        while (high - low > 1) {
+            const size_t mid = (low + high) / 2;
+            if (chain->token[mid] <= id) low = mid; else high = mid;
+        }
+        if (low < high && chain->token[low] == id) p += chain->prob[low];
+    }
+    return p;
+}
+
+/* The root of how much of its say the longest context that was met leaves to shorter ones: 0 to 1. */
+static double chain_doubt(const Chain *chain, const uint32_t *ids, size_t n) {
+    uint32_t nodes[8];
+    const size_t many = chain_nodes(chain, ids, n, nodes);
+    return sqrt(chain->backoff[many ? nodes[many - 1] : 0]);
+}
+
+/* Pairs: who stands near whom. A sparse table over pairs of tokens: row a's entries are first[a] .. first[a +
+ * 1], columns ascending. */
+typedef struct {
+    size_t rows, n;
+    size_t *first;                   /* [rows + 1] */
+    uint32_t *column;                /* [n] */
+    double *value;                   /* [n] */
+    double *row_sum, *column_sum, sum;     /* of all that was counted, also what is too rare to be kept */
+} Table;
+
+static void table_free(Table *t) { free(t->first); free(t->column); free(t->value); free(t->row_sum);
+    free(t->column_sum); }
+
+static Table table_make(size_t rows, size_t n) {
+    return (Table){.rows = rows, .n = n, .first = alloc(rows + 2, sizeof(size_t)),
+        .column = alloc(n, sizeof(uint32_t)), .value = alloc(n, sizeof(double))};
+}
+
+/* The table with rows and columns exchanged, without sums. */
+static Table table_transposed(const Table *from) {
+    Table to = table_make(from->rows, from->n);
+    for (size_t i = 0; i < from->n; i++) to.first[from->column[i] + 2]++;
+    for (size_t r = 0; r < to.rows; r++) to.first[r + 2] += to.first[r + 1];
+    for (size_t r = 0; r < from->rows; r++)
+        for (size_t i = from->first[r]; i < from->first[r + 1]; i++) {
+            const size_t at = to.first[from->column[i] + 1]++;
+            to.column[at] = (uint32_t)r;
+            to.value[at] = from->value[i];
+        }
+    return to;
+}
+
+/* y[rows][r] = table x[rows][r] */
+static void table_times(double *y, const Table *table, const double *x, size_t r) {
+    zero(y, table->rows * r);
+    for (size_t a = 0; a < table->rows; a++)
+        for (size_t i = table->first[a]; i < table->first[a + 1]; i++) {
+            const double *restrict from = x + table->column[i] * r, value = table->value[i];
+            double *restrict to = y + a * r;
+            for (size_t k = 0; k < r; k++) to[k] += value * from[k];
+        }
+}
+
+/* Co-occurrence: value(a, x) = the sum of weight[d] over the places where x stands d tokens after a, d <=
+ * reach (ONCE: each a counts each x once). Entries under `least` are summed but not kept. Weights are whole
+ * numbers: the order of such sums does not matter.
+ *     0 1 2 0 2 with weights 2 1: 2 after 0 has 3, once side by side, once with one between */
+enum { EVERY, ONCE };
+
+static void count_pairs(Table *table, const Text *text, size_t vocab, const double *weight, size_t reach,
+                        int how, double least) {
+    size_t columns = 0, values = 0, *place = alloc(text->n, sizeof *place),
+        *from = alloc(vocab + 1, sizeof *from);
+    /* 1 + the place of the a that counted x last */
+    size_t *last = alloc(vocab, sizeof *last);
+    double *sum = alloc(vocab, sizeof *sum);
+    unsigned char *touched = alloc(vocab + 8, 1);                   /* looked through eight at a time */
+    size_t nearest = 1;
+    while (nearest < reach && weight[nearest] <= 0.0) nearest++;
+    *table = (Table){.rows = vocab, .first = alloc(vocab + 1, sizeof(size_t)),
+        .row_sum = alloc(vocab, sizeof(double)), .column_sum = alloc(vocab, sizeof(double))};
+    for (size_t i = 0; i < text->n; i++) from[text->ids[i] + 1]++;
+    for (size_t t = 0; t < vocab; t++) from[t + 1] += from[t];
+    /* from[a] is now where a + 1 begins */
+    for (size_t i = 0; i < text->n; i++) place[from[text->ids[i]]++] = i;
+    for (size_t a = 0; a < vocab; a++) {
+        progress(how == ONCE ? "counting: promises, %zu of %zu" : "counting: pairs, %zu of %zu", a, vocab);
+        for (size_t p = a ? from[a - 1] : 0; p < from[a]; p++) {
+            const size_t at = place[p], end = text->start[text_document(text, at) + 1];
+            for (size_t d = nearest; d <= reach && at + d < end; d++) {
+                const uint32_t x = text->ids[at + d];
+                if (how == ONCE && last[x] == at + 1) continue;
+                last[x] = at + 1;
+                touched[x] = 1;
+                sum[x] += weight[d];
+            }
+        }
+        table->column = grow(table->column, table->n + vocab, &columns, sizeof *table->column);
+        table->value = grow(table->value, table->n + vocab, &values, sizeof *table->value);
+        for (size_t w = 0; w < vocab; w += 8) {
+            uint64_t eight;
+            memcpy(&eight, touched + w, 8);
+            if (!eight) continue;
+            memset(touched + w, 0, 8);
+            /* without a branch: what is too rare is overwritten */
+            for (size_t x = w; x < w + 8 && x < vocab; x++) {
+                table->row_sum[a] += sum[x];
+                table->column_sum[x] += sum[x];
+                table->column[table->n] = (uint32_t)x;
+                table->value[table->n] = sum[x];
+                table->n += sum[x] >= least;
+                sum[x] = 0.0;
+            }
+        }
+        table->first[a + 1] = table->n;
+        table->sum += table->row_sum[a];
+    }
+    free(place); free(from); free(last); free(sum); free(touched);
+}
+
+/* Drops the entries that are not positive. */
+static void table_prune(Table *table) {
+    size_t n = 0;
+    for (size_t a = 0, i = 0; a < table->rows; a++) {
+        for (; i < table->first[a + 1]; i++) {
+            table->column[n] = table->column[i];
+            table->value[n] = table->value[i];
+            n += table->value[i] > 0.0;
+        }
+        table->first[a + 1] = n;
+    }
+    table->n = n;
+}
+
+/* Positive pointwise mutual information (Church and Hanks 1990): how much oftener than chance a and x meet,
+ * max(0, log(p(a, x) / (p(a) q(x)))), q the share of x^0.75 among all: flattened, so that what is rare does
+ * not seem dear (Levy, Goldberg and Dagan 2015). It takes the place of the counts.
+ *     1 3 / 4 0, columns 5 3: of the 3 log(3/8 / (4/8 q)) = 0.615, q = 3^.75 / (5^.75 + 3^.75) = 0.405 */
+static void pmi(Table *table) {
+    double *flat = alloc(table->rows, sizeof *flat);
+    for (size_t x = 0; x < table->rows; x++) if (table->column_sum[x] > 0.0)
+        flat[x] = exp(0.75 * log(table->column_sum[x]));
+    const double whole = total(flat, table->rows);
+    for (size_t a = 0; a < table->rows; a++)
+        for (size_t i = table->first[a]; i < table->first[a + 1]; i++)
+            table->value[i] = log(table->value[i] * whole / (table->row_sum[a] * flat[table->column[i]]));
+    table_prune(table);
+    free(flat);
+}
+
+#define ROOM_FOR_TRACE 16        /* tokens: the reach of the Hebbian trace */
+#define ROOM_FOR_PROMISE 12      /* tokens: a promise not kept by then was none */
+#define WHOLE 720720.0           /* the least common multiple of 1 .. 16: WHOLE / distance is a whole
+                                  * number */
+
+/* What is counted in a text of token ids: weights that nobody trained, a language model already. Positional
+ * affinity, the pairs at each distance alone, is counted where it is read, in chapter IV. */
+typedef struct {
+    Text text;
+    size_t vocab;
+    Chain chain;                 /* the probability of the next token after the last order - 1 */
+    Table trace;                 /* the Hebbian trace (what fires together wires together: Hebb 1949): PMI
+                                  * of (a, then x) at distances 2 .. 16, each meeting weighed by 1 /
+                                  * distance */
+    Table promise;               /* prophecy: how much likelier x is within 12 tokens after an a than
+                                  * within any 12, as a logarithm where it is */
+    double *share;               /* destiny: how much of the text each token is, [vocab] */
+} Metaweights;
+
+/* log((met + chance) / ((n(a) + 1) chance)), met: how many of the n(a) places of a have an x within 12
+ * tokens, once or more; chance: that any 12 tokens have one, 1 - (1 - share of x)^12. often[vocab] */
+static void metaweights_promises(Metaweights *meta, const double *often) {
+    const double weight[ROOM_FOR_PROMISE + 1] = {0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+    Table *promise = &meta->promise;
+    count_pairs(promise, &meta->text, meta->vocab, weight, ROOM_FOR_PROMISE, ONCE, 2.0);
+    for (size_t a = 0; a < meta->vocab; a++)
+        for (size_t i = promise->first[a]; i < promise->first[a + 1]; i++) {
+            const double q = 1.0 - often[promise->column[i]] / (double)meta->text.n, q3 = q * q * q,
+                chance = 1.0 - q3 * q3 * (q3 * q3);
+            promise->value[i] = log((promise->value[i] + chance) / ((often[a] + 1.0) * chance));
+        }
+    table_prune(promise);
+}
+
+static void metaweights_make(Metaweights *meta, Text text, size_t vocab, size_t order) {
+    double weight[ROOM_FOR_TRACE + 1] = {0.0}, *often = alloc(vocab, sizeof *often);
+    meta->text = text;
+    meta->vocab = vocab;
+    chain_make(&meta->chain, &text, vocab, order);
+    for (size_t d = 2; d <= ROOM_FOR_TRACE; d++) weight[d] = WHOLE / (double)d;
+    /* what met only once, and that three apart or more, is not kept */
+    count_pairs(&meta->trace, &text, vocab, weight, ROOM_FOR_TRACE, EVERY, WHOLE / 3.0 + 1.0);
+    pmi(&meta->trace);
+    for (size_t i = 0; i < text.n; i++) often[text.ids[i]] += 1.0;
+    metaweights_promises(meta, often);
+    meta->share = often;
+    for (size_t x = 0; x < vocab; x++) often[x] = (often[x] + 0.5) / ((double)text.n + 0.5 * (double)vocab);
+}
+
+/* Second reading of II: what the speaker of chapter VI must know of words and sentences; and the tree of
+ * whole words. */
+enum { UNKNOWN, BEGUN, WHOLE_WORD };
+#define STUB 4.0                 /* nats, times trust: what a token loses that would end the word under way
+                                  * unfinished */
+#define BREAK 1.3                /* and what one loses that goes on with it as no word does */
+#define LONGEST_WORD 48          /* bytes: a longer run of letters is no word but a text without spaces,
+                                  * and is not spelled */
+
+/* Has a text characters of Han or kana, which begin so in UTF-8? They stand without spaces: a run of them is
+ * no word. */
 static int has_han(const unsigned char *bytes, size_t n) {
     for (size_t i = 0; i < n; i++) if (bytes[i] >= 0xE3 && bytes[i] <= 0xE9) return 1;
     return 0;
 }
 
-/* The words of a text: its pieces that are not white, without their space, sorted; and for each kind of byte the tokens that go on with a word
- * of that kind, sorted by their bytes. */
-typedef struct { const unsigned char *bytes; size_t length, n; } Word;     /* n of a text's word: how often it was met; of a token: its id */
+/* The words of a text: its pieces that are not white, without their space, sorted; and for each kind of byte
+ * the tokens that go on with a word of that kind, sorted by their bytes. */
+/* n of a text's word: how often it was met; of a token: its id */
+typedef struct { const unsigned char *bytes; size_t length, n; } Word;
 typedef struct {
     Word *words; size_t n;
     unsigned char *bytes;
@@ -620,18 +1021,22 @@ static int by_bytes(const void *a, const void *b) {
     return order ? order : (x->length > y->length) - (x->length < y->length);
 }
 
+/* Of a word that is longer than any token the beginning will do.
+ *     `to be,  or to` has to 2, be 1, `,` 1, or 1 */
 static void words_add(Words *words, const unsigned char *piece, size_t length, size_t met) {
-    const size_t space = piece[0] == ' ', n = length - space < LONGEST ? length - space : LONGEST;        /* of what is longer the beginning will do */
+    const size_t space = piece[0] == ' ', n = length - space < LONGEST ? length - space : LONGEST;
     if (kind_of[piece[length - 1]] < SPACE && met) words->words[words->n++] = (Word){piece + space, n, met};
 }
 
 /* From the pieces that were encoded so far: the corpus and nothing else. */
 static void words_make(Words *words, const Tokenizer *tok) {
-    *words = (Words){.words = alloc(tok->n_pieces, sizeof(Word)), .bytes = alloc(tok->n_bytes, 1), .tok = tok};
-    if (tok->n_bytes) memcpy(words->bytes, tok->bytes, tok->n_bytes);
-    for (size_t i = 0; i < tok->n_pieces; i++) words_add(words, words->bytes + tok->pieces[i].at, tok->pieces[i].length, tok->pieces[i].met);
-    qsort(words->words, words->n, sizeof *words->words, by_bytes);
+    const size_t n_bytes = tok->bytes.length;
     size_t all = 0, once = 0, distinct = 0;
+    *words = (Words){.words = alloc(tok->n_pieces, sizeof(Word)), .bytes = alloc(n_bytes, 1), .tok = tok};
+    if (n_bytes) memcpy(words->bytes, tok->bytes.data, n_bytes);
+    for (size_t i = 0; i < tok->n_pieces; i++)
+        words_add(words, words->bytes + tok->pieces[i].at, tok->pieces[i].length, tok->pieces[i].met);
+    qsort(words->words, words->n, sizeof *words->words, by_bytes);
     for (size_t i = 0; i < words->n; i++) {                         /* with a space and without: one word */
         Word *last = distinct ? &words->words[distinct - 1] : NULL;
         if (last && !by_bytes(last, &words->words[i])) last->n += words->words[i].n;
@@ -642,26 +1047,26 @@ static void words_make(Words *words, const Tokenizer *tok) {
         all += words->words[i].n;
         once += words->words[i].n == 1;
     }
-    words->han = has_han(words->bytes, tok->n_bytes);
+    words->han = has_han(words->bytes, n_bytes);
     words->trust = all ? 1.0 - (double)once / (double)all : 0.0;
-    for (size_t kind = 0; kind < SPACE; kind++) {
-        words->inside[kind] = alloc(tok->vocab, sizeof(Word));
-        for (size_t t = 0; t < tok->vocab; t++)
-            if (kind_of[tok->text[tok->start[t]]] == kind)
-                words->inside[kind][words->n_inside[kind]++] = (Word){tok->text + tok->start[t], tok->start[t + 1] - tok->start[t], t};
-        qsort(words->inside[kind], words->n_inside[kind], sizeof(Word), by_bytes);
+    for (size_t kind = 0; kind < SPACE; kind++) words->inside[kind] = alloc(tok->vocab, sizeof(Word));
+    for (size_t t = 0; t < tok->vocab; t++) {
+        const Slice text = token_text(tok, t);
+        const unsigned char kind = kind_of[text.data[0]];
+        if (kind < SPACE) words->inside[kind][words->n_inside[kind]++] = (Word){text.data, text.length, t};
     }
+    for (size_t kind = 0; kind < SPACE; kind++)
+        qsort(words->inside[kind], words->n_inside[kind], sizeof(Word), by_bytes);
 }
 
 /* A copy that knows the words of a prompt too, but for the last, which may be cut short. */
 static Words words_with(const Words *words, const unsigned char *prompt, size_t length) {
-    size_t pieces = 0;
-    for (size_t at = 0; at < length; at = piece_end(prompt, at, length)) pieces++;
     Words more = *words;
-    more.words = alloc(words->n + pieces, sizeof *more.words);
+    more.words = alloc(words->n + length, sizeof *more.words);
     memcpy(more.words, words->words, words->n * sizeof *more.words);
-    for (size_t at = 0, end; at < length && (end = piece_end(prompt, at, length)) < length; at = end) words_add(&more, prompt + at, end - at, 1);
-    if (pieces > 1) qsort(more.words, more.n, sizeof *more.words, by_bytes);
+    for (size_t at = 0, end; at < length && (end = piece_end(prompt, at, length)) < length; at = end)
+        words_add(&more, prompt + at, end - at, 1);
+    if (more.n > words->n) qsort(more.words, more.n, sizeof *more.words, by_bytes);
     return more;
 }
 
@@ -681,8 +1086,6 @@ static int begins(const Word *word, const unsigned char *bytes, size_t length) {
 }
 
 /* UNKNOWN: no word begins so; BEGUN: some word does; WHOLE_WORD: it is a word. */
-enum { UNKNOWN, BEGUN, WHOLE_WORD };
-
 static int words_find(const Words *words, const unsigned char *bytes, size_t length) {
     const size_t at = words_from(words, bytes, length);
     if (at == words->n || !begins(&words->words[at], bytes, length)) return UNKNOWN;
@@ -692,64 +1095,71 @@ static int words_find(const Words *words, const unsigned char *bytes, size_t len
 /* The word under way in a text, and what may follow it. */
 typedef struct {
     const Words *words;
-    unsigned char *word;         /* without its space; between words it is empty */
-    size_t length, size;
+    size_t length;
     int known;                   /* what words_find says of it */
     int free;                    /* it is none: a text without spaces */
+    unsigned char word[2 * LONGEST + 2];           /* without its space; between words it is empty */
 } Spelling;
 
-#define LONGEST_WORD 48               /* bytes: a longer run of letters is no word but a text without spaces, and is not spelled */
+static void spelling_clear(Spelling *sp) {                          /* a new document */
+    sp->length = 0;
+    sp->known = WHOLE_WORD;
+    sp->free = 0;
+}
 
-/* Would a byte go on with the word under way? After a character of Han or kana none does that begins another. */
-static int spelling_goes_on(const Spelling *sp, unsigned char byte) {
-    if (!sp->length || kind_of[byte] != kind_of[sp->word[0]]) return 0;
+/* Is the last character of Han or kana? */
+static int spelling_han(const Spelling *sp) {
     const size_t tail = sp->length < 3 ? sp->length : 3;
-    return (byte >= 0x80 && byte < 0xC0) || !has_han(sp->word + sp->length - tail, tail);
+    return has_han(sp->word + sp->length - tail, tail);
+}
+
+/* Would a byte go on with the word under way? After a character of Han or kana none does that begins another.
+ * */
+static int spelling_goes_on(const Spelling *sp, unsigned char byte) {
+    return sp->length && kind_of[byte] == kind_of[sp->word[0]]
+        && ((byte >= 0x80 && byte < 0xC0) || !spelling_han(sp));
 }
 
 static void spelling_write(Spelling *sp, uint32_t id) {
-    const Tokenizer *tok = sp->words->tok;
-    const unsigned char *bytes = tok->text + tok->start[id];
-    const size_t n = tok->start[id + 1] - tok->start[id];
-    if (sp->length + n > sp->size) sp->word = resize(sp->word, sp->size = 2 * (sp->length + n), 1);
-    for (size_t i = 0; i < n; i++) {
-        if (!spelling_goes_on(sp, bytes[i])) sp->length = 0;
-        if (kind_of[bytes[i]] < SPACE) sp->word[sp->length++] = bytes[i];
-        if (sp->length > LONGEST + 1) memmove(sp->word, sp->word + 1, --sp->length);      /* no word is longer: its end will do */
+    const Slice text = token_text(sp->words->tok, id);
+    for (size_t i = 0; i < text.length; i++) {
+        if (!spelling_goes_on(sp, text.data[i])) sp->length = 0;
+        if (kind_of[text.data[i]] < SPACE) sp->word[sp->length++] = text.data[i];
+        /* no word is longer: its end will do */
+        if (sp->length > LONGEST + 1) memmove(sp->word, sp->word + 1, --sp->length);
     }
     sp->known = sp->length ? words_find(sp->words, sp->word, sp->length) : WHOLE_WORD;
-    const size_t tail = sp->length < 3 ? sp->length : 3;
-    sp->free = sp->length > LONGEST_WORD || (tail && has_han(sp->word + sp->length - tail, tail));
+    sp->free = sp->length > LONGEST_WORD || spelling_han(sp);
 }
 
-/* May these bytes, a token's, come next? Its one piece must go on like a word, or begin like one after a whole one. A word that the
- * corpus does not have, in the prompt, is whole. */
-static int spelling_allows(Spelling *sp, const unsigned char *bytes, size_t n) {
-    const size_t space = kind_of[bytes[0]] >= SPACE, core = n - space;
-    if (spelling_goes_on(sp, bytes[0])) {
-        if (sp->free || (sp->words->han && has_han(bytes, n))) return 1;
-        if (sp->length + n > sp->size) sp->word = resize(sp->word, sp->size = 2 * (sp->length + n), 1);
-        memcpy(sp->word + sp->length, bytes, n);
-        return words_find(sp->words, sp->word, sp->length + n) != UNKNOWN;
+/* May these bytes, a token's, come next? They must go on like a word, or begin like one after a whole one. A
+ * word that the corpus does not have, in the prompt, is whole. */
+static int spelling_allows(Spelling *sp, Slice text) {
+    const size_t space = kind_of[text.data[0]] >= SPACE, core = text.length - space;
+    if (spelling_goes_on(sp, text.data[0])) {
+        memcpy(sp->word + sp->length, text.data, text.length);
+        return sp->free || (sp->words->han && has_han(text.data, text.length)) || words_find(sp->words,
+                sp->word, sp->length + text.length) != UNKNOWN;
     }
     if (sp->known == BEGUN && !sp->free) return 0;
-    return !core || kind_of[bytes[space]] >= SPACE || (sp->words->han && has_han(bytes + space, core)) || words_find(sp->words, bytes + space, core) != UNKNOWN;
+    return !core || kind_of[text.data[space]] >= SPACE
+        || (sp->words->han && has_han(text.data + space, core)) || words_find(sp->words, text.data + space,
+                core) != UNKNOWN;
 }
 
-#define STUB 4.0                 /* nats, times trust: what a token loses that would end the word under way unfinished */
-#define BREAK 1.3                /* and what one loses that goes on with it as no word does */
-
-/* f[vocab]: what each token would cost the word under way, in nats, 0 or negative. The costs are multiplied by trust: where many
- * words of a text are new (Good 1953: as often as one was met once), the next may be new too, and costs little. */
+/* f[vocab]: what each token would cost the word under way, in nats, 0 or negative: times trust, for where
+ * many words of a text are new (Good 1953: as often as one was met once), the next may be new too. */
 static void spelling_promise(const Spelling *sp, double *f) {
     const Words *words = sp->words;
-    const double end = sp->known == BEGUN && !sp->free ? -(STUB * words->trust) : 0.0, on = -(BREAK * words->trust);
+    const double end = sp->known == BEGUN && !sp->free ? -(STUB * words->trust) : 0.0,
+        on = -(BREAK * words->trust);
     for (size_t x = 0; x < words->tok->vocab; x++) f[x] = end;
     if (!sp->length || sp->known == UNKNOWN || sp->free) return;
     const Word *inside = words->inside[kind_of[sp->word[0]]];
     const size_t n = words->n_inside[kind_of[sp->word[0]]];
     size_t at = words_from(words, sp->word, sp->length);
-    for (size_t i = 0; i < n; i++) {                                /* both lists are sorted: one walk through the two */
+    /* both lists are sorted: one walk through the two */
+    for (size_t i = 0; i < n; i++) {
         Word rest = {NULL, 0, 0};
         for (; at < words->n && begins(&words->words[at], sp->word, sp->length); at++) {
             rest = (Word){words->words[at].bytes + sp->length, words->words[at].length - sp->length, 0};
@@ -760,170 +1170,15 @@ static void spelling_promise(const Spelling *sp, double *f) {
     }
 }
 
-/* The chain: interpolated modified Kneser-Ney (Chen and Goodman 1998). Contexts form a tree, newest
- * token first: node 0 is the empty context, and a node's child by t is the context with t before it. */
-typedef struct { uint32_t node, token; size_t count; } Entry;
-typedef struct {
-    size_t order, vocab, n_nodes, n_entries;
-    Map child;
-    size_t *first;               /* [n_nodes + 1]: node's entries are first[node] .. */
-    uint32_t *token;             /* [n_entries], ascending within a node */
-    double *prob;                /* [n_entries]: (count - discount) / total */
-    double *backoff;             /* [n_nodes]: the mass that the discounts freed; 1 where nothing was counted */
-    double *unigram;             /* [vocab]: node 0 with the uniform distribution mixed in */
-    double cut[4];               /* the discounts of the longest contexts, by count */
-} Chain;
-
-/* What is taken off a count of 0, of 1, of 2, and of 3 or more; n[k] is how many counts are k (equation 26). */
-static void discounts_of(const size_t n[5], double d[4]) {
-    d[0] = 0.0; d[1] = 0.5; d[2] = 1.0; d[3] = 1.5;
-    if (!n[1] || !n[2] || !n[3]) return;
-    const double y = (double)n[1] / (double)(n[1] + 2 * n[2]);
-    for (size_t k = 1; k < 4; k++) {
-        d[k] = (double)k - (double)(k + 1) * y * (double)n[k + 1] / (double)n[k];
-        if (d[k] < 0.01) d[k] = 0.01;              /* never 0: nothing is to have probability 0 */
-        if (d[k] > (double)k) d[k] = (double)k;
-    }
-}
-
-static void chain_make(Chain *chain, const Text *text, size_t vocab, size_t order) {
-    memset(chain, 0, sizeof *chain);
-    chain->order = order;
-    chain->vocab = vocab;
-    Map index;
-    map_make(&chain->child, order > 2 ? text->n / 2 : 1024);
-    map_make(&index, text->n * order / 3);
-    size_t cap_entries = 4096, cap_nodes = 1024, n_nodes = 1, n_entries = 0;
-    Entry *entries = alloc(cap_entries, sizeof *entries);
-    unsigned char *depth = alloc(cap_nodes, 1);
-    for (size_t doc = 0; doc < text->n_docs; doc++) {
-        const size_t begin = text->start[doc], end = text->start[doc + 1];
-        for (size_t i = begin + (size_t)text->lines; i < end; i++) {
-            if (!((i - begin) & 4095)) progress("counting: %zu contexts", n_nodes);
-            uint32_t path[8];
-            size_t deep = 0;
-            path[0] = 0;
-            while (deep + 1 < order && i - begin > deep) {
-                uint32_t *slot = map_at(&chain->child, pair_key(path[deep], text->ids[i - deep - 1]));
-                if (*slot == NONE) {
-                    if (n_nodes == cap_nodes) depth = resize(depth, cap_nodes *= 2, 1);
-                    depth[n_nodes] = (unsigned char)(deep + 1);
-                    *slot = (uint32_t)n_nodes++;
-                }
-                path[++deep] = *slot;
-            }
-            /* the longest context counts occurrences; every shorter one counts in how many longer ones
-             * the token was new; a document's start has nothing longer, so it counts occurrences too */
-            for (size_t k = deep + 1; k-- > 0;) {
-                uint32_t *slot = map_at(&index, pair_key(path[k], text->ids[i]));
-                const int fresh = *slot == NONE;
-                if (fresh) {
-                    if (n_entries == cap_entries) entries = resize(entries, cap_entries *= 2, sizeof *entries);
-                    entries[n_entries] = (Entry){path[k], text->ids[i], 0};
-                    *slot = (uint32_t)n_entries++;
-                }
-                Entry *entry = &entries[*slot];
-                if (k + 1 == order || (k == deep && text->lines) || k < deep) entry->count++;
-                if (!fresh) break;
-            }
-        }
-    }
-    map_free(&index);
-    chain->n_nodes = n_nodes;
-    chain->n_entries = n_entries;
-    /* sort by token, then stably by node */
-    chain->first = alloc(n_nodes + 1, sizeof *chain->first);
-    chain->token = alloc(n_entries, sizeof *chain->token);
-    chain->prob = alloc(n_entries, sizeof *chain->prob);
-    chain->backoff = alloc(n_nodes, sizeof *chain->backoff);
-    size_t *by_token = alloc(vocab + 1, sizeof *by_token), *order_of = alloc(n_entries, sizeof *order_of);
-    for (size_t i = 0; i < n_entries; i++) { by_token[entries[i].token + 1]++; chain->first[entries[i].node + 1]++; }
-    for (size_t t = 0; t < vocab; t++) by_token[t + 1] += by_token[t];
-    for (size_t k = 0; k < n_nodes; k++) chain->first[k + 1] += chain->first[k];
-    for (size_t i = 0; i < n_entries; i++) order_of[by_token[entries[i].token]++] = i;
-    size_t *fill = alloc(n_nodes, sizeof *fill), *count = alloc(n_entries, sizeof *count);
-    memcpy(fill, chain->first, n_nodes * sizeof *fill);
-    for (size_t j = 0; j < n_entries; j++) {
-        const Entry *entry = &entries[order_of[j]];
-        chain->token[fill[entry->node]] = entry->token;
-        count[fill[entry->node]++] = entry->count;
-    }
-    size_t tally[8][5] = {{0}};
-    double d[8][4];
-    for (size_t i = 0; i < n_entries; i++)
-        if (entries[i].count && entries[i].count < 5) tally[depth[entries[i].node]][entries[i].count]++;
-    for (size_t k = 0; k < order; k++) discounts_of(tally[k], d[k]);
-    memcpy(chain->cut, d[order - 1], sizeof chain->cut);
-    for (size_t node = 0; node < n_nodes; node++) {
-        size_t total = 0, many[4] = {0};
-        const double *cut = d[depth[node]];
-        for (size_t i = chain->first[node]; i < chain->first[node + 1]; i++) {
-            total += count[i];
-            many[count[i] < 3 ? count[i] : 3]++;
-        }
-        chain->backoff[node] = total ? (cut[1] * (double)many[1] + cut[2] * (double)many[2] + cut[3] * (double)many[3]) / (double)total : 1.0;
-        for (size_t i = chain->first[node]; i < chain->first[node + 1]; i++)
-            chain->prob[i] = count[i] ? ((double)count[i] - cut[count[i] < 3 ? count[i] : 3]) / (double)total : 0.0;
-    }
-    chain->unigram = alloc(vocab, sizeof *chain->unigram);
-    for (size_t t = 0; t < vocab; t++) chain->unigram[t] = chain->backoff[0] * (1.0 / (double)vocab);
-    for (size_t i = chain->first[0]; i < chain->first[1]; i++) chain->unigram[chain->token[i]] += chain->prob[i];
-    free(entries); free(depth); free(by_token); free(order_of); free(fill); free(count);
-}
-
-/* p[vocab]: the probability of every token after the context ids[0 .. n). */
-static void chain_probs(const Chain *chain, double *p, const uint32_t *ids, size_t n) {
-    memcpy(p, chain->unigram, chain->vocab * sizeof *p);
-    uint32_t node = 0;
-    for (size_t k = 1; k < chain->order && k <= n; k++) {
-        node = map_get(&chain->child, pair_key(node, ids[n - k]));
-        if (node == NONE) break;
-        const double keep = chain->backoff[node];
-        for (size_t t = 0; t < chain->vocab; t++) p[t] *= keep;
-        for (size_t i = chain->first[node]; i < chain->first[node + 1]; i++) p[chain->token[i]] += chain->prob[i];
-    }
-}
-
-/* The root of how much of its say the longest context that was met leaves to shorter ones: 0 to 1. */
-static double chain_doubt(const Chain *chain, const uint32_t *ids, size_t n) {
-    uint32_t node = 0;
-    for (size_t k = 1; k < chain->order && k <= n; k++) {
-        const uint32_t longer = map_get(&chain->child, pair_key(node, ids[n - k]));
-        if (longer == NONE) break;
-        node = longer;
-    }
-    return sqrt(chain->backoff[node]);
-}
-
-/* The probability of one token: the same sums as in chain_probs, for it alone. */
-static double chain_prob(const Chain *chain, const uint32_t *ids, size_t n, uint32_t id) {
-    double p = chain->unigram[id];
-    uint32_t node = 0;
-    for (size_t k = 1; k < chain->order && k <= n; k++) {
-        node = map_get(&chain->child, pair_key(node, ids[n - k]));
-        if (node == NONE) break;
-        p *= chain->backoff[node];
-        size_t low = chain->first[node], high = chain->first[node + 1];
-        while (low < high) {
-            const size_t mid = (low + high) / 2;
-            if (chain->token[mid] < id) low = mid + 1; else high = mid;
-        }
-        if (low < chain->first[node + 1] && chain->token[low] == id) p += chain->prob[low];
-    }
-    return p;
-}
-
-static void chain_free(Chain *chain) {
-    map_free(&chain->child);
-    free(chain->first); free(chain->token); free(chain->prob); free(chain->backoff); free(chain->unigram);
-}
-
-#define LONG 16                  /* bytes: in a script without spaces so many count as a word; a character of Han or kana is one */
+#define LONG 16                  /* bytes: in a script without spaces so many count as a word; a character
+                                  * of Han or kana is one */
 #define SENTENCE 5               /* words: a sentence that has as many is not short */
 
-/* What there is to know of a token: is it white, does it begin and end so, its bytes, its Han and kana (E3 to E9 in UTF-8), does it end
- * a sentence, a line, has it brackets or quotes, a digit. */
-typedef struct { unsigned char white, begins, ends, closes, breaks, brackets, digit; uint32_t length, han; } Trait;
+/* What there is to know of a token: is it white space, does it begin and end so; how many bytes and how many
+ * characters of Han and kana; does it end a sentence, a line; has it brackets, quotes or line ends; a digit.
+ * */
+typedef struct { unsigned char white, begins, ends, closes, breaks, brackets, digit; uint32_t length, han;
+    } Trait;
 
 /* Reads a text token by token, as whoever speaks must: in words and sentences. */
 typedef struct {
@@ -931,36 +1186,39 @@ typedef struct {
     Trait *traits;               /* [vocab] */
     uint32_t words;              /* how many have begun; what follows white space begins one */
     uint32_t spoken;             /* the same since the sentence began, at most SENTENCE */
-    uint32_t nested;             /* how many brackets are open, and 8 more within quotes; a line's end closes all */
+    uint32_t nested;             /* how many brackets are open, and 8 more within quotes; a line's end
+                                  * closes all */
     size_t length;
     int apart, ended;            /* what comes begins a word, a sentence */
 } Reader;
 
 static int is_one_of(unsigned char byte, const char *set) { return byte && strchr(set, byte); }
 
+static Trait trait_of(Slice text) {
+    size_t n = text.length;
+    Trait trait = {.white = 1, .begins = kind_of[text.data[0]] >= SPACE,
+        .ends = kind_of[text.data[n - 1]] >= SPACE, .length = (uint32_t)n};
+    for (size_t i = 0; i < n; i++) {
+        trait.white &= kind_of[text.data[i]] >= SPACE;
+        trait.han += has_han(text.data + i, 1);
+        trait.digit |= kind_of[text.data[i]] == DIGIT;
+        trait.breaks |= text.data[i] == '\n';
+        trait.brackets |= is_one_of(text.data[i], "([{)]}\"\n");
+    }
+    while (n && is_one_of(text.data[n - 1], ")]}'\"")) n--;
+    trait.closes = n && (is_one_of(text.data[n - 1], ".!?") || (n > 2
+                                                                && !memcmp(text.data + n - 3, "\xE3\x80\x82",
+                                                                        3)));
+    return trait;
+}
+
 static void reader_clear(Reader *reader) {
-    reader->words = reader->spoken = reader->nested = 0;
-    reader->length = 0;
-    reader->apart = reader->ended = 1;
+    *reader = (Reader){.tok = reader->tok, .traits = reader->traits, .apart = 1, .ended = 1};
 }
 
 static void reader_make(Reader *reader, const Tokenizer *tok) {
     *reader = (Reader){.tok = tok, .traits = alloc(tok->vocab, sizeof(Trait))};
-    for (size_t id = 0; id < tok->vocab; id++) {
-        const unsigned char *text = tok->text + tok->start[id];
-        size_t n = tok->start[id + 1] - tok->start[id];
-        Trait trait = {.white = 1, .begins = kind_of[text[0]] >= SPACE, .ends = kind_of[text[n - 1]] >= SPACE, .length = (uint32_t)n};
-        for (size_t i = 0; i < n; i++) {
-            trait.white = trait.white && kind_of[text[i]] >= SPACE;
-            trait.han += text[i] >= 0xE3 && text[i] <= 0xE9;
-            trait.digit = trait.digit || kind_of[text[i]] == DIGIT;
-            trait.breaks = trait.breaks || text[i] == '\n';
-            trait.brackets = trait.brackets || is_one_of(text[i], "([{)]}\"\n");
-        }
-        while (n && is_one_of(text[n - 1], ")]}'\"")) n--;
-        trait.closes = n && (is_one_of(text[n - 1], ".!?") || (n > 2 && !memcmp(text + n - 3, "\xE3\x80\x82", 3)));
-        reader->traits[id] = trait;
-    }
+    for (size_t id = 0; id < tok->vocab; id++) reader->traits[id] = trait_of(token_text(tok, id));
     reader_clear(reader);
 }
 
@@ -969,7 +1227,8 @@ static void reader_read(Reader *reader, uint32_t id) {
     reader->length += trait.length;
     if (!trait.white) {
         if (trait.han || trait.begins || reader->apart || reader->length > LONG) {
-            const uint32_t begun = trait.han ? trait.han : 1, spoken = (reader->ended ? 0 : reader->spoken) + begun;
+            const uint32_t begun = trait.han ? trait.han : 1,
+                spoken = (reader->ended ? 0 : reader->spoken) + begun;
             reader->words += begun;
             reader->length = trait.length;
             reader->spoken = spoken < SENTENCE ? spoken : SENTENCE;
@@ -978,25 +1237,27 @@ static void reader_read(Reader *reader, uint32_t id) {
     }
     reader->apart = trait.ends;
     reader->ended |= trait.breaks;
-    if (!trait.brackets) return;
-    const unsigned char *text = reader->tok->text + reader->tok->start[id];
-    for (size_t i = 0; i < trait.length; i++) {
+    const Slice text = token_text(reader->tok, id);
+    for (size_t i = 0; trait.brackets && i < text.length; i++) {
         const uint32_t open = reader->nested % 8;
-        if (text[i] == '\n') reader->nested = 0;
-        else if (text[i] == '"') reader->nested ^= 8;
-        else if (is_one_of(text[i], "([{")) reader->nested += open < 7;
-        else if (is_one_of(text[i], ")]}")) reader->nested -= open > 0;
+        if (text.data[i] == '\n') reader->nested = 0;
+        else if (text.data[i] == '"') reader->nested ^= 8;
+        else if (is_one_of(text.data[i], "([{")) reader->nested += open < 7;
+        else if (is_one_of(text.data[i], ")]}")) reader->nested -= open > 0;
     }
 }
 
 #define SHARED 2                 /* words that a good junction shares with where it goes */
-#define FORKS 1000               /* of a frequent pair so many places, the newest, are asked whether they fork */
+#define FORKS 1000               /* of a frequent pair so many places, the newest, are asked whether they
+                                  * fork */
 #define FAR 20                   /* words: as far as places_until_fork looks */
 
-/* Where a text has what it has: the index a speaker goes by. A place is a position in ids: what it follows, what it is followed by. */
+/* Where a text has what it has: the index a speaker goes by. A place is a position in ids: what it follows,
+ * what follows it. */
 typedef struct {
     const uint32_t *ids; size_t n;
-    Map newest;                  /* (a, b) -> the newest place that an a and a b stand before; none is the text's end */
+    Map newest;                  /* (a, b) -> the newest place that an a and a b stand before; none is the
+                                  * text's end */
     uint32_t *older;             /* [n]: the place before it of the same pair, 0: none */
     uint32_t *words;             /* [n + 1], as the next three: what a Reader knows at each place */
     unsigned char *spoken, *nested, *ended;
@@ -1006,8 +1267,10 @@ typedef struct {
 static void places_make(Places *places, const Text *text, const Tokenizer *tok) {
     const size_t n = text->n;
     Reader reader;
-    *places = (Places){.ids = text->ids, .n = n, .older = alloc(n, sizeof(uint32_t)), .words = alloc(n + 1, sizeof(uint32_t)),
-                       .spoken = alloc(n + 1, 1), .nested = alloc(n + 1, 1), .ended = alloc(n + 1, 1), .far = alloc(n, 1)};
+    *places = (Places){.ids = text->ids, .n = n, .older = alloc(n, sizeof(uint32_t)),
+        .words = alloc(n + 1, sizeof(uint32_t)),
+                       .spoken = alloc(n + 1, 1), .nested = alloc(n + 1, 1), .ended = alloc(n + 1, 1),
+                           .far = alloc(n, 1)};
     reader_make(&reader, tok);
     map_make(&places->newest, n / 2);
     places->ended[0] = 1;
@@ -1031,16 +1294,17 @@ static uint32_t places_after(const Places *places, uint32_t a, uint32_t b) {
     return newest == NONE ? 0 : newest;
 }
 
-/* Is this a place to leave the text? Where a sentence ends; and where another place shares SHARED words with it, stands within as many
- * brackets, and goes on otherwise. */
-static int places_fork(const Places *places, size_t at) {
+/* Is this a place to leave the text? Where a sentence ends; and where another place shares SHARED words with
+ * it, stands within as many brackets, and goes on otherwise. */
+static int places_forks(const Places *places, size_t at) {
     const uint32_t *ids = places->ids, *words = places->words;
     if (places->ended[at]) return 1;
     uint32_t other = at > 1 ? places_after(places, ids[at - 2], ids[at - 1]) : 0;
     for (size_t seen = 0; other && seen < FORKS; other = places->older[other], seen++) {
         if (ids[other] == ids[at] || places->nested[other] != places->nested[at]) continue;
         size_t n = 2;
-        while (words[at] - words[at - n] < SHARED && n < other && n < at && ids[at - n - 1] == ids[other - n - 1]) n++;
+        while (words[at] - words[at - n] < SHARED && n < other && n < at
+               && ids[at - n - 1] == ids[other - n - 1]) n++;
         if (words[at] - words[at - n] >= SHARED) return 1;
     }
     return 0;
@@ -1050,140 +1314,883 @@ static int places_fork(const Places *places, size_t at) {
 static uint32_t places_until_fork(Places *places, size_t place) {
     if (!places->far[place]) {
         size_t at = place + 1;
-        while (at < places->n && places->words[at] - places->words[place] < FAR && !places_fork(places, at)) at++;
+        while (at < places->n && places->words[at] - places->words[place] < FAR && !places_forks(places, at))
+            at++;
         const uint32_t far = places->words[at] - places->words[place];
         places->far[place] = (unsigned char)(1 + (far < 254 ? far : 254));
     }
     return places->far[place] - 1u;
 }
 
-/* A sparse table over pairs of tokens: row a's entries are first[a] .. first[a + 1], columns ascending. */
+#define COMMON 400               /* a word more frequent than one in so many, */
+#define EVEN 2.5                 /* whose gaps' mean square is under so many times their mean's square (2:
+                                  * chance), means nothing */
+/* of a tree: how many are nearest to a word, and to each of them */
+static const size_t BRANCHES[3] = {5, 3};
+
+/* Whole words and the company they keep, counted as the trace of tokens is. Two words are near where the same
+ * words stand before and after them: the cosine of what they keep, 0 to 1. */
 typedef struct {
-    size_t rows, n;
-    size_t *first;                   /* [rows + 1] */
-    uint32_t *column;                /* [n] */
-    double *value;                   /* [n] */
-    double *row_sum, *column_sum, sum;     /* of all that was counted, also what is too rare to be kept */
-} Table;
+    Word *words;                 /* in order; n: the number of the name */
+    size_t n_words, n;
+    Word *name;                  /* [n]: sorted */
+    Table after, before;         /* who stands after a word, as positive PMI, and who before it */
+    double *square, *near;       /* [n] each: of what a word keeps; how near all are to one */
+    size_t *met;
+    unsigned char *common, *shown;
+} Company;
 
-static void table_free(Table *t) { free(t->first); free(t->column); free(t->value); free(t->row_sum); free(t->column_sum); }
-
-/* Co-occurrence: value(a, x) = sum of weight[d] over the places where x stands d tokens after a, d <= window
- * (ONCE: each a counts each x once). Entries under `least` are summed but not kept.
- * Weights are whole numbers, so that every sum is exact and its order does not matter. */
-enum { EVERY, ONCE };
-
-static void table_count(Table *table, const Text *text, size_t vocab, const double *weight, size_t window, int how, double least) {
-    size_t size = 0, *place = alloc(text->n, sizeof *place), *from = alloc(vocab + 1, sizeof *from);
-    size_t *last = alloc(vocab, sizeof *last);                      /* 1 + the place of the a that counted x last */
-    double *sum = alloc(vocab, sizeof *sum);
-    unsigned char *touched = alloc(vocab + 8, 1);                   /* looked through eight at a time */
-    size_t nearest = 1;
-    while (nearest < window && weight[nearest] <= 0.0) nearest++;
-    *table = (Table){vocab, 0, alloc(vocab + 1, sizeof(size_t)), NULL, NULL, alloc(vocab, sizeof(double)), alloc(vocab, sizeof(double)), 0.0};
-    for (size_t i = 0; i < text->n; i++) from[text->ids[i] + 1]++;
-    for (size_t t = 0; t < vocab; t++) from[t + 1] += from[t];
-    for (size_t i = 0; i < text->n; i++) place[from[text->ids[i]]++] = i;     /* from[a] is now where a + 1 begins */
-    for (size_t a = 0; a < vocab; a++) {
-        if (how == ONCE) progress("counting: promises, %zu of %zu", a, vocab); else progress("counting: pairs, %zu of %zu", a, vocab);
-        for (size_t p = a ? from[a - 1] : 0; p < from[a]; p++) {
-            const size_t at = place[p], end = text->start[text_document(text, at) + 1];
-            for (size_t d = nearest; d <= window && at + d < end; d++) {
-                const uint32_t x = text->ids[at + d];
-                if (how == ONCE) {
-                    if (last[x] == at + 1) continue;
-                    last[x] = at + 1;
-                }
-                touched[x] = 1;
-                sum[x] += weight[d];
-            }
-        }
-        if (table->n + vocab >= size) {
-            size = 2 * (table->n + vocab) + 1;
-            table->column = resize(table->column, size, sizeof *table->column);
-            table->value = resize(table->value, size, sizeof *table->value);
-        }
-        double row = 0.0;
-        size_t n = table->n;
-        for (size_t w = 0; w < vocab; w += 8) {
-            uint64_t eight;
-            memcpy(&eight, touched + w, 8);
-            if (!eight) continue;
-            memset(touched + w, 0, 8);
-            for (size_t x = w; x < w + 8 && x < vocab; x++) {          /* without a branch: what is too rare is overwritten */
-                row += sum[x];
-                table->column_sum[x] += sum[x];
-                table->column[n] = (uint32_t)x;
-                table->value[n] = sum[x];
-                n += sum[x] >= least;
-                sum[x] = 0.0;
-            }
-        }
-        table->n = n;
-        table->row_sum[a] = row;
-        table->first[a + 1] = table->n;
-        table->sum += table->row_sum[a];
+/* The words of letters in data, in order; small and capital letters are alike. */
+static Word *letters_of(const unsigned char *data, size_t length, size_t *n) {
+    unsigned char *small = alloc(length, 1);
+    Word *words = alloc(length, sizeof *words);
+    *n = 0;
+    for (size_t i = 0; i < length; i++) small[i] = data[i] >= 'A' && data[i] <= 'Z'
+        ? (unsigned char)(data[i] + 32) : data[i];
+    for (size_t at = 0, end; at < length; at = end) {
+        const size_t space = small[at] == ' ';
+        end = piece_end(small, at, length);
+        if (kind_of[small[end - 1]] == LETTER)
+            words[(*n)++] = (Word){small + at + space, end - at - space, 0};
     }
-    free(place); free(from); free(last); free(sum); free(touched);
+    return words;
 }
 
-/* Drops the entries that are not positive. */
-static void table_prune(Table *table) {
+/* The number of a word, or n. */
+static size_t company_number(const Company *c, const Word *word) {
+    const Word *found = c->n ? bsearch(word, c->name, c->n, sizeof *word, by_bytes) : NULL;
+    return found ? (size_t)(found - c->name) : c->n;
+}
+
+static void company_make(Company *c, const unsigned char *data, size_t length) {
+    memset(c, 0, sizeof *c);
+    c->words = letters_of(data, length, &c->n_words);
+    c->name = alloc(c->n_words, sizeof *c->name);
+    memcpy(c->name, c->words, c->n_words * sizeof *c->name);
+    qsort(c->name, c->n_words, sizeof *c->name, by_bytes);
+    for (size_t i = 0; i < c->n_words; i++) if (!i || by_bytes(&c->name[c->n - 1], &c->name[i]))
+        c->name[c->n++] = c->name[i];
+    const size_t n = c->n, start[2] = {0, c->n_words};
+    uint32_t *ids = alloc(c->n_words, sizeof *ids);
+    double weight[ROOM_FOR_TRACE + 1], *gaps = alloc(n, sizeof *gaps);
+    size_t *first = alloc(n, sizeof *first), *last = alloc(n, sizeof *last);
+    c->square = alloc(n, sizeof *c->square);
+    c->near = alloc(n, sizeof *c->near);
+    c->met = alloc(n, sizeof *c->met);
+    c->common = alloc(n, 1);
+    c->shown = alloc(n, 1);
+    for (size_t at = 0; at < c->n_words; at++) {
+        const size_t a = company_number(c, &c->words[at]);
+        const double gap = c->met[a] ? (double)(at - last[a]) : 0.0;
+        ids[at] = (uint32_t)a;
+        gaps[a] += gap * gap;
+        last[a] = at;
+        if (!c->met[a]++) first[a] = at;
+    }
+    /* the text is a ring: after the last place comes the first */
+    for (size_t a = 0; a < n; a++) {
+        const double gap = (double)(first[a] + c->n_words - last[a]), all = (double)c->n_words;
+        gaps[a] += gap * gap;
+        c->common[a] = c->met[a] > 8 && c->met[a] * COMMON > c->n_words && gaps[a] * (double)c->met[a] < EVEN
+            * all * all;
+    }
+    for (size_t d = 1; d <= ROOM_FOR_TRACE; d++) weight[d] = WHOLE / (double)d;
+    count_pairs(&c->after, &(Text){ids, c->n_words, start, 1, 0}, n, weight, ROOM_FOR_TRACE, EVERY, 1.0);
+    pmi(&c->after);
+    c->before = table_transposed(&c->after);
+    for (size_t side = 0; side < 2; side++) {
+        const Table *table = side ? &c->before : &c->after;
+        for (size_t a = 0; a < n; a++)
+            for (size_t i = table->first[a]; i < table->first[a + 1]; i++)
+                c->square[a] += table->value[i] * table->value[i];
+    }
+    free(ids); free(gaps); free(first); free(last);
+}
+
+/* Up to `most` words that carry meaning and are not shown yet, the nearest first. Returns how many. */
+static size_t company_nearest(Company *c, size_t a, size_t *found, double *similar, size_t most) {
     size_t n = 0;
-    for (size_t a = 0, i = 0; a < table->rows; a++) {
-        for (; i < table->first[a + 1]; i++)
-            if (table->value[i] > 0.0) {
-                table->column[n] = table->column[i];
-                table->value[n++] = table->value[i];
+    zero(c->near, c->n);
+    for (size_t side = 0; side < 2; side++) {
+        const Table *table = side ? &c->before : &c->after, *back = side ? &c->after : &c->before;
+        for (size_t i = table->first[a]; i < table->first[a + 1]; i++)
+            for (size_t k = table->column[i], j = back->first[k]; j < back->first[k + 1]; j++)
+                c->near[back->column[j]] += table->value[i] * back->value[j];
+    }
+    for (size_t x = 0; x < c->n; x++)
+        c->near[x] = c->near[x] > 0.0 && c->met[x] > 2 && !c->common[x] && !c->shown[x]
+            ? c->near[x] / sqrt(c->square[a] * c->square[x]) : 0.0;
+    for (; n < most; n++) {
+        size_t best = 0;
+        for (size_t x = 1; x < c->n; x++) if (c->near[x] > c->near[best]) best = x;
+        if (!(c->near[best] > 0.0)) break;
+        found[n] = best;
+        similar[n] = c->near[best];
+        c->near[best] = 0.0;
+        c->shown[best] = 1;
+    }
+    return n;
+}
+
+/* Writes the lines under a word: the sizes[0] nearest, under each of them the sizes[1] nearest to it, ..;
+ * bars: of the levels above. */
+static void company_branch(Company *c, size_t a, const char *bars, const size_t *sizes,
+                           void (*write)(const unsigned char *, size_t)) {
+    size_t at[8];
+    double similar[8];
+    char text[64];
+    const size_t n = company_nearest(c, a, at, similar, *sizes);
+    for (size_t i = 0; i < n; i++) {
+        write((unsigned char *)text, (size_t)sprintf(text, "%s%s", bars, i + 1 < n ? "├── " : "└── "));
+        write(c->name[at[i]].bytes, c->name[at[i]].length);
+        write((unsigned char *)text, (size_t)sprintf(text, "  %.2f\n", similar[i]));
+        sprintf(text, "%s%s", bars, i + 1 < n ? "│   " : "    ");
+        if (sizes[1]) company_branch(c, at[i], text, sizes + 1, write);
+    }
+}
+
+/* Writes a tree for each of the words that carries meaning (if none does, for each): who is nearest to it,
+ * two levels deep. */
+static void company_tree(Company *c, const unsigned char *prompt, size_t length,
+                         void (*write)(const unsigned char *, size_t)) {
+    size_t n_words, telling = 0;
+    Word *words = letters_of(prompt, length, &n_words);
+    for (size_t i = 0; i < n_words; i++) telling += (words[i].n = company_number(c, &words[i]))
+        == c->n || !c->common[words[i].n];
+    for (size_t i = 0; i < n_words; i++) {
+        const int known = words[i].n < c->n;
+        int again = telling && known && c->common[words[i].n];
+        for (size_t k = 0; k < i; k++) again |= !by_bytes(&words[k], &words[i]);
+        if (again) continue;
+        write(words[i].bytes, words[i].length);
+        write((const unsigned char *)(known ? "\n" : "  (not in the corpus)\n"), known ? 1 : 22);
+        if (!known) continue;
+        memset(c->shown, 0, c->n);
+        c->shown[words[i].n] = 1;
+        company_branch(c, words[i].n, "", BRANCHES, write);
+    }
+    free(words);
+}
+
+/* ---------------------------------------------------------------------------------------------
+ * III  TRANSFORMER: content heads, RRPRAM heads, one residual stream (Vaswani and others 2017)
+ *
+ * A token becomes a vector x, the residual stream; each part reads it and adds to it; the head makes logits
+ * of what is left. With n = rmsnorm(x), at place i of the window, for each layer:
+ *
+ *     x_i = wte[token] + wpe[i]                                                   [embd]
+ *     content head   a_ij = (n_i Wq) . (n_j Wk) / sqrt(head_dim)   for j <= i     what is relevant
+ *     RRPRAM head    a_ij = n_i . Wr[:, j]                         for j <= i     which places form a pattern
+ *     each head      softmax over j of a_ij, times n_j Wv                         [head_dim]
+ *     x = x + concat(heads) Wo;   x = x + relu(rmsnorm(x) W_up) W_down            [embd]
+ *     logits = rmsnorm(x) W_head                                                  [vocab]
+ *
+ * RRPRAM is the Recursive Resonant Pattern Recognition Attention Mechanism: its scores do not compare two
+ * tokens, they are read off the place j itself (Wr has a column a place). With sines and cosines of the place
+ * in x_i and in Wr, it looks at one distance whatever stands there: see chapter IV.
+ */
+typedef struct { size_t layers, embd, content, rrpram, context, mlp; } Shape;
+
+typedef struct {
+    double *q, *k, *v;           /* content heads: [embd][content_dim] each */
+    double *r, *rv;              /* RRPRAM heads: [rrpram][embd][context], and their values
+                                  * [embd][rrpram_dim] */
+    double *out;                 /* [embd][embd] */
+    double *up, *down;           /* [embd][mlp * embd], [mlp * embd][embd] */
+} Layer;
+
+typedef struct {
+    Shape shape;
+    size_t vocab, head_dim, content_dim, rrpram_dim, n_params;
+    double *params;              /* one block, in the order of the pointers below */
+    double *wte, *wpe;           /* [vocab][embd], [context][embd] */
+    Layer *layer;                /* [layers] */
+    double *head;                /* [embd][vocab] */
+} Transformer;
+
+static void transformer_make(Transformer *net, Shape shape, size_t vocab) {
+    const size_t embd = shape.embd, hidden = shape.mlp * embd, d = embd / (shape.content + shape.rrpram);
+    *net = (Transformer){.shape = shape, .vocab = vocab, .head_dim = d, .content_dim = shape.content * d,
+        .rrpram_dim = shape.rrpram * d};
+    const size_t sizes[8] = {embd * net->content_dim, embd * net->content_dim, embd * net->content_dim,
+                             shape.rrpram * embd * shape.context, embd * net->rrpram_dim, embd * embd,
+                                 embd * hidden, hidden * embd};
+    size_t a_layer = 0;
+    for (size_t i = 0; i < 8; i++) a_layer += sizes[i];
+    /* the one size that 32 bits may not hold: of the others none is over 2^31 numbers, and alloc() checks the
+     * bytes */
+    const uint64_t n_params = (uint64_t)vocab * embd * 2 + (uint64_t)shape.context * embd
+        + (uint64_t)shape.layers * a_layer;
+    if (n_params > SIZE_MAX / 16) fail("out of memory");
+    net->n_params = (size_t)n_params;
+    net->params = alloc(net->n_params, sizeof *net->params);
+    net->layer = alloc(shape.layers, sizeof *net->layer);
+    double *at = net->params;
+    net->wte = at;
+    net->wpe = at += vocab * embd;
+    at += shape.context * embd;
+    for (size_t l = 0; l < shape.layers; l++) {
+        Layer *layer = &net->layer[l];
+        double **part[8] = {&layer->q, &layer->k, &layer->v, &layer->r, &layer->rv, &layer->out, &layer->up,
+            &layer->down};
+        for (size_t i = 0; i < 8; i++) { *part[i] = at; at += sizes[i]; }
+    }
+    net->head = at;
+}
+
+/* Random weights instead of the ghost of chapter IV: what training usually starts from. */
+static void transformer_randomize(Transformer *net, uint64_t seed) {
+    Rng rng = {seed};
+    for (size_t i = 0; i < net->n_params; i++) net->params[i] = (rng_uniform(&rng) - 0.5)
+        / sqrt((double)net->shape.embd);
+}
+
+/* The text that the transformer sees, going through it token by token, keys and values cached; chapter VII
+ * does the same for all positions at once. */
+typedef struct {
+    const Transformer *net;
+    size_t n;                    /* tokens in the window, at most context */
+    uint32_t *ids;               /* [context] */
+    double *keys;                /* [layers][content_dim][context]: a position is a column, so scores are a
+                                  * matvec */
+    double *values;              /* [layers][context][embd]: of the content heads, then of the RRPRAM heads */
+    double *x, *normed, *query, *mixed, *hidden, *logits;
+    double *seen;                /* [layers][heads][context]: how the newest token's attention is shared
+                                  * among the window's tokens */
+} Window;
+
+static void window_make(Window *w, const Transformer *net) {
+    const Shape s = net->shape;
+    *w = (Window){net, 0, alloc(s.context, sizeof *w->ids),
+        alloc(s.layers * net->content_dim * s.context, sizeof(double)),
+                  alloc(s.layers * s.context * s.embd, sizeof(double)), alloc(s.embd, sizeof(double)),
+                      alloc(s.embd, sizeof(double)),
+                  alloc(s.embd, sizeof(double)), alloc(s.embd, sizeof(double)),
+                      alloc(s.mlp * s.embd, sizeof(double)),
+                  alloc(net->vocab, sizeof(double)), alloc(s.layers * (s.content + s.rrpram) * s.context,
+                                                           sizeof(double))};
+}
+
+static void window_free(Window *w) {
+    free(w->ids); free(w->keys); free(w->values); free(w->x); free(w->normed); free(w->query); free(w->mixed);
+    free(w->seen); free(w->hidden); free(w->logits);
+}
+
+/* y[m] = x[embd] w[embd][m] */
+static void window_times(const Window *w, double *y, const double *x, const double *matrix, size_t m) {
+    zero(y, m);
+    matvec(y, x, matrix, w->net->shape.embd, m, m);
+}
+
+/* What a layer's heads bring to the newest token from the window's places: w->normed [embd] -> w->mixed
+ * [embd]. */
+static void window_attend(Window *w, size_t l) {
+    const Transformer *net = w->net;
+    const Shape s = net->shape;
+    const Layer *layer = &net->layer[l];
+    const size_t embd = s.embd, context = s.context, d = net->head_dim, content_dim = net->content_dim,
+        n = w->n, heads = s.content + s.rrpram;
+    const double root = sqrt((double)d);
+    double *keys = w->keys + l * content_dim * context, *values = w->values + l * context * embd,
+        *value = values + (n - 1) * embd;
+    /* this position's key, before it is filed */
+    window_times(w, w->mixed, w->normed, layer->k, content_dim);
+    for (size_t i = 0; i < content_dim; i++) keys[i * context + n - 1] = w->mixed[i];
+    window_times(w, w->query, w->normed, layer->q, content_dim);
+    window_times(w, value, w->normed, layer->v, content_dim);
+    window_times(w, value + content_dim, w->normed, layer->rv, net->rrpram_dim);
+    zero(w->mixed, embd);
+    for (size_t h = 0; h < heads; h++) {
+        double *score = w->seen + (l * heads + h) * context;              /* [n] */
+        zero(score, n);
+        if (h < s.content) {                                             /* q_i . k_j / sqrt(d) */
+            matvec(score, w->query + h * d, keys + h * d * context, d, n, context);
+            for (size_t j = 0; j < n; j++) score[j] /= root;
+        } else                                                           /* n_i . Wr[:, j] */
+            matvec(score, w->normed, layer->r + (h - s.content) * embd * context, embd, n, context);
+        softmax(score, n);
+        /* [n], [n][head_dim] -> [head_dim] */
+        matvec(w->mixed + h * d, score, values + h * d, n, d, embd);
+    }
+}
+
+/* One token through all layers at the window's next position; the residual stream is left in w->x. */
+static void window_forward(Window *w, uint32_t id) {
+    const Transformer *net = w->net;
+    const size_t embd = net->shape.embd, hidden = net->shape.mlp * embd;
+    for (size_t i = 0; i < embd; i++) w->x[i] = net->wte[id * embd + i] + net->wpe[w->n * embd + i];
+    w->ids[w->n++] = id;
+    for (size_t l = 0; l < net->shape.layers; l++) {
+        const Layer *layer = &net->layer[l];
+        /* a transformer may have been silenced: chapter VIII */
+        if (layer->out) {
+            rmsnorm(w->normed, w->x, embd);
+            window_attend(w, l);
+            matvec(w->x, w->mixed, layer->out, embd, embd, embd);
+        }
+        rmsnorm(w->normed, w->x, embd);
+        window_times(w, w->hidden, w->normed, layer->up, hidden);
+        for (size_t i = 0; i < hidden; i++) if (!(w->hidden[i] > 0.0)) w->hidden[i] = 0.0;
+        matvec(w->x, w->hidden, layer->down, hidden, embd, embd);
+    }
+}
+
+/* The next token of a text of any length. When the context is full it slides: the newest half of it becomes
+ * the first positions, computed anew, so that the cost a token stays constant. */
+static void window_push(Window *w, uint32_t id) {
+    const size_t context = w->net->shape.context, half = context / 2;
+    if (w->n == context) {
+        w->n = 0;
+        for (size_t i = 0; i < half; i++) window_forward(w, w->ids[context - half + i]);
+    }
+    window_forward(w, id);
+}
+
+/* [vocab]: what the transformer says of the next token. */
+static const double *window_logits(Window *w) {
+    rmsnorm(w->normed, w->x, w->net->shape.embd);
+    window_times(w, w->logits, w->normed, w->net->head, w->net->vocab);
+    return w->logits;
+}
+
+/* ---------------------------------------------------------------------------------------------
+ * IV  SEEDING: the ghost becomes flesh
+ *
+ * The ghost is a transformer that nobody trained: each matrix is the closed-form answer to a question that
+ * the counts can answer. First, what stands where? The residual stream is divided into rooms (coordinates at
+ * width 48):
+ *
+ *     |             follow             | before | place |   |   |   follow  x: who follows the token
+ *     0                               33       42      46  47  48  before  empty: for who stood before
+ *                                                                  place   two sines, two cosines of the place
+ *
+ * then a constant, the same for every token, and what fills every embedding up to one length, so that RMSNorm
+ * multiplies all by the same `scale`.
+ *
+ * The first question: who follows whom (wte, head)? x[a] and h[b] such that unigram(b) exp(x[a] . h[b]),
+ * normalised, comes close to the Kneser-Ney bigram P(b | a). x is the follow room of wte, h that of the head,
+ * and the log unigram stands in the head's row of the constant. The target is t = log(P(b | a) / unigram(b)),
+ * up to a constant c a row. Each x[a] is
+ *
+ *     argmin over x and c of   sum over b of w_b (x . h[b] + c - t_b)^2 + RIDGE |x|^2
+ *
+ * (weighted least squares), where w_b is how often the bigram expects b after a. c is best where the weighted
+ * mean of the errors is 0, so that with m the weighted mean of h there remain the normal equations (Gauss
+ * 1809)
+ *
+ *     (sum over b of w_b (h[b] - m)(h[b] - m)^T + RIDGE I) x = sum over b of w_b t_b (h[b] - m)
+ *
+ * Then each h[b] is fitted to all x alike, and x again (alternating least squares, as in Hu, Koren and
+ * Volinsky 2008). With this alone the transformer is a bigram.
+ */
+#define NEAR 3e-4                /* of the square of what is asked for */
+#define RIDGE 0.1                /* added to each square, so that a row counted little stays near 0 */
+#define SIZE 0.2                 /* of the residual stream: RMSNorm undoes it, but the smaller it is, the
+                                  * sooner training can turn it */
+#define REACH 3                  /* tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this */
+static const size_t ROUNDS[3] = {4, 6, 6};         /* of conjugate gradients: a sketch of x, then h, then x */
+
+/* told in the second reading */
+static void orthonormalize(double *q, size_t n, size_t r),
+    subspace(double *q, const Table *table, size_t r, int rounds);
+
+/* three sizes; where the last three begin */
+typedef struct { size_t follow, before, waves, place, constant, fill; } Rooms;
+
+/* head_dim: of a head that looks back, 0: there is none.
+ *     of 48, 1280 and 12: 33 9 4, 42 46 47 */
+static Rooms rooms_of(size_t embd, size_t vocab, size_t head_dim) {
+    Rooms rooms = {.waves = embd >= 12 && head_dim ? 4 : 0, .constant = embd - 2, .fill = embd - 1};
+    if (rooms.waves) rooms.before = head_dim < embd / 5 ? head_dim : embd / 5;
+    rooms.follow = embd - 2 - rooms.waves - rooms.before;
+    /* a small vocabulary needs no approximation */
+    if (rooms.follow > vocab - 1) rooms.follow = vocab - 1;
+    rooms.place = rooms.follow + rooms.before;
+    return rooms;
+}
+
+/* A symmetric and positive definite matrix of n * n: a spare multiple of the identity, and either a dense
+ * one, or the sum over `many` rows met[many][n] of w met met^T, less mean mean^T / sum. */
+typedef struct {
+    size_t n, many;
+    double spare, sum;
+    const double *dense, *mean, *w, *met;        /* dense: NULL where it is the other */
+    double *columns, *along;                     /* met transposed, [n][many]; [many] */
+} Squares;
+
+static void squares_times(double *y, const Squares *s, const double *v) {
+    const double along = s->dense ? 0.0 : dot(s->mean, v, s->n) / s->sum;
+    for (size_t i = 0; i < s->n; i++) y[i] = s->dense ? s->spare * v[i] : s->spare * v[i] - along
+        * s->mean[i];
+    if (s->dense) {
+        matvec(y, v, s->dense, s->n, s->n, s->n);
+        return;
+    }
+    zero(s->along, s->many);
+    matvec(s->along, v, s->columns, s->n, s->many, s->many);
+    for (size_t b = 0; b < s->many; b++) s->along[b] = s->w[b] * s->along[b];
+    matvec(y, s->along, s->met, s->many, s->n, s->n);
+}
+
+/* x[n] for which A x comes close to b: conjugate gradients from 0 (Hestenes and Stiefel 1952). Each round
+ * costs one product, and as many rounds as coordinates would be exact; what is NEAR is near enough. work[2
+ * n]; b is used up. */
+static void conjugate(double *x, const Squares *a, double *b, size_t rounds, double *work) {
+    const size_t n = a->n;
+    double *way = work, *image = work + n, square = dot(b, b, n);
+    zero(x, n);
+    memcpy(way, b, n * sizeof *way);
+    const double enough = NEAR * square;
+    for (size_t k = 0; k < rounds && square > enough; k++) {
+        squares_times(image, a, way);
+        const double along = dot(way, image, n), step = square / along, last = square;
+        if (!(along > 0.0)) break;                                  /* A is 0 in this direction */
+        for (size_t i = 0; i < n; i++) {
+            x[i] += step * way[i];
+            b[i] -= step * image[i];
+        }
+        square = dot(b, b, n);
+        const double keep = square / last;
+        for (size_t i = 0; i < n; i++) way[i] = b[i] + keep * way[i];
+    }
+}
+
+/* c[r][r] = the sum over a of weight[a] * x[a] y[a]^T; weight NULL: 1 */
+static void outer(double *c, const double *weight, const double *x, const double *y, size_t n, size_t r) {
+    zero(c, r * r);
+    for (size_t a = 0; a < n; a++)
+        for (size_t i = 0; i < r; i++) {
+            const double xi = weight ? weight[a] * x[a * r + i] : x[a * r + i];
+            for (size_t j = 0; j < r; j++) c[i * r + j] += xi * y[a * r + j];
+        }
+}
+
+/* x[vocab][r]: the x[a] of the normal equations, a row at a time. The pair (a, b) weighs weight(a, b) +
+ * left[a] right[b], and its target is 0 where it is not in the tables: only the pairs that were met cost
+ * time, for over all b the sum of right[b] h[b] h[b]^T is the total of right times the identity, h[vocab][r]
+ * being even. */
+static void regress(double *x, const double *h, size_t r, const Table *weight, const double *target,
+                    const double *left, const double *right, size_t rounds) {
+    const size_t vocab = weight->rows;
+    const double whole = total(right, vocab);
+    double *whole_mean = alloc(r, 8), *mean = alloc(r, 8), *right_side = alloc(r, 8), *work = alloc(2 * r, 8);
+    double *met = alloc(vocab * r, 8), *columns = alloc(vocab * r, 8), *wt = alloc(vocab, 8);
+    matvec(whole_mean, right, h, vocab, r, r);
+    zero(x, vocab * r);
+    for (size_t a = 0; a < vocab; a++) {
+        const size_t begin = weight->first[a], many = weight->first[a + 1] - begin;
+        const double *w = weight->value + begin;
+        double sum_w = left[a] * whole, sum_wt = 0.0;
+        progress("seeding: %zu of %zu tokens", a, vocab);
+        if (!many) continue;
+        for (size_t e = 0; e < many; e++) {
+            const size_t b = weight->column[begin + e];
+            wt[e] = (w[e] + left[a] * right[b]) * target[begin + e];
+            sum_w += w[e];
+            sum_wt += wt[e];
+            for (size_t i = 0; i < r; i++) columns[i * many + e] = met[e * r + i] = h[b * r + i];
+        }
+        for (size_t i = 0; i < r; i++) mean[i] = left[a] * whole_mean[i];
+        matvec(mean, w, met, many, r, r);                           /* times sum_w */
+        zero(right_side, r);
+        matvec(right_side, wt, met, many, r, r);
+        for (size_t i = 0; i < r; i++) right_side[i] -= sum_wt * mean[i] / sum_w;
+        const Squares squares = {r, many, RIDGE + left[a] * whole, sum_w, NULL, mean, w, met, columns, wt};
+        conjugate(x + a * r, &squares, right_side, rounds, work);
+    }
+    free(whole_mean); free(mean); free(right_side); free(work); free(met); free(columns); free(wt);
+}
+
+/* Columns of x[vocab][r] turned so that the sum over a of n[a] x[a] x[a]^T becomes the total of n times the
+ * identity: where all weigh alike, least squares need no products, and elsewhere a few rounds of conjugate
+ * gradients go far. */
+static void even(double *x, const double *n, size_t vocab, size_t r) {
+    const double whole = total(n, vocab);
+    for (size_t a = 0; a < vocab; a++) for (size_t k = 0; k < r; k++) x[a * r + k] *= sqrt(n[a] / whole);
+    orthonormalize(x, vocab, r);
+    for (size_t a = 0; a < vocab; a++) {
+        const double root = n[a] > 0.0 ? 1.0 / sqrt(n[a] / whole) : 0.0;
+        for (size_t k = 0; k < r; k++) x[a * r + k] *= root;
+    }
+}
+
+/* x[vocab][r] and h[vocab][r], who follows whom, from the counted pairs and their Kneser-Ney bigram. P(b | a)
+ * = prob[b] + keep * unigram(b): of a b never met after a only the second is left, in every row the same. */
+static void seed_follow(double *x, double *h, size_t r, const Table *pairs, const Chain *bigram) {
+    const size_t vocab = pairs->rows;
+    const double *right = bigram->unigram;
+    double *left = alloc(vocab, sizeof *left), *root = alloc(pairs->n, sizeof *root);
+    Table weight = *pairs, target = *pairs, scaled = *pairs;
+    weight.value = alloc(pairs->n, sizeof(double));
+    target.value = alloc(pairs->n, sizeof(double));
+    scaled.value = root;
+    for (size_t a = 0; a < vocab; a++) {
+        if (pairs->first[a] == pairs->first[a + 1]) continue;
+        const uint32_t node = map_get(&bigram->child, pair_key(0, a));
+        const double keep = bigram->backoff[node], n = pairs->row_sum[a];
+        left[a] = n * keep;
+        for (size_t i = pairs->first[a], e = bigram->first[node]; i < pairs->first[a + 1]; i++, e++) {
+            const double unigram = bigram->unigram[pairs->column[i]];
+            weight.value[i] = n * bigram->prob[e];
+            target.value[i] = log(1.0 + bigram->prob[e] / (keep * unigram));
+            scaled.value[i] = target.value[i] * sqrt(n * unigram);
+        }
+    }
+    subspace(h, &scaled, r, 1);
+    for (size_t b = 0; b < vocab; b++) for (size_t k = 0; k < r; k++) h[b * r + k] *= 1.0 / sqrt(right[b]);
+    Table weight_back = table_transposed(&weight), target_back = table_transposed(&target);
+    regress(x, h, r, &weight, target.value, left, right, ROUNDS[0]);
+    even(x, left, vocab, r);
+    regress(h, x, r, &weight_back, target_back.value, right, left, ROUNDS[1]);
+    even(h, right, vocab, r);
+    regress(x, h, r, &weight, target.value, left, right, ROUNDS[2]);
+    free(weight.value); free(target.value); free(scaled.value); free(left);
+    table_free(&weight_back); table_free(&target_back);
+}
+
+/* A sine and a cosine of a place for each of the two wavelengths, 6 tokens and most of a window. */
+static void waves_at(double waves[4], size_t i, size_t context) {
+    const double slow = (double)context / 1.6, period[2] = {6.0, slow > 40.0 ? slow : 40.0};
+    for (size_t k = 0; k < 4; k += 2) {
+        const double angle = 6.283185307179586 * (double)i / period[k / 2];
+        waves[k] = sin(angle);
+        waves[k + 1] = cos(angle);
+    }
+}
+
+/* What the heads are seeded from; every mean is over pairs that were counted. */
+typedef struct {
+    size_t vocab, r, embd;
+    const double *h;                 /* [vocab][r] */
+    double *x, *x_mean;              /* [vocab][r]: less its mean; [r] */
+    double *expected[REACH + 1];     /* [vocab][r]: the mean h of what stands d after a token, as the
+                                      * bigram says (d = 1), and what the head for d adds; NULL: there is
+                                      * none */
+    double *share;                   /* [vocab]: of the tokens that something follows */
+    double *xx, *hh;                 /* [r][r]: the covariance of x, and of h where the bigram is known */
+    double scale, constant, swing;   /* as seed_embeddings found them */
+} Follow;
+
+/* Fills wte, wpe and head, room by room. The constant has a quarter of the square of what is before it, the
+ * place a tenth of the square of all; its two wavelengths tell neighbours apart, and the ends of a window.
+ * Finds scale, by which RMSNorm multiplies; constant; and swing, how far the waves go. */
+static void seed_embeddings(Transformer *net, const Rooms *rooms, const double *x, const double *h,
+                            const double *unigram, Follow *f) {
+    const size_t embd = net->shape.embd, vocab = net->vocab, r = rooms->follow;
+    double longest = 0.0, waves[4];
+    for (size_t t = 0; t < vocab; t++) {
+        const double square = dot(x + t * r, x + t * r, r);
+        if (square > longest) longest = square;
+    }
+    /* a little more than the longest x, so that all can be filled up */
+    const double whole = 1.02 * longest + 0.01, constant = sqrt(whole / 4.0), length = whole + whole / 4.0;
+    for (size_t t = 0; t < vocab; t++) {
+        double *row = net->wte + t * embd;
+        for (size_t k = 0; k < r; k++) row[k] = SIZE * x[t * r + k];
+        row[rooms->fill] = SIZE * sqrt(whole - dot(x + t * r, x + t * r, r));
+        row[rooms->constant] = SIZE * constant;
+    }
+    const double swing = rooms->waves ? sqrt(length / (5.0 * (double)rooms->waves)) : 0.0;
+    for (size_t i = 0; i < net->shape.context; i++) {
+        waves_at(waves, i, net->shape.context);
+        for (size_t k = 0; k < rooms->waves; k++) net->wpe[i * embd + rooms->place + k] = SIZE * swing
+            * waves[k];
+    }
+    const double scale = sqrt((double)embd / (length + swing * swing * (double)rooms->waves / 2.0));
+    for (size_t t = 0; t < vocab; t++) {
+        for (size_t k = 0; k < r; k++) net->head[k * vocab + t] = h[t * r + k] / scale;
+        net->head[rooms->constant * vocab + t] = log(unigram[t]) / (constant * scale);
+    }
+    f->embd = embd;
+    f->scale = scale;
+    f->constant = constant;
+    f->swing = swing;
+}
+
+/* told in the second reading */
+static void follow_make(Follow *f, const Text *text, const Table *pairs, const Chain *bigram, const double *x,
+                        const double *h, size_t r);
+static void follow_free(Follow *f), seed_content(Transformer *net, const Rooms *rooms, const Follow *f,
+                                                 const Text *text, const double *first, size_t n_first);
+static size_t seed_rrpram(Transformer *net, const Rooms *rooms, Follow *f, const Table *apart, size_t reach,
+                          double *first);
+
+/* Fills the transformer's matrices from what was counted: no gradient step. */
+static void seed(Transformer *net, const Metaweights *meta) {
+    const Shape s = net->shape;
+    const Text *text = &meta->text;
+    const size_t vocab = net->vocab;
+    const Rooms rooms = rooms_of(s.embd, vocab, s.rrpram ? net->head_dim : 0);
+    const size_t r = rooms.follow, most = s.layers * s.rrpram + 1,
+        reach = !rooms.waves || !r ? 1 : most < REACH ? most : REACH;
+    /* who follows whom; and positional affinity: who stands before whom at each distance that a head can look
+     * at */
+    Chain bigram;
+    Table apart[REACH + 1];
+    chain_make(&bigram, text, vocab, 2);
+    for (size_t d = 1; d <= reach; d++) {
+        double weight[REACH + 1] = {0.0};
+        weight[d] = 1.0;
+        count_pairs(&apart[d], text, vocab, weight, d, EVERY, 1.0);
+    }
+    double *x = alloc(vocab * r, sizeof *x), *h = alloc(vocab * r, sizeof *h),
+        *first = alloc(r * net->head_dim, sizeof *first);
+    Follow f;
+    seed_follow(x, h, r, &apart[1], &bigram);
+    follow_make(&f, text, &apart[1], &bigram, x, h, r);
+    seed_embeddings(net, &rooms, x, h, bigram.unigram, &f);
+    /* the MLP starts as the identity: nothing comes down, but what goes up is ready to be trained */
+    Rng rng = {1};
+    for (size_t l = 0; l < s.layers; l++)
+        for (size_t i = 0; i < s.mlp * s.embd * s.embd; i++) net->layer[l].up[i] = (rng_uniform(&rng) - 0.5)
+            / sqrt((double)s.embd);
+    const size_t n_first = seed_rrpram(net, &rooms, &f, apart, reach, first);
+    if (n_first) seed_content(net, &rooms, &f, text, first, n_first);
+    free(x); free(h); free(first);
+    follow_free(&f);
+    for (size_t d = 1; d <= reach; d++) table_free(&apart[d]);
+    chain_free(&bigram);
+}
+
+/* Second reading of IV: what the heads say, and the linear algebra.
+ *
+ * What does a token further back tell that the bigram does not know (RRPRAM heads)? A token at distance d
+ * stands d before the one to come, d - 1 before the newest. A head that looks there may add x_d P h[b] to the
+ * logit of b, x_d the x of the token there. Which matrix P? Newton's first step from P = 0, where the
+ * probabilities are the bigram's:
+ *
+ *     loss(P) = - the mean over places of log softmax(log bigram + x_d P h)[next]
+ *     gradient  at 0:  -G,  G = the mean of x_d (h[next] - e)^T,  e the mean of h that the bigram expects
+ *     curvature at 0:  P -> the mean of x_d x_d^T P Cov(h | bigram), nearly Cov(x) P Cov(h | bigram)
+ *     Newton:  curvature(P) = G,  so  P = Cov(x)^-1 G Cov(h | bigram)^-1
+ *
+ * Cut to the rank of a head, P = u diag(s) v^T: u goes to the head's values, s v to its rows of the output
+ * matrix, and Wr finds the place: the waves of j + d - 1 against those of i.
+ *
+ * What stood here the last time (content heads)? Trained transformers find this circuit first: induction
+ * heads (Elhage and others 2021, Olsson and others 2022). The first RRPRAM head also writes x_2 u, who stood
+ * before, into the room `before`. From the second layer on, a content head asks with the newest token's x u
+ * (q) for the places whose room is alike (k): what stands there came after such a token, and may come again.
+ * So one kind of head finds the place, the other the likeness. What to say of it is Newton's step again; its
+ * moments are taken at LESSONS places of the corpus, where the head would look.
+ *
+ *     text      the | ghost | speaks | of | the | ?
+ *     before      - | the   | ghost  | .. | of        at the last `the`, k is alike at `ghost`, after a `the`
+ */
+#define SHRINK 0.4               /* of a covariance toward a sphere: its own mean square, times this, is
+                                  * added */
+#define SOLVE 6                  /* rounds of conjugate gradients for a shrunk covariance */
+#define CHORUS 0.6               /* how loud the content heads are */
+#define SHARPNESS 20.0           /* of a head that reads places: at the default shape softmax then puts
+                                  * more than 90 % on one */
+#define RELEVANCE 1.5            /* of a head that reads likeness, in standard deviations: it leans, and
+                                  * training may turn it */
+#define LESSONS 4096             /* places of the corpus that content heads are seeded from */
+
+/* The covariance c[r][r], shrunk, inverted, times each row of x[r][r]. */
+static void solve(const double *c, double *x, size_t r) {
+    double *work = alloc(3 * r, sizeof *work), sphere = 0.0;
+    for (size_t i = 0; i < r; i++) sphere += c[i * r + i];
+    const Squares squares = {.n = r, .spare = SHRINK * sphere / (double)r, .dense = c};
+    for (size_t k = 0; k < r; k++) {
+        memcpy(work + 2 * r, x + k * r, r * sizeof *x);
+        conjugate(x + k * r, &squares, work + 2 * r, SOLVE, work);
+    }
+    free(work);
+}
+
+static void follow_make(Follow *f, const Text *text, const Table *pairs, const Chain *bigram, const double *x,
+                        const double *h, size_t r) {
+    const size_t vocab = pairs->rows;
+    double *share = alloc(vocab, sizeof *share), *between = alloc(r * r, sizeof *between),
+        *mean = alloc(r, sizeof *mean);
+    double *expected = alloc(vocab * r, sizeof *expected);
+    *f = (Follow){.vocab = vocab, .r = r, .h = h, .x = alloc(vocab * r, sizeof(double)),
+        .x_mean = alloc(r, sizeof(double)), .expected = {NULL, expected},
+                  .share = share, .xx = alloc(r * r, sizeof(double)), .hh = alloc(r * r, sizeof(double))};
+    matvec(mean, bigram->unigram, h, vocab, r, r);
+    for (size_t a = 0; a < vocab; a++) {
+        const uint32_t node = pairs->row_sum[a] > 0.0 ? map_get(&bigram->child, pair_key(0, a)) : 0;
+        double *to = expected + a * r;
+        for (size_t i = 0; node && i < r; i++) to[i] = bigram->backoff[node] * mean[i];
+        for (size_t e = bigram->first[node]; node && e < bigram->first[node + 1]; e++)
+            for (size_t i = 0; i < r; i++) to[i] += bigram->prob[e] * h[bigram->token[e] * r + i];
+    }
+    for (size_t b = 0; b < vocab; b++) share[b] = pairs->column_sum[b] / pairs->sum;
+    outer(f->hh, share, h, h, vocab, r);
+    for (size_t a = 0; a < vocab; a++) share[a] = pairs->row_sum[a] / pairs->sum;
+    outer(between, share, expected, expected, vocab, r);
+    for (size_t i = 0; i < r * r; i++) f->hh[i] -= between[i];
+    matvec(f->x_mean, share, x, vocab, r, r);
+    for (size_t i = 0; i < vocab * r; i++) f->x[i] = x[i] - f->x_mean[i % r];
+    outer(f->xx, share, f->x, f->x, vocab, r);
+    if (text->lines) zero(expected + text->ids[0] * r, r);              /* nothing follows a document's end */
+    free(between); free(mean);
+}
+
+static void follow_free(Follow *f) {
+    for (size_t d = 1; d <= REACH; d++) free(f->expected[d]);
+    free(f->x); free(f->x_mean); free(f->share); free(f->xx); free(f->hh);
+}
+
+/* told below */
+static void factor(double *u, double *s, double *v, const Table *table, size_t r, int rounds);
+
+/* Newton's step as factors u[r][rank] diag(s) v[r][rank]^T of the rank that a head has room for. xx[r][r]:
+ * the covariance of what the head reads; told[r][r]: the sum of that times (h less the h that was expected),
+ * n: of how many. */
+static void follow_step(double *u, double *s, double *v, const Follow *f, const double *xx,
+                        const double *told, double n, size_t rank) {
+    const size_t r = f->r;
+    double *t = alloc(r * r, sizeof *t);
+    Table c = table_make(r, r * r);
+    for (size_t i = 0; i < r; i++) for (size_t j = 0; j < r; j++) t[j * r + i] = told[i * r + j] / n;
+    solve(xx, t, r);
+    for (size_t i = 0; i < r; i++) for (size_t j = 0; j < r; j++) c.value[i * r + j] = t[j * r + i];
+    solve(f->hh, c.value, r);
+    for (size_t i = 0; i < r * r; i++) c.column[i] = (uint32_t)(i % r);
+    for (size_t i = 0; i <= r; i++) c.first[i] = i * r;
+    factor(u, s, v, &c, rank, 4);
+    free(t);
+    table_free(&c);
+}
+
+/* Lets a column of a matrix read (x less its mean) . u, `gain` times; the constant coordinate takes the mean
+ * off. */
+static void follow_read(const Follow *f, double *column, size_t width, const double *u, size_t stride,
+                        double gain) {
+    double mean = 0.0;
+    for (size_t i = 0; i < f->r; i++) {
+        column[i * width] = u[i * stride] * gain / f->scale;
+        mean += f->x_mean[i] * u[i * stride];
+    }
+    column[(f->embd - 2) * width] = -(mean * gain / (f->constant * f->scale));
+}
+
+/* Lets a row of a matrix add v, `gain` times, to the follow room. */
+static void follow_tell(const Follow *f, double *row, const double *v, size_t stride, double gain) {
+    for (size_t i = 0; i < f->r; i++) row[i] = SIZE * gain * v[i * stride];
+}
+
+/* RRPRAM heads: each looks at one distance, the nearer first; the first also writes who stands there into
+ * `before`. first[before][r]: the directions of x that it writes. Returns how many. */
+static size_t seed_rrpram(Transformer *net, const Rooms *rooms, Follow *f, const Table *apart, size_t reach,
+                          double *first) {
+    const Shape s = net->shape;
+    const size_t d = net->head_dim, r = f->r, vocab = f->vocab, embd = s.embd, rank = d < r ? d : r,
+        n_first = rooms->before < rank ? rooms->before : rank;
+    const double loud = SHARPNESS / (f->swing * f->scale);
+    double *u = alloc(r * d, 8), *sv = alloc(d, 8), *v = alloc(r * d, 8), *told = alloc(vocab * r, 8),
+        *expected = alloc(vocab * r, 8);
+    double *sums = alloc(r * r, 8), *back = alloc(r * r, 8), waves[4];
+    for (size_t head = 0; head < s.layers * s.rrpram && head + 2 <= reach; head++) {
+        const size_t distance = head + 2, n = head % s.rrpram;
+        Layer *layer = &net->layer[head / s.rrpram];
+        double *out = layer->out + (net->content_dim + n * d) * embd;
+        progress("seeding: heads that look %zu back", distance);
+        table_times(told, &apart[distance], f->h, r);
+        /* what is expected already: by the newest token, by nearer heads */
+        for (size_t nearer = 1; nearer < distance; nearer++) {
+            table_times(expected, &apart[distance - nearer], f->expected[nearer], r);
+            for (size_t i = 0; i < vocab * r; i++) told[i] -= expected[i];
+        }
+        outer(sums, NULL, f->x, told, vocab, r);
+        follow_step(u, sv, v, f, f->xx, sums, apart[1].sum, rank);
+        for (size_t j = 0; j < s.context; j++) {
+            waves_at(waves, j + distance - 1, s.context);
+            for (size_t k = 0; k < rooms->waves; k++)
+                layer->r[(n * embd + rooms->place + k) * s.context + j] = loud * waves[k];
+        }
+        for (size_t k = 0; k < rank; k++) {
+            follow_read(f, layer->rv + n * d + k, net->rrpram_dim, u + k, rank, 1.0);
+            follow_tell(f, out + k * embd, v + k, rank, sv[k]);
+            if (head || k >= n_first) continue;
+            out[k * embd + rooms->follow + k] = SIZE;
+            for (size_t i = 0; i < r; i++) first[k * r + i] = u[i * rank + k];
+        }
+        zero(back, r * r);
+        for (size_t i = 0; i < r; i++)
+            for (size_t k = 0; k < rank; k++) for (size_t j = 0; j < r; j++)
+                back[i * r + j] += sv[k] * u[i * rank + k] * v[j * rank + k];
+        zero(sums, r * r);
+        for (size_t i = 0; i < r; i++) matvec(sums + i * r, back + i * r, f->hh, r, r, r);
+        f->expected[distance] = alloc(vocab * r, 8);
+        for (size_t t = 0; t < vocab; t++) matvec(f->expected[distance] + t * r, f->x + t * r, sums, r, r, r);
+    }
+    free(u); free(sv); free(v); free(told); free(expected); free(sums); free(back);
+    return reach > 1 ? n_first : 0;
+}
+
+/* What a content head would bring together: on windows of the corpus, at each place, the mean of x where the
+ * code of the token before is alike to the newest one's. met[r][r], missed[r][r]: the sum of that mean times
+ * itself; times (h - the h expected). Returns of how many places. */
+static size_t read_windows(double *met, double *missed, const Follow *f, const Text *text, size_t context,
+                           const double *code, size_t n_code, double relevance) {
+    const size_t r = f->r, every = text->n / LESSONS > 1 ? text->n / LESSONS : 1;
+    const size_t windows = text->lines ? text->n_docs : (text->n + context - 1) / context,
+        most = ((windows + every - 1) / every) * context;
+    double *keys = alloc(n_code * context, 8), *near = alloc(context * r, 8), *query = alloc(n_code, 8),
+        *alike = alloc(context, 8);
+    double *mean = alloc(most * r, 8), *error = alloc(most * r, 8);
+    size_t n = 0;
+    for (size_t k = 0; k < windows; k += every) {
+        const size_t at = text->lines ? text->start[k] : k * context,
+            left = (text->lines ? text->start[k + 1] : text->n) - at;
+        const uint32_t *ids = text->ids + at;
+        for (size_t i = 0; i < context && i + 1 < left; i++, n++) {
+            for (size_t c = 0; c < n_code; c++) {
+                keys[c * context + i] = code[ids[i ? i - 1 : 0] * n_code + c];
+                query[c] = relevance * code[ids[i] * n_code + c];
             }
-        table->first[a + 1] = n;
+            memcpy(near + i * r, f->x + ids[i] * r, r * sizeof *near);
+            zero(alike, i + 1);
+            matvec(alike, query, keys, n_code, i + 1, context);
+            softmax(alike, i + 1);
+            matvec(mean + n * r, alike, near, i + 1, r, r);
+            memcpy(error + n * r, f->h + ids[i + 1] * r, r * sizeof *error);
+            for (size_t d = 1; d <= i + 1 && d <= REACH && f->expected[d]; d++)
+                for (size_t c = 0; c < r; c++) error[n * r + c] -= f->expected[d][ids[i + 1 - d] * r + c];
+        }
     }
-    table->n = n;
+    outer(met, NULL, mean, mean, n, r);
+    outer(missed, NULL, mean, error, n, r);
+    free(keys); free(near); free(query); free(alike); free(mean); free(error);
+    return n;
 }
 
-/* Positive pointwise mutual information (Church and Hanks 1990), the context distribution flattened by the
- * exponent 0.75 (Levy, Goldberg and Dagan 2015): value = max(0, log(p(a, x) / (p(a) q(x)))). */
-static void table_pmi(Table *pmi, const Table *table) {
-    double *flat = alloc(table->rows, sizeof *flat), sum = 0.0;
-    *pmi = (Table){table->rows, 0, alloc(table->rows + 1, sizeof(size_t)), alloc(table->n, sizeof(uint32_t)), alloc(table->n, sizeof(double)), NULL, NULL, 0.0};
-    for (size_t x = 0; x < table->rows; x++) {
-        if (table->column_sum[x] > 0.0) flat[x] = exp(0.75 * log(table->column_sum[x]));
-        sum += flat[x];
+/* Content heads: they look where the token before is alike, in all layers but the first, where nobody knows
+ * yet who stood before. first[n_first][r]: the directions of x that `before` tells */
+static void seed_content(Transformer *net, const Rooms *rooms, const Follow *f, const Text *text,
+                         const double *first, size_t n_first) {
+    const Shape s = net->shape;
+    const size_t d = net->head_dim, r = f->r, dim = net->content_dim, rank = dim < r ? dim : r;
+    double *code = alloc(f->vocab * n_first, 8), *spread = alloc(n_first * n_first, 8), *xx = alloc(r * r, 8),
+        *told = alloc(r * r, 8);
+    double *u = alloc(r * rank, 8), *sv = alloc(rank, 8), *v = alloc(r * rank, 8), likeness = 0.0;
+    for (size_t t = 0; t < f->vocab; t++)
+        for (size_t k = 0; k < n_first; k++) code[t * n_first + k] = dot(f->x + t * r, first + k * r, r);
+    outer(spread, f->share, code, code, f->vocab, n_first);
+    for (size_t k = 0; k < n_first; k++) likeness += spread[k * n_first + k];
+    if (s.content && s.layers > 1 && likeness > 0.0) {
+        const double relevance = RELEVANCE * (double)n_first / likeness;
+        const size_t n = read_windows(xx, told, f, text, s.context, code, n_first,
+                                      relevance / sqrt((double)d));
+        for (size_t i = 0; i < r * r; i++) xx[i] /= (double)n;
+        follow_step(u, sv, v, f, xx, told, (double)n, rank);
+        for (size_t l = 1; l < s.layers; l++) {
+            Layer *layer = &net->layer[l];
+            for (size_t head = 0; head < s.content; head++)
+                for (size_t k = 0; k < n_first; k++) {
+                    follow_read(f, layer->q + head * d + k, dim, first + k * r, 1, relevance);
+                    layer->k[(rooms->follow + k) * dim + head * d + k] = 1.0 / f->scale;
+                }
+            for (size_t k = 0; k < rank; k++) {
+                follow_read(f, layer->v + k, dim, u + k, rank, 1.0);
+                follow_tell(f, layer->out + k * s.embd, v + k, rank, CHORUS / (double)(s.layers - 1) * sv[k]);
+            }
+        }
     }
-    for (size_t a = 0; a < table->rows; a++) {
-        for (size_t i = table->first[a]; i < table->first[a + 1]; i++) {
-            const uint32_t x = table->column[i];
-            const double value = log(table->value[i] * sum / (table->row_sum[a] * flat[x]));
-            if (!(value > 0.0)) continue;
-            pmi->column[pmi->n] = x;
-            pmi->value[pmi->n++] = value;
-        }
-        pmi->first[a + 1] = pmi->n;
-    }
-    free(flat);
-}
-
-static void table_transpose(Table *to, const Table *from) {
-    *to = (Table){from->rows, from->n, alloc(from->rows + 2, sizeof(size_t)), alloc(from->n, sizeof(uint32_t)), alloc(from->n, sizeof(double)), NULL, NULL, 0.0};
-    for (size_t i = 0; i < from->n; i++) to->first[from->column[i] + 2]++;
-    for (size_t r = 0; r < to->rows; r++) to->first[r + 2] += to->first[r + 1];
-    for (size_t r = 0; r < from->rows; r++)
-        for (size_t i = from->first[r]; i < from->first[r + 1]; i++) {
-            const size_t at = to->first[from->column[i] + 1]++;
-            to->column[at] = (uint32_t)r;
-            to->value[at] = from->value[i];
-        }
-}
-
-/* y[rows][r] = table x[rows][r] */
-static void table_times(double *y, const Table *table, const double *x, size_t r) {
-    memset(y, 0, table->rows * r * sizeof *y);
-    for (size_t a = 0; a < table->rows; a++)
-        for (size_t i = table->first[a]; i < table->first[a + 1]; i++) {
-            const double *restrict from = x + table->column[i] * r, value = table->value[i];
-            double *restrict to = y + a * r;
-            for (size_t k = 0; k < r; k++) to[k] += value * from[k];
-        }
+    free(code); free(spread); free(xx); free(told); free(u); free(sv); free(v);
 }
 
 /* Makes the columns of q[n][r] orthonormal, left to right (Gram and Schmidt, in the modified order); a column
@@ -1209,8 +2216,7 @@ static void orthonormalize(double *q, size_t n, size_t r) {
 /* q[rows][r]: orthonormal columns that nearly span the table's leading right singular directions, by subspace
  * iteration from a random start (Halko, Martinsson and Tropp 2011). */
 static void subspace(double *q, const Table *table, size_t r, int rounds) {
-    Table back;
-    table_transpose(&back, table);
+    Table back = table_transposed(table);
     Rng rng = {1};
     double *y = alloc(table->rows * r, sizeof *y);
     for (size_t i = 0; i < table->rows * r; i++) q[i] = rng_uniform(&rng) - 0.5;
@@ -1223,8 +2229,8 @@ static void subspace(double *q, const Table *table, size_t r, int rounds) {
     table_free(&back);
 }
 
-/* Eigenvalues and eigenvectors of a small symmetric m[n][n] by Jacobi's rotations (1846): on return m's diagonal
- * holds the eigenvalues, column k of v[n][n] the k-th eigenvector. */
+/* Eigenvalues and eigenvectors of a small symmetric m[n][n] by Jacobi's rotations (1846): on return m's
+ * diagonal holds the eigenvalues, column k of v[n][n] the k-th eigenvector. */
 static void eigen(double *m, double *v, size_t n) {
     for (size_t i = 0; i < n; i++) for (size_t j = 0; j < n; j++) v[i * n + j] = i == j ? 1.0 : 0.0;
     for (int sweep = 0; sweep < 10; sweep++)
@@ -1257,12 +2263,13 @@ static void eigen(double *m, double *v, size_t n) {
 static void factor(double *u, double *s, double *v, const Table *table, size_t r, int rounds) {
     const size_t n = table->rows;
     double *q = alloc(n * r, sizeof *q), *y = alloc(n * r, sizeof *y), *gram = alloc(r * r, sizeof *gram);
-    double *turn = alloc(r * r, sizeof *turn), *sorted = alloc(r * r, sizeof *sorted);
+    double *axes = alloc(r * r, sizeof *axes), *sorted = alloc(r * r, sizeof *sorted);
     size_t *rank = alloc(r, sizeof *rank);
     subspace(q, table, r, rounds);
     table_times(y, table, q, r);
-    for (size_t i = 0; i < n; i++) for (size_t j = 0; j < r; j++) for (size_t k = 0; k < r; k++) gram[j * r + k] += y[i * r + j] * y[i * r + k];
-    eigen(gram, turn, r);
+    for (size_t i = 0; i < n; i++) for (size_t j = 0; j < r; j++) for (size_t k = 0; k < r; k++)
+        gram[j * r + k] += y[i * r + j] * y[i * r + k];
+    eigen(gram, axes, r);
     for (size_t k = 0; k < r; k++) {
         size_t j = k;
         for (; j && gram[k * r + k] > gram[rank[j - 1] * r + rank[j - 1]]; j--) rank[j] = rank[j - 1];
@@ -1271,7 +2278,7 @@ static void factor(double *u, double *s, double *v, const Table *table, size_t r
     for (size_t k = 0; k < r; k++) {
         const double square = gram[rank[k] * r + rank[k]];
         s[k] = square > 0.0 ? sqrt(square) : 0.0;
-        for (size_t j = 0; j < r; j++) sorted[j * r + k] = turn[j * r + rank[k]];
+        for (size_t j = 0; j < r; j++) sorted[j * r + k] = axes[j * r + rank[k]];
     }
     memset(u, 0, n * r * sizeof *u);
     memset(v, 0, n * r * sizeof *v);
@@ -1280,796 +2287,39 @@ static void factor(double *u, double *s, double *v, const Table *table, size_t r
         matvec(v + i * r, q + i * r, sorted, r, r, r);
         for (size_t k = 0; k < r; k++) u[i * r + k] = s[k] > 1e-9 * s[0] ? u[i * r + k] / s[k] : 0.0;
     }
-    free(q); free(y); free(gram); free(turn); free(sorted); free(rank);
-}
-
-#define ROOM_FOR_TRACE 16        /* tokens: the reach of the Hebbian trace */
-#define ROOM_FOR_PROMISE 12      /* tokens: a promise not kept by then was none */
-#define WHOLE 720720.0           /* the least common multiple of 1 .. 16: WHOLE / distance is a whole number */
-
-typedef struct {
-    Text text;
-    size_t vocab;
-    Chain chain;
-    Table trace;                 /* the Hebbian trace: (a, then x) at distances 2 .. 16, weight 1 / distance, as positive PMI */
-    Table promise;               /* prophecy: how much likelier x is within 12 tokens after an a than anywhere */
-    double *share;               /* [vocab]: how much of the text each token is */
-} Metaweights;
-
-static void metaweights_make(Metaweights *meta, Text text, size_t vocab, size_t order) {
-    double weight[ROOM_FOR_TRACE + 1];
-    meta->text = text;
-    meta->vocab = vocab;
-    chain_make(&meta->chain, &text, vocab, order);
-
-    for (size_t d = 1; d <= ROOM_FOR_TRACE; d++) weight[d] = d < 2 ? 0.0 : WHOLE / (double)d;
-    Table company;
-    table_count(&company, &text, vocab, weight, ROOM_FOR_TRACE, EVERY, WHOLE / 3.0 + 1.0);      /* more than one meeting three apart */
-    table_pmi(&meta->trace, &company);
-    table_free(&company);
-
-    for (size_t d = 1; d <= ROOM_FOR_PROMISE; d++) weight[d] = 1.0;
-    table_count(&meta->promise, &text, vocab, weight, ROOM_FOR_PROMISE, ONCE, 2.0);
-    double *count = alloc(vocab, sizeof *count);
-    for (size_t i = 0; i < text.n; i++) count[text.ids[i]] += 1.0;
-    for (size_t a = 0; a < vocab; a++)
-        for (size_t i = meta->promise.first[a]; i < meta->promise.first[a + 1]; i++) {
-            const double q = 1.0 - count[meta->promise.column[i]] / (double)text.n, q3 = q * q * q, chance = 1.0 - q3 * q3 * (q3 * q3);
-            meta->promise.value[i] = log((meta->promise.value[i] + chance) / ((count[a] + 1.0) * chance));
-        }
-    table_prune(&meta->promise);
-    meta->share = count;
-    for (size_t x = 0; x < vocab; x++) count[x] = (count[x] + 0.5) / ((double)text.n + 0.5 * (double)vocab);
-}
-
-#define COMMON 400               /* a word more frequent than one in so many, */
-#define EVEN 2.5                 /* whose gaps' mean square is less than so many times the square of their mean (2: chance), carries no meaning */
-enum { BRANCHES = 5, TWIGS = 3 };          /* of a tree: how many are nearest to a word, and to each of them */
-
-/* Whole words and the company they keep, counted as the trace of tokens is. Two words are near where the same words stand before and
- * after them: the cosine of what they keep, 0 to 1. */
-typedef struct {
-    Word *words;                 /* in order; n: the number of the name */
-    size_t n_words, n;
-    Word *name;                  /* [n]: sorted */
-    Table after, before;         /* who stands after a word, as positive PMI, and who before it */
-    double *square, *near;       /* [n] each: of what a word keeps; how near all are to one */
-    size_t *met;
-    unsigned char *common, *shown;
-} Company;
-
-/* The words of letters in data, in order; small and capital letters are alike. */
-static Word *letters_of(const unsigned char *data, size_t length, size_t *n) {
-    unsigned char *small = alloc(length, 1);
-    Word *words = alloc(length, sizeof *words);
-    *n = 0;
-    for (size_t i = 0; i < length; i++) small[i] = data[i] >= 'A' && data[i] <= 'Z' ? (unsigned char)(data[i] + 32) : data[i];
-    for (size_t at = 0, end; at < length; at = end) {
-        end = piece_end(small, at, length);
-        if (kind_of[small[end - 1]] == LETTER) words[(*n)++] = (Word){small + at + (small[at] == ' '), end - at - (small[at] == ' '), 0};
-    }
-    return words;
-}
-
-/* The number of a word, or n. */
-static size_t company_number(const Company *c, const Word *word) {
-    const Word *found = c->n ? bsearch(word, c->name, c->n, sizeof *word, by_bytes) : NULL;
-    return found ? (size_t)(found - c->name) : c->n;
-}
-
-static void company_make(Company *c, const unsigned char *data, size_t length) {
-    memset(c, 0, sizeof *c);
-    c->words = letters_of(data, length, &c->n_words);
-    c->name = alloc(c->n_words, sizeof *c->name);
-    memcpy(c->name, c->words, c->n_words * sizeof *c->name);
-    qsort(c->name, c->n_words, sizeof *c->name, by_bytes);
-    for (size_t i = 0; i < c->n_words; i++) if (!i || by_bytes(&c->name[c->n - 1], &c->name[i])) c->name[c->n++] = c->name[i];
-    const size_t n = c->n, start[2] = {0, c->n_words};
-    uint32_t *ids = alloc(c->n_words, sizeof *ids);
-    double weight[ROOM_FOR_TRACE + 1], *gaps = alloc(n, sizeof *gaps);
-    size_t *first = alloc(n, sizeof *first), *last = alloc(n, sizeof *last);
-    c->square = alloc(n, sizeof *c->square);
-    c->near = alloc(n, sizeof *c->near);
-    c->met = alloc(n, sizeof *c->met);
-    c->common = alloc(n, 1);
-    c->shown = alloc(n, 1);
-    for (size_t at = 0; at < c->n_words; at++) {
-        const size_t a = company_number(c, &c->words[at]);
-        const double gap = c->met[a] ? (double)(at - last[a]) : 0.0;
-        ids[at] = (uint32_t)a;
-        gaps[a] += gap * gap;
-        last[a] = at;
-        if (!c->met[a]++) first[a] = at;
-    }
-    for (size_t a = 0; a < n; a++) {                           /* the text is a ring */
-        const double gap = (double)(first[a] + c->n_words - last[a]), all = (double)c->n_words;
-        gaps[a] += gap * gap;
-        c->common[a] = c->met[a] > 8 && c->met[a] * COMMON > c->n_words && gaps[a] * (double)c->met[a] < EVEN * all * all;
-    }
-    for (size_t d = 1; d <= ROOM_FOR_TRACE; d++) weight[d] = WHOLE / (double)d;
-    Table counted;
-    table_count(&counted, &(Text){ids, c->n_words, start, 1, 0}, n, weight, ROOM_FOR_TRACE, EVERY, 1.0);
-    table_pmi(&c->after, &counted);
-    table_transpose(&c->before, &c->after);
-    for (size_t side = 0; side < 2; side++) {
-        const Table *table = side ? &c->before : &c->after;
-        for (size_t a = 0; a < n; a++)
-            for (size_t i = table->first[a]; i < table->first[a + 1]; i++) c->square[a] += table->value[i] * table->value[i];
-    }
-    table_free(&counted);
-    free(ids); free(gaps); free(first); free(last);
-}
-
-/* Up to `most` words that carry meaning and are not shown yet, the nearest first. Returns how many. */
-static size_t company_nearest(Company *c, size_t a, size_t *found, double *similar, size_t most) {
-    size_t n = 0;
-    zero(c->near, c->n);
-    for (size_t side = 0; side < 2; side++) {
-        const Table *table = side ? &c->before : &c->after, *back = side ? &c->after : &c->before;
-        for (size_t i = table->first[a]; i < table->first[a + 1]; i++)
-            for (size_t k = table->column[i], j = back->first[k]; j < back->first[k + 1]; j++)
-                c->near[back->column[j]] += table->value[i] * back->value[j];
-    }
-    for (size_t x = 0; x < c->n; x++)
-        c->near[x] = c->near[x] > 0.0 && c->met[x] > 2 && !c->common[x] && !c->shown[x] ? c->near[x] / sqrt(c->square[a] * c->square[x]) : 0.0;
-    for (; n < most; n++) {
-        size_t best = 0;
-        for (size_t x = 1; x < c->n; x++) if (c->near[x] > c->near[best]) best = x;
-        if (!(c->near[best] > 0.0)) break;
-        found[n] = best;
-        similar[n] = c->near[best];
-        c->near[best] = 0.0;
-        c->shown[best] = 1;
-    }
-    return n;
-}
-
-/* Writes a tree for each of the words that carries meaning (if none does, for each): who is nearest to it, two levels deep. */
-static void company_tree(Company *c, const unsigned char *prompt, size_t length, void (*write)(const unsigned char *, size_t)) {
-    size_t n_words, telling = 0, at[BRANCHES], twig[TWIGS];
-    double similar[BRANCHES], thin[TWIGS];
-    char text[64];
-    Word *words = letters_of(prompt, length, &n_words);
-    for (size_t i = 0; i < n_words; i++) telling += (words[i].n = company_number(c, &words[i])) == c->n || !c->common[words[i].n];
-    for (size_t i = 0; i < n_words; i++) {
-        int again = telling && words[i].n < c->n && c->common[words[i].n];
-        for (size_t k = 0; k < i; k++) again |= !by_bytes(&words[k], &words[i]);
-        if (again) continue;
-        write(words[i].bytes, words[i].length);
-        write((const unsigned char *)(words[i].n < c->n ? "\n" : "  (not in the corpus)\n"), words[i].n < c->n ? 1 : 22);
-        if (words[i].n == c->n) continue;
-        memset(c->shown, 0, c->n);
-        c->shown[words[i].n] = 1;
-        const size_t branches = company_nearest(c, words[i].n, at, similar, BRANCHES);
-        for (size_t b = 0; b < branches; b++) {
-            const int last = b + 1 == branches;
-            const size_t twigs = (write((const unsigned char *)(last ? "└── " : "├── "), 10), company_nearest(c, at[b], twig, thin, TWIGS));
-            write(c->name[at[b]].bytes, c->name[at[b]].length);
-            write((unsigned char *)text, (size_t)sprintf(text, "  %.2f\n", similar[b]));
-            for (size_t k = 0; k < twigs; k++) {
-                write((unsigned char *)text, (size_t)sprintf(text, "%s%s", last ? "    " : "│   ", k + 1 == twigs ? "└── " : "├── "));
-                write(c->name[twig[k]].bytes, c->name[twig[k]].length);
-                write((unsigned char *)text, (size_t)sprintf(text, "  %.2f\n", thin[k]));
-            }
-        }
-    }
-    free(words);
-}
-
-/* ---------------------------------------------------------------------------------------------
- * III  TRANSFORMER: content heads, RRPRAM heads, one residual stream (Vaswani and others 2017)
- */
-typedef struct { size_t layers, embd, content, rrpram, context, mlp; } Shape;
-
-typedef struct {
-    double *q, *k, *v;           /* content heads: [embd][content * head] each */
-    double *r, *rv;              /* RRPRAM heads: [rrpram][embd][context], and their values [embd][rrpram * head] */
-    double *out;                 /* [embd][embd] */
-    double *up, *down;           /* [embd][mlp * embd], [mlp * embd][embd] */
-} Layer;
-
-typedef struct {
-    Shape shape;
-    size_t vocab, head_dim, content_dim, rrpram_dim, n_params;
-    double *params;              /* one block, in the order of the pointers below */
-    double *wte, *wpe;           /* [vocab][embd], [context][embd] */
-    Layer *layer;                /* [layers] */
-    double *head;                /* [embd][vocab] */
-} Transformer;
-
-static void transformer_make(Transformer *net, Shape shape, size_t vocab) {
-    const size_t embd = shape.embd, hidden = shape.mlp * embd;
-    net->shape = shape;
-    net->vocab = vocab;
-    net->head_dim = embd / (shape.content + shape.rrpram);
-    net->content_dim = shape.content * net->head_dim;
-    net->rrpram_dim = shape.rrpram * net->head_dim;
-    const size_t sizes[8] = {embd * net->content_dim, embd * net->content_dim, embd * net->content_dim,
-                             shape.rrpram * embd * shape.context, embd * net->rrpram_dim, embd * embd, embd * hidden, hidden * embd};
-    size_t a_layer = 0;
-    for (size_t i = 0; i < 8; i++) a_layer += sizes[i];
-    /* the one size that 32 bits may not hold: of the others none is over 2^31 numbers, and alloc() checks the bytes */
-    const uint64_t n_params = (uint64_t)vocab * embd * 2 + (uint64_t)shape.context * embd + (uint64_t)shape.layers * a_layer;
-    if (n_params > SIZE_MAX / 16) fail("out of memory");
-    net->n_params = (size_t)n_params;
-    net->params = alloc(net->n_params, sizeof *net->params);
-    net->layer = alloc(shape.layers, sizeof *net->layer);
-    double *at = net->params;
-    net->wte = at;
-    net->wpe = at += vocab * embd;
-    at += shape.context * embd;
-    for (size_t l = 0; l < shape.layers; l++) {
-        double **part[8] = {&net->layer[l].q, &net->layer[l].k, &net->layer[l].v, &net->layer[l].r,
-                            &net->layer[l].rv, &net->layer[l].out, &net->layer[l].up, &net->layer[l].down};
-        for (size_t i = 0; i < 8; i++) { *part[i] = at; at += sizes[i]; }
-    }
-    net->head = at;
-}
-
-/* Random weights instead of the ghost: what training usually starts from. */
-static void transformer_randomize(Transformer *net, uint64_t seed_number) {
-    Rng rng = {seed_number};
-    for (size_t i = 0; i < net->n_params; i++) net->params[i] = (rng_uniform(&rng) - 0.5) / sqrt((double)net->shape.embd);
-}
-
-/* A window of the text going through the transformer, token by token, keys and values cached. */
-typedef struct {
-    const Transformer *net;
-    size_t n;                    /* tokens in the window */
-    uint32_t *ids;               /* [context] */
-    double *keys;                /* [layers][content_dim][context]: a position is a column, so scores are a matvec */
-    double *values;              /* [layers][context][embd]: of the content heads, then of the RRPRAM heads */
-    double *x, *normed, *query, *mixed, *hidden, *logits;
-    double *seen;                /* [layers][heads][context]: how the newest token's attention is shared among the window's tokens */
-} Window;
-
-static void window_make(Window *w, const Transformer *net) {
-    const Shape s = net->shape;
-    *w = (Window){net, 0, alloc(s.context, sizeof *w->ids), alloc(s.layers * net->content_dim * s.context, sizeof(double)),
-                  alloc(s.layers * s.context * s.embd, sizeof(double)), alloc(s.embd, sizeof(double)), alloc(s.embd, sizeof(double)),
-                  alloc(s.embd, sizeof(double)), alloc(s.embd, sizeof(double)), alloc(s.mlp * s.embd, sizeof(double)),
-                  alloc(net->vocab, sizeof(double)), alloc(s.layers * (s.content + s.rrpram) * s.context, sizeof(double))};
-}
-
-static void window_free(Window *w) {
-    free(w->ids); free(w->keys); free(w->values); free(w->x); free(w->normed); free(w->query); free(w->mixed);
-    free(w->seen); free(w->hidden); free(w->logits);
-}
-
-/* What a layer's attention heads bring to the window's newest token, into w->x. */
-static void attend(Window *w, size_t l) {
-    const Transformer *net = w->net;
-    const Shape s = net->shape;
-    const Layer *layer = &net->layer[l];
-    const size_t embd = s.embd, context = s.context, head_dim = net->head_dim, content_dim = net->content_dim, at = w->n - 1;
-    double *keys = w->keys + l * content_dim * context, *values = w->values + l * context * embd, *value = values + at * embd;
-    const double root = sqrt((double)head_dim);
-    rmsnorm(w->normed, w->x, embd);
-    zero(w->mixed, content_dim);                                         /* this position's key, before it is filed */
-    matvec(w->mixed, w->normed, layer->k, embd, content_dim, content_dim);
-    for (size_t i = 0; i < content_dim; i++) keys[i * context + at] = w->mixed[i];
-    zero(w->query, content_dim);
-    matvec(w->query, w->normed, layer->q, embd, content_dim, content_dim);
-    zero(value, embd);
-    matvec(value, w->normed, layer->v, embd, content_dim, content_dim);
-    matvec(value + content_dim, w->normed, layer->rv, embd, net->rrpram_dim, net->rrpram_dim);
-    zero(w->mixed, embd);
-    for (size_t h = 0; h < s.content + s.rrpram; h++) {
-        double *score = w->seen + (l * (s.content + s.rrpram) + h) * context;
-        zero(score, at + 1);
-        if (h < s.content) {                                             /* what is relevant: q_i . k_j / sqrt(d) */
-            matvec(score, w->query + h * head_dim, keys + h * head_dim * context, head_dim, at + 1, context);
-            for (size_t j = 0; j <= at; j++) score[j] /= root;
-        } else                                                           /* which places form a pattern: n_i . Wr[:, j] */
-            matvec(score, w->normed, layer->r + (h - s.content) * embd * context, embd, at + 1, context);
-        softmax(score, at + 1);
-        matvec(w->mixed + h * head_dim, score, values + h * head_dim, at + 1, head_dim, embd);
-    }
-    matvec(w->x, w->mixed, layer->out, embd, embd, embd);
-}
-
-/* One token through all layers at the window's next position; the residual stream is left in w->x. */
-static void window_forward(Window *w, uint32_t id) {
-    const Transformer *net = w->net;
-    const Shape s = net->shape;
-    const size_t embd = s.embd;
-    for (size_t i = 0; i < embd; i++) w->x[i] = net->wte[id * embd + i] + net->wpe[w->n * embd + i];
-    w->ids[w->n++] = id;
-    for (size_t l = 0; l < s.layers; l++) {
-        const Layer *layer = &net->layer[l];
-        if (layer->out) attend(w, l);
-        rmsnorm(w->normed, w->x, embd);
-        zero(w->hidden, s.mlp * embd);
-        matvec(w->hidden, w->normed, layer->up, embd, s.mlp * embd, s.mlp * embd);
-        for (size_t i = 0; i < s.mlp * embd; i++) if (!(w->hidden[i] > 0.0)) w->hidden[i] = 0.0;
-        matvec(w->x, w->hidden, layer->down, s.mlp * embd, embd, embd);
-    }
-}
-
-/* The next token of a text of any length. When the context is full it slides: the newest half of it becomes the
- * first positions, computed anew, so that the cost a token stays constant. */
-static void window_push(Window *w, uint32_t id) {
-    const size_t context = w->net->shape.context, half = context / 2;
-    if (w->n == context) {
-        w->n = 0;
-        for (size_t i = 0; i < half; i++) window_forward(w, w->ids[context - half + i]);
-    }
-    window_forward(w, id);
-}
-
-static const double *window_logits(Window *w) {
-    const size_t embd = w->net->shape.embd;
-    rmsnorm(w->normed, w->x, embd);
-    zero(w->logits, w->net->vocab);
-    matvec(w->logits, w->normed, w->net->head, embd, w->net->vocab, w->net->vocab);
-    return w->logits;
-}
-
-/* ---------------------------------------------------------------------------------------------
- * IV  SEEDING: the ghost becomes flesh
- *
- * Each matrix is the closed-form answer to a question that the counts can answer.
- *
- * What stands where? The residual stream is divided into rooms, in this order (coordinates at width 48):
- *
- *     follow   33   x: who follows the token
- *     before    9   empty at first; there the first head writes who stood before the token
- *     place     4   where it stands: a sine and a cosine for each of two wavelengths
- *     constant  1   the same for every token
- *     fill      1   completes every embedding to one length, so that RMSNorm multiplies all by the same `scale`
- *
- * Who follows whom (wte, head)? x[a] and h[b], such that unigram(b) exp(x[a] . h[b]), normalised, comes
- * close to the Kneser-Ney bigram: weighted least squares, one side at a time. x is the follow room of wte, h
- * that of the head, and the log unigram stands in the head's row of the constant. With this alone the
- * transformer is a bigram.
- *
- * What does a token further back tell that the bigram does not know (RRPRAM heads)? A token at distance d
- * stands d before the one to come, d - 1 before the newest. A head that looks there may add x_d P h to the
- * logits. P is Newton's first step from 0: P = Cov(x)^-1 G Cov(h | bigram)^-1, where G is the mean of x_d (h
- * - the h that the bigram expected)^T. Cut to the rank of a head, P = u diag(s) v^T: u goes to its values, v
- * to its rows of the output matrix, and Wr finds the place.
- *
- * What stood here the last time (content heads)? Trained transformers find this circuit first: induction
- * heads (Elhage and others 2021, Olsson and others 2022). The first RRPRAM head also writes x_2 u, who stood
- * before, into the room `before`. From the second layer on, a content head asks with the newest token's x u
- * (q) for the places whose room is alike (k): what stands there came after such a token, and may come again.
- * So one kind of head finds the place, the other the likeness: at the default shape the first layer does the
- * one, the second the other. What to say of it is Newton's step again; its moments are taken at LESSONS
- * places of the corpus, where the head would look.
- *
- *     text      the | ghost | speaks | of | the | ?
- *     before      - | the   | ghost  | .. | of        at the last `the`, k is alike at `ghost`: it stands after a `the`
- *
- * The MLP adds nothing at first (down is 0); up is random, ready to be trained. All embeddings are SIZE times what this
- * says: RMSNorm undoes it.
- */
-typedef struct { size_t follow, before, waves, place, constant, fill; } Rooms;       /* the sizes of three; where the last three begin */
-
-/* head_dim: of a head that looks back, 0: there is none. */
-static Rooms rooms_of(size_t embd, size_t vocab, size_t head_dim) {
-    Rooms rooms = {.waves = embd >= 12 && head_dim ? 4 : 0, .constant = embd - 2, .fill = embd - 1};
-    if (rooms.waves) rooms.before = head_dim < embd / 5 ? head_dim : embd / 5;
-    rooms.follow = embd - 2 - rooms.waves - rooms.before;
-    if (rooms.follow > vocab - 1) rooms.follow = vocab - 1;         /* a small vocabulary needs no approximation */
-    rooms.place = rooms.follow + rooms.before;
-    return rooms;
-}
-
-/* A symmetric and positive definite matrix of n * n: a spare multiple of the identity, and either a dense one,
- * or the sum over `many` rows near[many][n] of w near near^T, less mean mean^T / sum. */
-typedef struct {
-    size_t n, many;
-    double spare, sum;
-    const double *dense, *mean, *w, *near;       /* dense: NULL where it is the other */
-    double *across, *along;                      /* near transposed, [n][many]; [many] */
-} Squares;
-
-static void squares_times(double *y, const Squares *s, const double *v) {
-    const double along = s->dense ? 0.0 : dot(s->mean, v, s->n) / s->sum;
-    for (size_t i = 0; i < s->n; i++) y[i] = s->dense ? s->spare * v[i] : s->spare * v[i] - along * s->mean[i];
-    if (s->dense) {
-        matvec(y, v, s->dense, s->n, s->n, s->n);
-        return;
-    }
-    zero(s->along, s->many);
-    matvec(s->along, v, s->across, s->n, s->many, s->many);
-    for (size_t b = 0; b < s->many; b++) s->along[b] = s->w[b] * s->along[b];
-    matvec(y, s->along, s->near, s->many, s->n, s->n);
-}
-
-#define NEAR 3e-4                /* of the square of what is asked for */
-
-/* x[n] for which A x comes close to b: conjugate gradients from 0 (Hestenes and Stiefel 1952). Each round costs one product, and as many
- * rounds as coordinates would be exact; what is NEAR is near enough. work[2 n]; b is used up. */
-static void conjugate(double *x, const Squares *a, double *b, size_t rounds, double *work) {
-    const size_t n = a->n;
-    double *way = work, *image = work + n, square = dot(b, b, n);
-    zero(x, n);
-    memcpy(way, b, n * sizeof *way);
-    const double enough = NEAR * square;
-    for (size_t k = 0; k < rounds && square > enough; k++) {
-        squares_times(image, a, way);
-        const double along = dot(way, image, n), step = square / along, last = square;
-        if (!(along > 0.0)) break;                                  /* A is 0 in this direction */
-        for (size_t i = 0; i < n; i++) {
-            x[i] += step * way[i];
-            b[i] -= step * image[i];
-        }
-        square = dot(b, b, n);
-        const double turn = square / last;
-        for (size_t i = 0; i < n; i++) way[i] = b[i] + turn * way[i];
-    }
-}
-
-#define RIDGE 0.1                /* of regress: added to each square, so that a row counted little stays near 0 */
-
-/* c[r][r] = sum over a of weight[a] * x[a] y[a]^T; weight NULL: 1 */
-static void outer(double *c, const double *weight, const double *x, const double *y, size_t n, size_t r) {
-    zero(c, r * r);
-    for (size_t a = 0; a < n; a++)
-        for (size_t i = 0; i < r; i++) {
-            const double xi = weight ? weight[a] * x[a * r + i] : x[a * r + i];
-            for (size_t j = 0; j < r; j++) c[i * r + j] += xi * y[a * r + j];
-        }
-}
-
-/* Columns of x[vocab][r] turned so that the sum over a of n[a] x[a] x[a]^T becomes the total of n times the
- * identity: where all weigh alike, least squares need no products, and elsewhere a few rounds of conjugate
- * gradients go far. */
-static void even(double *x, const double *n, size_t vocab, size_t r) {
-    const double whole = total(n, vocab);
-    for (size_t a = 0; a < vocab; a++) for (size_t k = 0; k < r; k++) x[a * r + k] *= sqrt(n[a] / whole);
-    orthonormalize(x, vocab, r);
-    for (size_t a = 0; a < vocab; a++) {
-        const double root = n[a] > 0.0 ? 1.0 / sqrt(n[a] / whole) : 0.0;
-        for (size_t k = 0; k < r; k++) x[a * r + k] *= root;
-    }
-}
-
-/* Weighted least squares, a row at a time: x[a] = the vector for which x[a] . h[b] + (any constant) comes closest to
- * target(a, b) over all b, where a pair weighs weight(a, b) + left[a] right[b], and where the target is 0 for the pairs that are
- * not in the tables. h is even for the weights `right`. RIDGE pulls a row that was counted little toward 0.
- * x, h: [vocab][r] */
-static void regress(double *x, const double *h, size_t r, const Table *weight, const double *target, const double *left, const double *right, size_t rounds) {
-    const size_t vocab = weight->rows;
-    const double whole = total(right, vocab);
-    double *whole_mean = alloc(r, 8), *mean = alloc(r, 8), *side = alloc(r, 8), *work = alloc(2 * r, 8);
-    double *near = alloc(vocab * r, 8), *across = alloc(vocab * r, 8), *push = alloc(vocab, 8);
-    matvec(whole_mean, right, h, vocab, r, r);
-    zero(x, vocab * r);
-    for (size_t row = 0; row < vocab; row++) {
-        const size_t begin = weight->first[row], many = weight->first[row + 1] - begin;
-        const double *w = weight->value + begin;
-        double sum = left[row] * whole, hit = 0.0;
-        progress("seeding: %zu of %zu tokens", row, vocab);
-        if (!many) continue;
-        for (size_t e = 0; e < many; e++) {
-            const size_t b = weight->column[begin + e];
-            push[e] = (w[e] + left[row] * right[b]) * target[begin + e];
-            sum += w[e];
-            hit += push[e];
-            for (size_t i = 0; i < r; i++) across[i * many + e] = near[e * r + i] = h[b * r + i];
-        }
-        for (size_t i = 0; i < r; i++) mean[i] = left[row] * whole_mean[i];
-        matvec(mean, w, near, many, r, r);
-        zero(side, r);
-        matvec(side, push, near, many, r, r);
-        for (size_t i = 0; i < r; i++) side[i] -= hit * mean[i] / sum;
-        const Squares squares = {r, many, RIDGE + left[row] * whole, sum, NULL, mean, w, near, across, push};
-        conjugate(x + row * r, &squares, side, rounds, work);
-    }
-    free(whole_mean); free(mean); free(side); free(work); free(near); free(across); free(push);
-}
-
-/* Who follows whom: x[vocab][r] and h[vocab][r] such that unigram(b) exp(x[a] . h[b]), normalised, comes close to the
- * Kneser-Ney bigram P(b after a). The target log(P(b | a) / P(b)) is 0 (up to a constant a row) wherever a never met b; each side is
- * fitted to the other in turn, in closed form, and each pair weighs as often as the bigram expects it (alternating
- * least squares as in Hu, Koren and Volinsky 2008). */
-static void seed_follow(double *x, double *h, size_t r, const Table *pairs, const Chain *bigram) {
-    const size_t vocab = pairs->rows;
-    Table weight = *pairs, target = *pairs, scaled = *pairs;
-    weight.value = alloc(pairs->n, sizeof(double));
-    target.value = alloc(pairs->n, sizeof(double));
-    scaled.value = alloc(pairs->n, sizeof(double));
-    double *left = alloc(vocab, sizeof *left);
-    for (size_t a = 0; a < vocab; a++) {
-        if (pairs->first[a] == pairs->first[a + 1]) continue;
-        const uint32_t node = map_get(&bigram->child, pair_key(0, a));
-        const double keep = bigram->backoff[node];
-        left[a] = pairs->row_sum[a] * keep;
-        for (size_t i = pairs->first[a], e = bigram->first[node]; i < pairs->first[a + 1]; i++, e++) {
-            const size_t b = pairs->column[i];
-            weight.value[i] = pairs->row_sum[a] * bigram->prob[e];
-            target.value[i] = log(1.0 + bigram->prob[e] / (keep * bigram->unigram[b]));
-            scaled.value[i] = target.value[i] * sqrt(pairs->row_sum[a] * bigram->unigram[b]);
-        }
-    }
-    subspace(h, &scaled, r, 1);
-    for (size_t b = 0; b < vocab; b++) for (size_t k = 0; k < r; k++) h[b * r + k] *= 1.0 / sqrt(bigram->unigram[b]);
-    Table weight_back, target_back;
-    table_transpose(&weight_back, &weight);
-    table_transpose(&target_back, &target);
-    regress(x, h, r, &weight, target.value, left, bigram->unigram, 4);         /* a sketch */
-    even(x, left, vocab, r);
-    regress(h, x, r, &weight_back, target_back.value, bigram->unigram, left, 6);
-    even(h, bigram->unigram, vocab, r);
-    regress(x, h, r, &weight, target.value, left, bigram->unigram, 6);
-    free(weight.value); free(target.value); free(scaled.value); free(left);
-    table_free(&weight_back); table_free(&target_back);
-}
-
-#define SHRINK 0.4               /* of a covariance toward a sphere: its own mean square, times this, is added */
-#define SOLVE 6                  /* rounds of conjugate gradients for a shrunk covariance */
-#define SIZE 0.2                 /* of the residual stream: RMSNorm undoes it, but the smaller it is, the sooner training can turn it */
-
-#define REACH 3                  /* tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this */
-
-/* What the heads are seeded from; every mean is over pairs that were counted. */
-typedef struct {
-    size_t vocab, r;
-    const double *h;
-    double *x;                       /* [vocab][r]; less its mean */
-    double *x_mean;                  /* [r] */
-    double *expected[REACH + 1];     /* [vocab][r]: the mean h of what stands d after a token, as the bigram says (d = 1), and what the head for d
-                                        adds; NULL: there is none */
-    double *xx, *hh;                 /* [r][r]: the covariance of x, and of h where the bigram is known */
-} Follow;
-
-static void follow_make(Follow *f, const Text *text, const Table *pairs, const Chain *bigram, const double *x, const double *h, size_t r) {
-    const size_t vocab = pairs->rows;
-    double *share = alloc(vocab, sizeof *share), *left = alloc(r * r, sizeof *left), *all = alloc(r, sizeof *all);
-    *f = (Follow){vocab, r, h, alloc(vocab * r, sizeof(double)), alloc(r, sizeof(double)), {NULL, alloc(vocab * r, sizeof(double))},
-                  alloc(r * r, sizeof(double)), alloc(r * r, sizeof(double))};
-    matvec(all, bigram->unigram, h, vocab, r, r);
-    for (size_t a = 0; a < vocab; a++) {
-        const uint32_t node = pairs->row_sum[a] > 0.0 ? map_get(&bigram->child, pair_key(0, a)) : 0;
-        double *to = f->expected[1] + a * r;
-        for (size_t i = 0; node && i < r; i++) to[i] = bigram->backoff[node] * all[i];
-        for (size_t e = bigram->first[node]; node && e < bigram->first[node + 1]; e++)
-            for (size_t i = 0; i < r; i++) to[i] += bigram->prob[e] * h[bigram->token[e] * r + i];
-    }
-    for (size_t a = 0; a < vocab; a++) share[a] = pairs->row_sum[a] / pairs->sum;
-    matvec(f->x_mean, share, x, vocab, r, r);
-    for (size_t a = 0; a < vocab; a++) for (size_t i = 0; i < r; i++) f->x[a * r + i] = x[a * r + i] - f->x_mean[i];
-    outer(f->xx, share, f->x, f->x, vocab, r);
-    outer(left, share, f->expected[1], f->expected[1], vocab, r);
-    for (size_t b = 0; b < vocab; b++) share[b] = pairs->column_sum[b] / pairs->sum;
-    outer(f->hh, share, h, h, vocab, r);
-    for (size_t i = 0; i < r * r; i++) f->hh[i] -= left[i];
-    if (text->lines) zero(f->expected[1] + text->ids[0] * r, r);       /* nothing follows a document's end */
-    free(share); free(left); free(all);
-}
-
-static void follow_free(Follow *f) {
-    for (size_t d = 1; d <= REACH; d++) free(f->expected[d]);
-    free(f->x); free(f->x_mean); free(f->xx); free(f->hh);
-}
-
-/* The covariance c[r][r], shrunk, inverted, times each row of x[r][r]. */
-static void solve(const double *c, double *x, size_t r) {
-    double *work = alloc(3 * r, sizeof *work), sphere = 0.0;
-    for (size_t i = 0; i < r; i++) sphere += c[i * r + i];
-    const Squares squares = {.n = r, .spare = SHRINK * sphere / (double)r, .dense = c};
-    for (size_t k = 0; k < r; k++) {
-        memcpy(work + 2 * r, x + k * r, r * sizeof *x);
-        conjugate(x + k * r, &squares, work + 2 * r, SOLVE, work);
-    }
-    free(work);
-}
-
-/* Newton's step as factors u[r][rank] diag(s) v[r][rank]^T of the rank that a head has room for. xx[r][r]: the covariance of what the head
- * reads; told[r][r]: the sum of that times (h less the h that was expected), n: of how many. */
-static void follow_step(double *u, double *s, double *v, const Follow *f, const double *xx, const double *told, double n, size_t rank) {
-    const size_t r = f->r;
-    double *c = alloc(r * r, sizeof *c), *t = alloc(r * r, sizeof *t);
-    for (size_t i = 0; i < r; i++) for (size_t j = 0; j < r; j++) t[j * r + i] = told[i * r + j] / n;
-    solve(xx, t, r);
-    for (size_t i = 0; i < r; i++) for (size_t j = 0; j < r; j++) c[i * r + j] = t[j * r + i];
-    solve(f->hh, c, r);
-    Table dense = {r, r * r, alloc(r + 1, sizeof(size_t)), alloc(r * r, sizeof(uint32_t)), c, NULL, NULL, 0.0};
-    for (size_t i = 0; i < r * r; i++) dense.column[i] = (uint32_t)(i % r);
-    for (size_t i = 0; i <= r; i++) dense.first[i] = i * r;
-    factor(u, s, v, &dense, rank, 4);
-    free(t);
-    table_free(&dense);
-}
-
-#define CHORUS 0.6               /* how loud the content heads are */
-#define SHARPNESS 20.0           /* of a head that reads places: at the default shape softmax then puts more than 90 % on one */
-#define RELEVANCE 1.5            /* of a head that reads likeness, in standard deviations: it leans, and training may turn it */
-#define LESSONS 4096             /* places of the corpus that content heads are seeded from */
-
-/* What a content head would bring together: on windows of the corpus, at each place, the mean of x where the code of the token before
- * is alike to the newest one's. met[r][r], missed[r][r]: the sum of that mean times itself; times (h - the h expected).
- * Returns of how many places. */
-static size_t read_windows(double *met, double *missed, const Follow *f, const Text *text, size_t context, const double *code, size_t n_code, double relevance) {
-    const size_t r = f->r, every = text->n / LESSONS > 1 ? text->n / LESSONS : 1;
-    const size_t windows = text->lines ? text->n_docs : (text->n + context - 1) / context, most = ((windows + every - 1) / every) * context;
-    double *keys = alloc(n_code * context, 8), *near = alloc(context * r, 8), *query = alloc(n_code, 8), *alike = alloc(context, 8);
-    double *mean = alloc(most * r, 8), *error = alloc(most * r, 8);
-    size_t n = 0;
-    for (size_t k = 0; k < windows; k += every) {
-        const size_t at = text->lines ? text->start[k] : k * context, left = (text->lines ? text->start[k + 1] : text->n) - at;
-        const uint32_t *ids = text->ids + at;
-        for (size_t i = 0; i < context && i + 1 < left; i++, n++) {
-            for (size_t c = 0; c < n_code; c++) {
-                keys[c * context + i] = code[ids[i ? i - 1 : 0] * n_code + c];
-                query[c] = relevance * code[ids[i] * n_code + c];
-            }
-            memcpy(near + i * r, f->x + ids[i] * r, r * sizeof *near);
-            zero(alike, i + 1);
-            matvec(alike, query, keys, n_code, i + 1, context);
-            softmax(alike, i + 1);
-            matvec(mean + n * r, alike, near, i + 1, r, r);
-            memcpy(error + n * r, f->h + ids[i + 1] * r, r * sizeof *error);
-            for (size_t d = 1; d <= i + 1 && d <= REACH && f->expected[d]; d++)
-                for (size_t c = 0; c < r; c++) error[n * r + c] -= f->expected[d][ids[i + 1 - d] * r + c];
-        }
-    }
-    outer(met, NULL, mean, mean, n, r);
-    outer(missed, NULL, mean, error, n, r);
-    free(keys); free(near); free(query); free(alike); free(mean); free(error);
-    return n;
-}
-
-typedef struct { const Follow *f; size_t embd; double scale, constant; } Stream;     /* what stands in the residual stream */
-
-/* Lets a column of a matrix read (x less its mean) . u, `gain` times; the constant coordinate takes the mean off. */
-static void seed_read(const Stream *stream, double *column, size_t width, const double *u, size_t stride, double gain) {
-    double mean = 0.0;
-    for (size_t i = 0; i < stream->f->r; i++) {
-        column[i * width] = u[i * stride] * gain / stream->scale;
-        mean += stream->f->x_mean[i] * u[i * stride];
-    }
-    column[(stream->embd - 2) * width] = -(mean * gain / (stream->constant * stream->scale));
-}
-
-/* Lets a row of a matrix add v, `gain` times, to the follow room. */
-static void seed_tell(const Stream *stream, double *row, const double *v, size_t stride, double gain) {
-    for (size_t i = 0; i < stream->f->r; i++) row[i] = SIZE * gain * v[i * stride];
-}
-
-static void seed(Transformer *net, const Metaweights *meta) {
-    const Shape s = net->shape;
-    const Text *text = &meta->text;
-    const size_t embd = s.embd, vocab = net->vocab, d = net->head_dim;
-    const Rooms rooms = rooms_of(embd, vocab, s.rrpram ? d : 0);
-    const size_t r = rooms.follow, before = rooms.follow;
-    const double turn = 6.283185307179586, slow = (double)s.context / 1.6, period[2] = {6.0, slow > 40.0 ? slow : 40.0};
-
-    /* who follows whom, one apart; and positional affinity: who stands before whom at each distance that a head can look at */
-    size_t reach = rooms.waves && r ? s.layers * s.rrpram + 1 : 1;
-    if (reach > REACH) reach = REACH;
-    Chain bigram;
-    Table apart[REACH + 1];
-    chain_make(&bigram, text, vocab, 2);
-    for (size_t distance = 1; distance <= reach; distance++) {
-        double weight[REACH + 1] = {0.0};
-        weight[distance] = 1.0;
-        table_count(&apart[distance], text, vocab, weight, distance, EVERY, 1.0);
-    }
-    double *x = alloc(vocab * r, sizeof *x), *h = alloc(vocab * r, sizeof *h);
-    seed_follow(x, h, r, &apart[1], &bigram);
-
-    /* the embeddings: rooms filled, then completed to one length */
-    double longest = 0.0;
-    for (size_t t = 0; t < vocab; t++) {
-        const double square = dot(x + t * r, x + t * r, r);
-        if (square > longest) longest = square;
-    }
-    const double whole = 1.02 * longest + 0.01, constant = sqrt(whole / 4.0), length = whole + whole / 4.0;
-    for (size_t t = 0; t < vocab; t++) {
-        double *row = net->wte + t * embd;
-        for (size_t k = 0; k < r; k++) row[k] = SIZE * x[t * r + k];
-        row[rooms.fill] = SIZE * sqrt(whole - dot(x + t * r, x + t * r, r));
-        row[rooms.constant] = SIZE * constant;
-    }
-    const double swing = rooms.waves ? sqrt(length / (5.0 * (double)rooms.waves)) : 0.0;
-    for (size_t i = 0; i < s.context; i++)
-        for (size_t k = 0; k < rooms.waves; k += 2) {
-            const double angle = turn * (double)i / period[k / 2];
-            net->wpe[i * embd + rooms.place + k] = SIZE * swing * sin(angle);
-            net->wpe[i * embd + rooms.place + k + 1] = SIZE * swing * cos(angle);
-        }
-    const double scale = sqrt((double)embd / (length + swing * swing * (double)rooms.waves / 2.0));     /* RMSNorm multiplies every embedding by this */
-    for (size_t t = 0; t < vocab; t++) {
-        for (size_t k = 0; k < r; k++) net->head[k * vocab + t] = h[t * r + k] / scale;
-        net->head[rooms.constant * vocab + t] = log(bigram.unigram[t]) / (constant * scale);
-    }
-
-    /* the MLP starts as the identity: nothing comes down, but what goes up is ready to be trained */
-    Rng rng = {1};
-    for (size_t l = 0; l < s.layers; l++)
-        for (size_t i = 0; i < s.mlp * embd * embd; i++) net->layer[l].up[i] = (rng_uniform(&rng) - 0.5) / sqrt((double)embd);
-
-    Follow f;
-    follow_make(&f, text, &apart[1], &bigram, x, h, r);
-    const Stream stream = {&f, embd, scale, constant};
-    const size_t wide = net->content_dim > d ? net->content_dim : d, rank = d < r ? d : r, most = net->content_dim < r ? net->content_dim : r;
-    double *u = alloc(r * wide, 8), *sv = alloc(wide, 8), *v = alloc(r * wide, 8), *told = alloc(vocab * r, 8), *expected = alloc(vocab * r, 8);
-    double *sums = alloc(r * r, 8), *back = alloc(r * r, 8), *first = alloc(r * d, 8), *code = NULL;
-    const size_t n_code = rooms.before < rank ? rooms.before : rank;
-
-    /* RRPRAM heads: each looks at one distance, the nearer first; the first also writes who stands there into `before` */
-    for (size_t l = 0; l < s.layers; l++)
-        for (size_t n = 0; n < s.rrpram; n++) {
-            const size_t distance = l * s.rrpram + n + 2;
-            if (distance > reach) continue;
-            progress("seeding: heads that look %zu back", distance);
-            Layer *layer = &net->layer[l];
-            table_times(told, &apart[distance], h, r);
-            for (size_t nearer = 1; nearer < distance; nearer++) {       /* what is expected already: by the newest token, and by the heads before */
-                table_times(expected, &apart[distance - nearer], f.expected[nearer], r);
-                for (size_t i = 0; i < vocab * r; i++) told[i] -= expected[i];
-            }
-            outer(sums, NULL, f.x, told, vocab, r);
-            follow_step(u, sv, v, &f, f.xx, sums, apart[1].sum, rank);
-            for (size_t j = 0; j < s.context; j++)
-                for (size_t k = 0; k < rooms.waves; k += 2) {
-                    const double angle = turn * (double)(j + distance - 1) / period[k / 2];
-                    double *wr = layer->r + (n * embd + rooms.place + k) * s.context + j;
-                    wr[0] = SHARPNESS / (swing * scale) * sin(angle);
-                    wr[s.context] = SHARPNESS / (swing * scale) * cos(angle);
-                }
-            double *out = layer->out + (net->content_dim + n * d) * embd;
-            for (size_t k = 0; k < rank; k++) {
-                seed_read(&stream, layer->rv + n * d + k, net->rrpram_dim, u + k, rank, 1.0);
-                seed_tell(&stream, out + k * embd, v + k, rank, sv[k]);
-                if (!code && k < n_code) out[k * embd + before + k] = SIZE;
-            }
-            zero(back, r * r);
-            for (size_t i = 0; i < r; i++)
-                for (size_t k = 0; k < rank; k++) for (size_t j = 0; j < r; j++) back[i * r + j] += sv[k] * u[i * rank + k] * v[j * rank + k];
-            zero(sums, r * r);
-            for (size_t i = 0; i < r; i++) matvec(sums + i * r, back + i * r, f.hh, r, r, r);
-            f.expected[distance] = alloc(vocab * r, 8);
-            for (size_t t = 0; t < vocab; t++) matvec(f.expected[distance] + t * r, f.x + t * r, sums, r, r, r);
-            if (code) continue;
-            code = alloc(vocab * n_code, sizeof *code);
-            for (size_t k = 0; k < n_code; k++) {
-                for (size_t i = 0; i < r; i++) first[k * r + i] = u[i * rank + k];
-                for (size_t t = 0; t < vocab; t++) code[t * n_code + k] = dot(f.x + t * r, first + k * r, r);
-            }
-        }
-
-    if (code) {
-        double *share = alloc(vocab, sizeof *share), *spread = alloc(n_code * n_code, sizeof *spread), likeness = 0.0;
-        for (size_t a = 0; a < vocab; a++) share[a] = apart[1].row_sum[a] / apart[1].sum;
-        outer(spread, share, code, code, vocab, n_code);
-        /* content heads: they look where the token before is alike, in all layers but the first, where nobody knows yet who stood before */
-        for (size_t k = 0; k < n_code; k++) likeness += spread[k * n_code + k];
-        if (s.content && s.layers > 1 && likeness > 0.0) {
-            likeness = RELEVANCE * (double)n_code / likeness;
-            const size_t n = read_windows(expected, told, &f, text, s.context, code, n_code, likeness / sqrt((double)d));
-            for (size_t i = 0; i < r * r; i++) expected[i] /= (double)n;
-            follow_step(u, sv, v, &f, expected, told, (double)n, most);
-            for (size_t l = 1; l < s.layers; l++) {
-                Layer *layer = &net->layer[l];
-                for (size_t head = 0; head < s.content; head++)
-                    for (size_t k = 0; k < n_code; k++) {
-                        seed_read(&stream, layer->q + head * d + k, net->content_dim, first + k * r, 1, likeness);
-                        layer->k[(before + k) * net->content_dim + head * d + k] = 1.0 / scale;
-                    }
-                for (size_t k = 0; k < most; k++) {
-                    seed_read(&stream, layer->v + k, net->content_dim, u + k, most, 1.0);
-                    seed_tell(&stream, layer->out + k * embd, v + k, most, CHORUS / (double)(s.layers - 1) * sv[k]);
-                }
-            }
-        }
-        free(share); free(spread); free(code);
-    }
-    free(x); free(h); free(u); free(sv); free(v); free(told); free(expected); free(sums); free(back); free(first);
-    follow_free(&f);
-    for (size_t distance = 1; distance <= reach; distance++) table_free(&apart[distance]);
-    chain_free(&bigram);
+    free(q); free(y); free(gram); free(axes); free(sorted); free(rank);
 }
 
 /* ---------------------------------------------------------------------------------------------
  * V  THE DARIO FIELD: p(x | context) = softmax((B + alpha H + beta F + gamma A + T) / tau)
+ *
+ * So the equation is called that weighs all that is known of the next token x. tau is the temperature. P is
+ * the chain of chapter II, z the transformer's logits, a token `back` places behind the one to come is
+ * t_back:
+ *
+ *     B   lambda log P(x) + kappa z(x)               what the counts say, what the transformer computes
+ *     H   sum of ECHO^(back - 2) trace(t_back, x), back = 2 .. 16     Hebbian resonance: who keeps x company
+ *     F   sum of sqrt(back) / 12 promise(t_back, x), back = 2 .. 11   prophecy: what was promised and has
+ *         not come since, the stronger the longer it is open; and the word under way is to be finished
+ *     A   log(1 + heard(x) / (PRIOR share(x)))       destiny, the direction of the talk: how much more of x
+ *         it has than the corpus; heard: how often x came, each time worth DRIFT less with every token since
+ *     T   log(1 + odds recall(x) / P(x))             trauma: what followed earlier moments like this one: P
+ *         exp(T) is the mixture P + odds recall. Its odds rise while what was expected keeps not coming
  */
-typedef struct { double lambda, kappa, alpha, beta, gamma, trauma; size_t memory; } Coefficients;
+#define ECHO 0.85                /* resonance fades by this with each token back */
+#define DRIFT 0.99               /* destiny keeps this much of what it heard at each token */
+#define PRIOR 200.0              /* tokens of the corpus that destiny has heard before the talk begins */
+#define CALM 0.9                 /* trauma keeps this much of its level at each token */
+#define REST 0.3                 /* trauma up to this level is silent */
+#define DEPTH 4                  /* tokens of context that recall looks at */
+/* what recall adds to a context's count for each token that followed it, by its length */
+static const double DOUBT[DEPTH] = {66.0, 16.0, 16.0, 16.0};
+enum { MATCH = 32 };             /* tokens: the longest match that is told from a longer one */
+/* moments: of those that ended on the same token the newest so many are looked at */
+enum { PLACES = 256 };
 
 /* Where tests/tune.py ends. A transformer that was trained is believed more. */
+typedef struct { double lambda, kappa, alpha, beta, gamma, trauma; size_t memory; } Coefficients;
 #define LAMBDA 0.6
 #define KAPPA 0.4
 #define ALPHA 0.08
@@ -2080,19 +2330,17 @@ typedef struct { double lambda, kappa, alpha, beta, gamma, trauma; size_t memory
 #define TRAINED_KAPPA 0.5
 #define ALONE 0.8                /* lambda where no transformer speaks */
 
-#define ECHO 0.85                /* resonance fades by this with each token back */
-#define DRIFT 0.99               /* destiny keeps this much of what it heard at each token */
-#define PRIOR 200.0              /* tokens of the corpus that destiny has heard before the talk begins */
-#define CALM 0.9                 /* trauma keeps this much of its level at each token */
-#define REST 0.3                 /* trauma up to this level is silent */
-#define DEPTH 4                  /* tokens of context that recall looks at */
-static const double DOUBT[DEPTH] = {66.0, 16.0, 16.0, 16.0};     /* what recall adds to a context's count for each token that followed it, by its length */
-enum { MATCH = 32 };             /* tokens: the longest match that is told from a longer one */
-enum { PLACES = 256 };           /* moments: of those that ended on the same token the newest so many are looked at */
+/* Which terms speak in a mode: the chain and the transformer (together the B of the title), H, F, A, T */
+enum { USE_CHAIN = 1, USE_NET = 2, USE_H = 4, USE_F = 8, USE_A = 16, USE_T = 32,
+    META = USE_CHAIN | USE_H | USE_F, FULL = 63 };
+enum { N_PARTS = 6 };
 
-typedef struct Voice Voice;      /* chapter VI */
-static void voice_clear(Voice *voice), voice_write(Voice *voice, uint32_t id), voice_speak(Voice *voice, double *p);
+typedef struct Voice Voice;      /* the chain that speaks: chapter VI */
+static void voice_clear(Voice *voice), voice_write(Voice *voice, uint32_t id),
+    voice_speak(Voice *voice, double *p);
 
+/* Hears a text token by token and says what it expects next. The transformer sees its window; the field
+ * remembers the last `memory` tokens of the document. */
 typedef struct {
     const Metaweights *meta;
     const Coefficients *co;
@@ -2104,128 +2352,125 @@ typedef struct {
     uint32_t *newest;            /* [vocab]: 1 + the last place of each token */
     double level;                /* trauma: 0 where all comes as expected, 1 where nothing does */
     double doubt;                /* the chain's, in what it says of the next token */
-    double *destiny, gone;       /* [vocab]: how often each token came, faded; gone: DRIFT to the power of the memory */
-    uint32_t *followed;          /* [DEPTH][vocab]: how often each token followed the newest 1, 2, .. tokens */
+    double *destiny, gone;       /* [vocab]: how often each token came, faded; gone: DRIFT to the power of
+                                  * the memory */
+    uint32_t *followed;          /* [DEPTH][vocab]: how often each token followed the newest 1, 2, ..
+                                  * tokens */
     Spelling spelling;           /* the word under way */
     double *p, *log_p, *h, *f, *a, *t;      /* [vocab] each: the terms for the next token */
     const double *z;             /* [vocab]: the transformer's logits */
     size_t *since, step;         /* [vocab]: the last step that saw the token among the newest */
 } Field;
 
-static void field_make(Field *field, const Metaweights *meta, const Words *words, const Coefficients *co, Window *window) {
+static void field_make(Field *field, const Metaweights *meta, const Words *words, const Coefficients *co,
+                       Window *window) {
     const size_t vocab = meta->vocab;
-    memset(field, 0, sizeof *field);
-    field->meta = meta;
-    field->co = co;
-    field->window = window;
-    field->spelling = (Spelling){words, NULL, 0, 0, WHOLE_WORD, 0};
-    field->newest = alloc(vocab, sizeof *field->newest);
-    field->since = alloc(vocab, sizeof *field->since);
-    field->destiny = alloc(vocab, sizeof *field->destiny);
-    field->followed = alloc(DEPTH * vocab, sizeof *field->followed);
+    *field = (Field){.meta = meta, .co = co, .window = window, .gone = 1.0,
+        .newest = alloc(vocab, sizeof *field->newest), .since = alloc(vocab, sizeof *field->since),
+                     .destiny = alloc(vocab, sizeof *field->destiny),
+                         .followed = alloc(DEPTH * vocab, sizeof *field->followed)};
+    field->spelling.words = words;
+    spelling_clear(&field->spelling);
     double **terms[6] = {&field->p, &field->log_p, &field->h, &field->f, &field->a, &field->t};
     for (size_t i = 0; i < 6; i++) *terms[i] = alloc(vocab, sizeof(double));
-    field->gone = 1.0;
     for (size_t i = 0; i < co->memory; i++) field->gone *= DRIFT;
 }
 
 static void field_free(Field *field) {
-    free(field->text.ids); free(field->before); free(field->newest); free(field->since); free(field->destiny); free(field->followed);
-    free(field->spelling.word); free(field->p); free(field->log_p); free(field->h); free(field->f); free(field->a); free(field->t);
+    free(field->text.ids); free(field->before); free(field->newest); free(field->since); free(field->destiny);
+    free(field->followed);
+    free(field->p); free(field->log_p); free(field->h); free(field->f); free(field->a); free(field->t);
 }
 
 static void field_reset(Field *field) {                        /* a new document */
     for (size_t i = 0; i < field->text.n; i++) field->newest[field->text.ids[i]] = 0;
     field->text.n = 0;
     field->level = 0.0;
-    field->spelling.length = 0;
-    field->spelling.known = WHOLE_WORD;
     zero(field->destiny, field->meta->vocab);
-    field->spelling.free = 0;
+    spelling_clear(&field->spelling);
     if (field->voice) voice_clear(field->voice);
     if (field->window) field->window->n = 0;
 }
 
-static size_t field_from(const Field *field) {                 /* the oldest token that is remembered */
+/* How much the chain expects a token. */
+static double field_expected(const Field *field, uint32_t id) {
+    return chain_token_prob(&field->meta->chain, field->text.ids, field->text.n, id);
+}
+
+static size_t field_start(const Field *field) {                /* the oldest place that is remembered */
     return field->text.n > field->co->memory ? field->text.n - field->co->memory : 0;
 }
 
-/* How many tokens up to a place, 1 + its index, are as the newest are, MATCH at most. */
-static size_t field_match(const Field *field, size_t at) {
-    const uint32_t *ids = field->text.ids;
-    const size_t n = field->text.n, from = field_from(field);
-    size_t length = 1;
-    while (length < MATCH && at - length > from && ids[at - 1 - length] == ids[n - 1 - length]) length++;
-    return length;
-}
-
-/* How much the chain expected a token that is heard. */
-static double field_expected(const Field *field, uint32_t id) {
-    return chain_prob(&field->meta->chain, field->text.ids, field->text.n, id);
-}
-
-/* The next token, and how much it was expected: by the chain where it is heard, by the sampler where it is spoken. */
+/* The next token, and how much it was expected: by the chain where it is heard, by the sampler where it is
+ * spoken. */
 static void field_push(Field *field, uint32_t id, double expected) {
     const size_t vocab = field->meta->vocab, n = field->text.n;
-    /* trauma rises by what was not expected and decays otherwise */
     field->level = CALM * field->level + (1.0 - CALM) * (1.0 - expected);
     ids_add(&field->text, id);
-    spelling_write(&field->spelling, id);
-    if (field->voice) voice_write(field->voice, id);
-    if (field->size < field->text.size) {
-        field->size = field->text.size;
-        field->before = resize(field->before, field->size, sizeof *field->before);
-    }
+    field->before = grow(field->before, n + 1, &field->size, sizeof *field->before);
     field->before[n] = field->newest[id];
     field->newest[id] = (uint32_t)n + 1;
     for (size_t x = 0; x < vocab; x++) field->destiny[x] *= DRIFT;
     field->destiny[id] += 1.0;
-    if (n >= field->co->memory) field->destiny[field->text.ids[n - field->co->memory]] -= field->gone;     /* what is forgotten leaves the sum */
+    /* what is forgotten leaves the sum */
+    if (n >= field->co->memory) field->destiny[field->text.ids[n - field->co->memory]] -= field->gone;
+    spelling_write(&field->spelling, id);
+    if (field->voice) voice_write(field->voice, id);
     if (field->window) window_push(field->window, id);
 }
 
-/* Computes every term for the token to come. */
-static void field_terms(Field *field) {
-    const Metaweights *meta = field->meta;
-    const size_t vocab = meta->vocab, n = field->text.n, from = field_from(field), heard = n - from;
+/* The open promises, the newest first: f[x] gains what x was promised. x's strongest promise and how far back
+ * that is go to strongest[x] and who[x], NULL: nobody asks. */
+static void field_promised(Field *field, double *f, double *strongest, size_t *who) {
+    const Table *promise = &field->meta->promise;
     const uint32_t *ids = field->text.ids;
-    /* B: what the counts say, what the transformer computes */
-    chain_probs(&meta->chain, field->p, ids, n);
-    field->doubt = chain_doubt(&meta->chain, ids, n);
-    if (field->voice) voice_speak(field->voice, field->p);
-    for (size_t x = 0; x < vocab; x++) field->log_p[x] = log(field->p[x]);
-    if (field->window) {
-        if (field->window->n) field->z = window_logits(field->window);
-        else field->z = field->log_p;                         /* before the first token there is nothing to transform */
-    }
-    /* H: Hebbian resonance with the last tokens but the newest, fading with distance */
-    zero(field->h, vocab);
-    double echo = 1.0;
-    for (size_t back = 2; back <= ROOM_FOR_TRACE && back <= heard; back++, echo *= ECHO) {
-        const size_t a = ids[n - back];
-        for (size_t i = meta->trace.first[a]; i < meta->trace.first[a + 1]; i++)
-            field->h[meta->trace.column[i]] += echo * meta->trace.value[i];
-    }
-    /* F: prophecy: the word under way is to be finished, and what the last tokens promised is to come, if it has not since, the
-     * more the older */
-    spelling_promise(&field->spelling, field->f);
+    const size_t n = field->text.n, heard = n - field_start(field);
     field->step++;
     for (size_t back = 2; back < ROOM_FOR_PROMISE && back <= heard; back++) {
         const size_t a = ids[n - back];
         const double age = sqrt((double)back) / (double)ROOM_FOR_PROMISE;
         field->since[ids[n - back + 1]] = field->step;
-        for (size_t i = meta->promise.first[a]; i < meta->promise.first[a + 1]; i++)
-            if (field->since[meta->promise.column[i]] != field->step) field->f[meta->promise.column[i]] += age * meta->promise.value[i];
+        for (size_t i = promise->first[a]; i < promise->first[a + 1]; i++) {
+            const size_t x = promise->column[i];
+            const double value = age * promise->value[i];
+            if (field->since[x] == field->step) continue;
+            f[x] += value;
+            if (!who || !(value > strongest[x])) continue;
+            strongest[x] = value;
+            who[x] = back;
+        }
     }
-    /* A: destiny: how much more of the talk, lately, each token is than of the corpus, up to a constant */
-    for (size_t x = 0; x < vocab; x++) field->a[x] = field->destiny[x] > 0.0 ? log(1.0 + field->destiny[x] / (PRIOR * meta->share[x])) : 0.0;
-    /* T: trauma: recall, a chain of the talk itself: what followed the newest 1, 2, .. tokens, each context mixed with the shorter ones
-     * (Witten and Bell 1991), and all with the chain of the corpus */
-    zero(field->t, vocab);
-    memset(field->followed, 0, DEPTH * vocab * sizeof *field->followed);
-    for (size_t at = n ? field->before[n - 1] : 0, places = 0; at > from && places < PLACES; at = field->before[at - 1], places++)
-        for (size_t k = 0, match = field_match(field, at); k < match && k < DEPTH; k++) field->followed[k * vocab + ids[at]]++;
+}
+
+/* How many tokens up to a place, 1 + its index, are as the newest are, MATCH at most.
+ *     a b c d a b c a b: the newest `a b` stood at two places, and matches 2 at each */
+static size_t field_match(const Field *field, size_t at) {
+    const uint32_t *ids = field->text.ids;
+    const size_t n = field->text.n, start = field_start(field);
+    size_t length = 1;
+    while (length < MATCH && at - length > start && ids[at - 1 - length] == ids[n - 1 - length]) length++;
+    return length;
+}
+
+/* The next older of the newest PLACES places where the newest token stood before, 0: there is none; *at and
+ * *seen 0: the first. */
+static size_t field_moment(const Field *field, size_t *at, size_t *seen) {
+    if (field->text.n && (*seen)++ < PLACES) *at = field->before[(*at ? *at : field->text.n) - 1];
+    else *at = 0;
+    return *at > field_start(field) ? *at : 0;
+}
+
+/* t[vocab]: a chain of the talk itself. Returns what it leaves to the chain of the corpus, 0 to 1. It mixes
+ * what followed the newest 1, 2, .. DEPTH tokens (Witten and Bell 1991): of n tokens that followed a context,
+ * D of them different, recall(x) = (n(x) + doubt D recall(x after the shorter context)) / (n + doubt D). */
+static double field_recall(Field *field, double *t) {
+    const size_t vocab = field->meta->vocab;
     double free_mass = 1.0;
+    zero(t, vocab);
+    memset(field->followed, 0, DEPTH * vocab * sizeof *field->followed);
+    for (size_t at = 0, seen = 0; field_moment(field, &at, &seen);)
+        for (size_t k = 0, match = field_match(field, at); k < match && k < DEPTH; k++)
+            field->followed[k * vocab + field->text.ids[at]]++;
     for (size_t k = 0; k < DEPTH; k++) {
         const uint32_t *counts = field->followed + k * vocab;
         size_t different = 0, all = 0;
@@ -2234,132 +2479,94 @@ static void field_terms(Field *field) {
         const double own = DOUBT[k] * (double)different, every = own + (double)all, keep = own / every;
         free_mass *= keep;
         for (size_t x = 0; x < vocab; x++) {
-            field->t[x] *= keep;
-            if (counts[x]) field->t[x] += (double)counts[x] / every;
+            t[x] *= keep;
+            if (counts[x]) t[x] += (double)counts[x] / every;
         }
     }
-    const double odds = field->level > REST ? field->co->trauma * (field->level - REST) / free_mass : 0.0;
+    return free_mass;
+}
+
+/* Computes every term for the token to come. */
+static void field_terms(Field *field) {
+    const Metaweights *meta = field->meta;
+    const size_t vocab = meta->vocab, n = field->text.n, heard = n - field_start(field);
+    const uint32_t *ids = field->text.ids;
+    double echo = 1.0;
+    chain_probs(&meta->chain, field->p, ids, n);
+    if (field->voice) voice_speak(field->voice, field->p);
+    for (size_t x = 0; x < vocab; x++) field->log_p[x] = log(field->p[x]);
+    field->doubt = chain_doubt(&meta->chain, ids, n);
+    /* before the first token there is nothing to transform */
+    field->z = field->window && field->window->n ? window_logits(field->window) : field->log_p;
+    zero(field->h, vocab);
+    for (size_t back = 2; back <= ROOM_FOR_TRACE && back <= heard; back++, echo *= ECHO) {
+        const size_t a = ids[n - back];
+        for (size_t i = meta->trace.first[a]; i < meta->trace.first[a + 1]; i++)
+            field->h[meta->trace.column[i]] += echo * meta->trace.value[i];
+    }
+    spelling_promise(&field->spelling, field->f);
+    field_promised(field, field->f, NULL, NULL);
+    for (size_t x = 0; x < vocab; x++) field->a[x] = field->destiny[x] > 0.0
+        ? log(1.0 + field->destiny[x] / (PRIOR * meta->share[x])) : 0.0;
+    const double left = field_recall(field, field->t);
+    const double odds = field->level > REST ? field->co->trauma * (field->level - REST) / left : 0.0;
     for (size_t x = 0; x < vocab; x++)
         if (field->t[x] > 0.0) field->t[x] = log(1.0 + odds * field->t[x] / field->p[x]);
 }
 
-/* Which terms speak. */
-enum { USE_CHAIN = 1, USE_NET = 2, USE_H = 4, USE_F = 8, USE_A = 16, USE_T = 32, META = USE_CHAIN | USE_H | USE_F, FULL = 63 };
-
-/* What the chain and the transformer are multiplied by. The chain alone, and META, leave it its full weight; else it is weighed with
- * lambda, without the transformer with ALONE, where it doubts, the more so the more it doubts; and so is the transformer with kappa. */
-static double field_lambda(const Field *field, int use) {
-    return use == META || use == USE_CHAIN ? 1.0 : 1.0 - field->doubt * (1.0 - (use & USE_NET ? field->co->lambda : ALONE));
-}
-
-static double field_kappa(const Field *field) { return field->co->kappa * field->doubt; }
-
-static void field_logits(const Field *field, double *logits, int use) {
+/* What each term is multiplied by in a mode: chain, transformer, H, F, A, T. The chain alone, and META, leave
+ * it its full weight; else it is weighed with lambda, without the transformer with ALONE, where it doubts,
+ * the more so the more it doubts; and so is the transformer with kappa. */
+static void field_weights(const Field *field, int use, double weights[N_PARTS]) {
     const Coefficients *co = field->co;
-    const size_t vocab = field->meta->vocab;
-    if (use == USE_NET) {
-        memcpy(logits, field->z, vocab * sizeof *logits);
-        return;
-    }
-    const double lambda = field_lambda(field, use), kappa = field_kappa(field);
-    for (size_t x = 0; x < vocab; x++) logits[x] = lambda * field->log_p[x];
-    if (use & USE_NET) for (size_t x = 0; x < vocab; x++) logits[x] += kappa * field->z[x];
-    if (use & USE_H) for (size_t x = 0; x < vocab; x++) logits[x] += co->alpha * field->h[x];
-    if (use & USE_F) for (size_t x = 0; x < vocab; x++) logits[x] += co->beta * field->f[x];
-    if (use & USE_A) for (size_t x = 0; x < vocab; x++) logits[x] += co->gamma * field->a[x];
-    if (use & USE_T) for (size_t x = 0; x < vocab; x++) logits[x] += field->t[x];
+    const double doubted = use == META || use == USE_CHAIN ? 0.0 : field->doubt
+        * (1.0 - (use & USE_NET ? co->lambda : ALONE));
+    const double all[N_PARTS] = {1.0 - doubted, use == USE_NET ? 1.0 : co->kappa * field->doubt, co->alpha,
+        co->beta, co->gamma, 1.0};
+    for (int k = 0; k < N_PARTS; k++) weights[k] = use >> k & 1 ? all[k] : 0.0;
 }
 
-enum { N_PARTS = 6, N_TERMS };   /* what the field adds to a logit; and what the sampler's rules took */
-
-/* What each term adds to the logit of x: chain, transformer, H, F, A, T. */
+/* What the terms named in `use` add to the logit of x. */
 static void field_parts(const Field *field, int use, uint32_t x, double parts[N_PARTS]) {
-    const Coefficients *co = field->co;
-    parts[0] = use == USE_NET ? 0.0 : field_lambda(field, use) * field->log_p[x];
-    parts[1] = use == USE_NET ? field->z[x] : use & USE_NET ? field_kappa(field) * field->z[x] : 0.0;
-    parts[2] = use & USE_H ? co->alpha * field->h[x] : 0.0;
-    parts[3] = use & USE_F ? co->beta * field->f[x] : 0.0;
-    parts[4] = use & USE_A ? co->gamma * field->a[x] : 0.0;
-    parts[5] = use & USE_T ? field->t[x] : 0.0;
+    const double term[N_PARTS] = {field->log_p[x], field->z[x], field->h[x], field->f[x], field->a[x],
+        field->t[x]};
+    field_weights(field, use, parts);
+    for (int k = 0; k < N_PARTS; k++) parts[k] *= term[k];
 }
 
-typedef struct { uint32_t x, by; size_t back; double nats; } Promise;
-
-/* The open promises, the strongest first: what is promised, by whom the most, how far back that is. Returns how many. */
-static size_t field_promises(const Field *field, Promise *best, size_t most) {
-    const Table *promise = &field->meta->promise;
-    const size_t vocab = field->meta->vocab, n = field->text.n, heard = n - field_from(field);
-    const uint32_t *ids = field->text.ids;
-    Promise *all = alloc(vocab, sizeof *all);
-    double *strongest = alloc(vocab, sizeof *strongest);
-    unsigned char *since = alloc(vocab, 1);
-    size_t found = 0;
-    for (size_t back = 2; back < ROOM_FOR_PROMISE && back <= heard; back++) {
-        const size_t a = ids[n - back];
-        since[ids[n - back + 1]] = 1;
-        for (size_t i = promise->first[a]; i < promise->first[a + 1]; i++) {
-            const uint32_t x = promise->column[i];
-            const double value = promise->value[i] * (sqrt((double)back) / (double)ROOM_FOR_PROMISE);
-            if (since[x]) continue;
-            all[x].nats += value;
-            if (value > strongest[x]) {
-                strongest[x] = value;
-                all[x].by = (uint32_t)a;
-                all[x].back = back;
-            }
-        }
-    }
-    for (; found < most; found++) {
-        size_t x = 0;
-        for (size_t y = 1; y < vocab; y++) if (all[y].nats > all[x].nats) x = y;
-        if (!(all[x].nats > 0.0)) break;
-        best[found] = (Promise){(uint32_t)x, all[x].by, all[x].back, field->co->beta * all[x].nats};
-        all[x].nats = 0.0;
-    }
-    free(all); free(strongest); free(since);
-    return found;
+/* logits[vocab]: the terms named in `use`, weighed and added. */
+static void field_logits(const Field *field, double *logits, int use) {
+    const double *term[N_PARTS] = {field->log_p, field->z, field->h, field->f, field->a, field->t};
+    const size_t vocab = field->meta->vocab;
+    double weights[N_PARTS];
+    field_weights(field, use, weights);
+    zero(logits, vocab);
+    for (int k = 0; k < N_PARTS; k++)
+        for (size_t x = 0; weights[k] != 0.0 && x < vocab; x++) logits[x] += weights[k] * term[k][x];
 }
 
 /* ---------------------------------------------------------------------------------------------
- * VI  SAMPLING
+ * VI  SAMPLING, and the model: text on the screen
  */
-typedef struct { double temperature, top_p, repetition, discount; size_t top_k, verbatim; uint64_t seed; } Sampling;
-
+#define TEMPERATURE 0.75         /* the defaults of the options of these names */
+#define REPETITION 0.0
+#define DISCOUNT 0.2
+#define VERBATIM 7
 #define RECENT 12                /* tokens: what the repetition penalty looks back on */
+#define GRACE 60                 /* tokens that a text may go on to the end of its sentence */
 
-/* How a UTF-8 text may go on (Unicode, table 3-7). A state is how many bytes of the character are missing, and, times 4, which
- * narrower range its second byte has: 1 from A0, 2 to 9F, 3 from 90, 4 to 8F. BROKEN is where no text goes on. */
-#define BROKEN 255
+/* How to draw. temperature, top_k, repetition, top_p: see sample(). discount, verbatim: see Voice; with
+ * `lines`, where documents are to be invented, discount is 1 by default. */
+typedef struct { double temperature, top_p, repetition, discount; size_t top_k, verbatim; uint64_t seed;
+    } Sampling;
 
-static unsigned char utf8_next(unsigned char state, unsigned char byte) {
-    static const unsigned char low[5] = {0x80, 0xA0, 0x80, 0x90, 0x80}, high[5] = {0xBF, 0xBF, 0x9F, 0xBF, 0x8F};
-    if (state == BROKEN) return BROKEN;
-    if (state) return byte >= low[state / 4] && byte <= high[state / 4] ? (unsigned char)(state % 4 - 1) : BROKEN;
-    if (byte < 0x80) return 0;
-    if (byte < 0xC2 || byte > 0xF4) return BROKEN;
-    if (byte < 0xE0) return 1;
-    if (byte < 0xF0) return byte == 0xE0 ? 2 + 4 * 1 : byte == 0xED ? 2 + 4 * 2 : 2;
-    return byte == 0xF0 ? 3 + 4 * 3 : byte == 0xF4 ? 3 + 4 * 4 : 3;
-}
-
-static unsigned char utf8_run(unsigned char state, const unsigned char *bytes, size_t length) {
-    for (size_t i = 0; i < length; i++) state = utf8_next(state, bytes[i]);
-    return state;
-}
-
-/* What may be written next: of words those that `spelling` allows, or any where it is NULL; of bytes only valid UTF-8, if `utf8`. */
+/* What may be written next: of words those that `spelling` allows, or any where it is NULL; of bytes only
+ * valid UTF-8, if `utf8`. */
 typedef struct { Spelling *spelling; int utf8; unsigned char state; } Speller;
 
-static void speller_write(Speller *sp, const unsigned char *bytes, size_t n) {
-    if (sp->utf8) sp->state = utf8_run(sp->state, bytes, n);
-    if (sp->state == BROKEN) sp->state = 0;                         /* what is broken already, in the prompt, is left behind */
-}
-
-static int speller_valid(const Speller *sp, const unsigned char *bytes, size_t n) { return !sp->utf8 || utf8_run(sp->state, bytes, n) != BROKEN; }
-
-static int speller_allows(Speller *sp, const unsigned char *bytes, size_t n) {
-    return speller_valid(sp, bytes, n) && (!sp->spelling || spelling_allows(sp->spelling, bytes, n));
-}
+/* told in the second reading */
+static void speller_write(Speller *sp, const unsigned char *bytes, size_t n);
+static int speller_valid(const Speller *sp, Slice text), speller_allows(const Speller *sp, Slice text);
 
 /* The place of the largest of x[from .. to), the first of equals. */
 static size_t largest(const double *x, size_t from, size_t to) {
@@ -2368,610 +2575,85 @@ static size_t largest(const double *x, size_t from, size_t to) {
     return best;
 }
 
-#define BLOCK 64                 /* tokens: the best of each block is known, so that the next best of all is found quickly */
+#define BLOCK 64                 /* tokens: the best of each block is known, so that the next best of all
+                                  * is found quickly */
 
-static void best_make(const double *x, uint32_t *best, size_t n) {
-    for (size_t at = 0; at < n; at += BLOCK) best[at / BLOCK] = (uint32_t)largest(x, at, at + BLOCK < n ? at + BLOCK : n);
+/* Token ids, the largest logit first, of equals the smaller id. */
+typedef struct { double *left; uint32_t *best; size_t n, seen; } Best;
+
+static void best_make(Best *b, size_t n) {
+    *b = (Best){alloc(n, sizeof(double)), alloc(n / BLOCK + 1, sizeof(uint32_t)), n, 0}; }
+
+static void best_free(Best *b) { free(b->left); free(b->best); }
+
+static void best_block(Best *b, size_t at) {
+    b->best[at / BLOCK] = (uint32_t)largest(b->left, at, at + BLOCK < b->n ? at + BLOCK : b->n); }
+
+static void best_first(Best *b, const double *logits) {
+    memcpy(b->left, logits, b->n * sizeof *logits);
+    for (size_t at = 0; at < b->n; at += BLOCK) best_block(b, at);
+    b->seen = 0;
 }
 
-static uint32_t best_of(const double *x, const uint32_t *best, size_t n) {
-    const size_t blocks = (n + BLOCK - 1) / BLOCK;
-    uint32_t id = best[0];
-    for (size_t i = 1; i < blocks; i++) if (x[best[i]] > x[id]) id = best[i];
+/* NONE after the last. */
+static uint32_t best_next(Best *b) {
+    uint32_t id = b->best[0];
+    if (b->seen++ == b->n) return NONE;
+    for (size_t i = 1; i < (b->n + BLOCK - 1) / BLOCK; i++) if (b->left[b->best[i]] > b->left[id])
+        id = b->best[i];
+    b->left[id] = -INFINITY;
+    best_block(b, id / BLOCK * BLOCK);
     return id;
 }
-
-/* That one is out of it. */
-static void best_drop(double *x, uint32_t *best, size_t n, uint32_t id) {
-    const size_t at = id / BLOCK * BLOCK;
-    x[id] = -INFINITY;
-    best[at / BLOCK] = (uint32_t)largest(x, at, at + BLOCK < n ? at + BLOCK : n);
-}
-
-/* What sampling works with: the logits, the best token of each block, and the tokens that are kept. */
-typedef struct { double *logits, *odds; uint32_t *best, *kept; } Draw;
-
-static void draw_make(Draw *draw, size_t vocab) {
-    *draw = (Draw){alloc(vocab, sizeof(double)), alloc(vocab, sizeof(double)), alloc(vocab / BLOCK + 1, sizeof(uint32_t)), alloc(vocab, sizeof(uint32_t))};
-}
-
-static void draw_free(Draw *draw) { free(draw->logits); free(draw->odds); free(draw->best); free(draw->kept); }
 
 /* The repetition penalty on the recent tokens. */
 static void rule(double *logits, const Ids *text, double repetition) {
     const double cost = log(1.0 + repetition);
-    for (size_t back = 1; back <= RECENT && back <= text->n; back++) logits[text->ids[text->n - back]] -= cost;
+    for (size_t back = 1; back <= RECENT && back <= text->n; back++)
+        logits[text->ids[text->n - back]] -= cost;
 }
 
-/* Draws a token: repetition penalty, temperature, top-k, softmax, top-p (the most probable that together have so much: Holtzman and others
- * 2020), one uniform draw. draw->logits are used up; `expected` becomes
- * how much was expected of the token drawn. Where no word may go on, the most probable that is valid comes. */
-static uint32_t sample(Draw *draw, const Tokenizer *tok, const Ids *text, const Sampling *how, Speller *speller, Rng *rng, double *expected) {
-    const size_t vocab = tok->vocab;
-    const size_t most = how->temperature > 0.0 && how->top_k != 1 ? how->top_k ? how->top_k : vocab : 1;
-    double *logits = draw->logits, *odds = draw->odds;
+/* Draws a token: repetition penalty on the recent tokens; top-k, the k most probable; softmax of logits /
+ * temperature (0: the most probable comes); top-p, the most probable that together have so much (Holtzman and
+ * others 2020); one uniform draw. Where none may come, the most probable that is valid UTF-8 does. *expected:
+ * how much was expected of the token drawn. odds, kept: [vocab], to work with.
+ *     of the logits 0 1 2 with top-k 2 the last has 0.731, the one before it 0.269 */
+static uint32_t sample(Best *best, double *logits, double *odds, uint32_t *kept, const Tokenizer *tok,
+                       const Ids *text, const Sampling *how, const Speller *speller, Rng *rng,
+                       double *expected) {
+    const size_t most = how->temperature > 0.0 && how->top_k ? how->top_k : how->temperature > 0.0
+        ? tok->vocab : 1;
+    double whole = 0.0, walked = 0.0;
     size_t n = 0;
-    uint32_t spare = 0;
-    int valid = 0;
     rule(logits, text, how->repetition);
-    best_make(logits, draw->best, vocab);
-    for (size_t seen = 0; seen < vocab && n < most; seen++) {
-        const uint32_t id = best_of(logits, draw->best, vocab);
-        if (!seen) spare = id;
-        if (speller_allows(speller, tok->text + tok->start[id], tok->start[id + 1] - tok->start[id])) {
-            draw->kept[n] = id;
-            odds[n++] = logits[id];
-        } else if (!valid && speller_valid(speller, tok->text + tok->start[id], tok->start[id + 1] - tok->start[id])) {
-            spare = id;
-            valid = 1;
-        }
-        best_drop(logits, draw->best, vocab, id);
-    }
+    best_first(best, logits);
+    for (uint32_t id; n < most && (id = best_next(best)) != NONE;)
+        if (speller_allows(speller, token_text(tok, id))) kept[n++] = id;
     *expected = 1.0;
-    if (n < 2) return n ? draw->kept[0] : spare;
-    const double top = odds[0];
-    double sum = 0.0, walked = 0.0;
-    for (size_t i = 0; i < n; i++) sum += odds[i] = exp((odds[i] - top) / how->temperature);
+    if (n == 1) return kept[0];
+    if (!n) {
+        best_first(best, logits);
+        for (uint32_t id; (id = best_next(best)) != NONE;) if (speller_valid(speller, token_text(tok, id)))
+            return id;
+        return (uint32_t)largest(logits, 0, tok->vocab);
+    }
+    for (size_t i = 0; i < n; i++)
+        whole += odds[i] = exp((logits[kept[i]] - logits[kept[0]]) / how->temperature);
     for (size_t i = 0; how->top_p < 1.0 && i < n; i++) {
         walked += odds[i];
-        if (walked >= how->top_p * sum) {
-            sum = walked;
+        if (walked >= how->top_p * whole) {
+            whole = walked;
             n = i + 1;
         }
     }
-    walked = 0.0;
     const double stop = rng_uniform(rng);
+    walked = 0.0;
     for (size_t i = 0; i < n; i++) {
-        *expected = odds[i] / sum;
+        *expected = odds[i] / whole;
         walked += *expected;
-        if (stop < walked) return draw->kept[i];
+        if (stop < walked) return kept[i];
     }
-    return draw->kept[n - 1];
-}
-
-#define TEMPERATURE 0.75         /* the defaults of the options of these names */
-#define REPETITION 0.0
-#define DISCOUNT 0.2
-#define VERBATIM 7
-#define GRACE 60                 /* tokens that a text may go on to the end of its sentence */
-#define SPEAKS 8                 /* the order of the chain that speaks */
-#define LONELY 3.0               /* nats that a token loses for each word that is missing to SHARED */
-#define ONE_MORE 1.5             /* nats that a token gains by a word more */
-#define GLAD 0.7                 /* nats that a run loses for each word that it is longer than half of --verbatim */
-#define STUCK 3.0                /* nats that a token loses from which no fork can be reached in time */
-#define ABRUPT 6.0               /* nats that it costs to end a sentence at once; less with each word */
-#define ODD 8.0                  /* nats that a number costs where the corpus has none, what follows a number as it does nowhere, and what goes
-                                  * on with a whole word so */
-#define WALL 1e4                 /* nats that it costs to go on verbatim */
-#define AGAIN 3                  /* words: of a run as long that has been said already */
-#define STALE 4.0                /* nats that it costs to go on with */
-
-/* The chain that speaks, and where it leaves the corpus. */
-typedef struct { uint32_t place, match; } Spot;
-struct Voice {
-    Places *places;
-    Tokenizer *tok;
-    Reader reader;
-    double cut[4];
-    size_t verbatim, vocab;
-    Spot *spots, *others; size_t n, size;      /* the places that the last two tokens and more stand before, the newest first; how many tokens match */
-    uint32_t last;               /* NONE before the first token */
-    Spot *start; size_t n_start, size_start;   /* the spots, and the last token, before the piece under way */
-    uint32_t last_start;
-    Ids piece, whole;            /* the piece under way, and as the corpus would have it */
-    unsigned char *bytes; size_t size_bytes;
-    uint32_t *run;               /* [vocab]: how many words of the corpus in a row have been said when the token is said; 0: it begins none */
-    uint32_t *shared;            /* [vocab]: 1 + the words that the best place has in common with what was said, within the same brackets; 0: none */
-    uint32_t *reach;             /* [vocab]: the least run from which the text can be left */
-    uint32_t *count;             /* [vocab] */
-    uint32_t *heard; size_t n_heard, size_heard;      /* how many words had begun after each token that was said */
-    unsigned char *level;        /* [vocab]: a place has it as far into a sentence as it stands here */
-};
-
-static void voice_clear(Voice *voice) {
-    voice->n = voice->n_start = voice->piece.n = voice->n_heard = 0;
-    voice->last = voice->last_start = NONE;
-    reader_clear(&voice->reader);
-}
-
-/* discount: the share of the chain's discounts that it takes off. */
-static void voice_make(Voice *voice, Places *places, const Chain *chain, Tokenizer *tok, double discount, size_t verbatim) {
-    memset(voice, 0, sizeof *voice);
-    voice->places = places;
-    voice->verbatim = verbatim;
-    voice->tok = tok;
-    voice->vocab = tok->vocab;
-    for (size_t k = 0; k < 4; k++) voice->cut[k] = (discount > 0.001 ? discount : 0.001) * chain->cut[k];     /* nothing is to have probability 0 */
-    uint32_t **counts[4] = {&voice->run, &voice->shared, &voice->reach, &voice->count};
-    for (size_t i = 0; i < 4; i++) *counts[i] = alloc(tok->vocab, sizeof(uint32_t));
-    voice->level = alloc(tok->vocab, 1);
-    reader_make(&voice->reader, tok);
-    voice_clear(voice);
-}
-
-static void voice_free(Voice *voice) {
-    free(voice->reader.traits); free(voice->spots); free(voice->others);
-    free(voice->start); free(voice->piece.ids); free(voice->whole.ids); free(voice->bytes);
-    free(voice->run); free(voice->shared); free(voice->reach); free(voice->count); free(voice->level);
-    free(voice->heard);
-}
-
-/* From every place to the one after it, where the corpus goes on with this token. */
-static void voice_follow(Voice *voice, uint32_t id) {
-    const Places *places = voice->places;
-    size_t made = 0, at = 0;
-    for (uint32_t place = voice->last == NONE ? 0 : places_after(places, voice->last, id); place; place = places->older[place]) {
-        while (at < voice->n && voice->spots[at].place >= place) at++;
-        if (made == voice->size) {
-            voice->size = 2 * voice->size + 256;
-            voice->spots = resize(voice->spots, voice->size, sizeof *voice->spots);
-            voice->others = resize(voice->others, voice->size, sizeof *voice->others);
-        }
-        const int goes_on = at < voice->n && voice->spots[at].place + 1 == place;
-        voice->others[made++] = (Spot){place, goes_on ? voice->spots[at].match + 1 : 2};
-    }
-    Spot *spots = voice->spots;
-    voice->spots = voice->others;
-    voice->others = spots;
-    voice->n = made;
-    voice->last = id;
-}
-
-/* Reads the piece under way as the corpus would have it, should it be said in other tokens. */
-static void voice_piece(Voice *voice) {
-    const Tokenizer *tok = voice->reader.tok;
-    size_t length = 0;
-    for (size_t i = 0; i < voice->piece.n; i++) {
-        const size_t begin = tok->start[voice->piece.ids[i]], n = tok->start[voice->piece.ids[i] + 1] - begin;
-        if (length + n > voice->size_bytes) voice->bytes = resize(voice->bytes, voice->size_bytes = 2 * (length + n), 1);
-        memcpy(voice->bytes + length, tok->text + begin, n);
-        length += n;
-    }
-    voice->whole.n = 0;
-    tokenizer_encode(voice->tok, &voice->whole, voice->bytes, length);
-    if (voice->n_start) memcpy(voice->spots, voice->start, voice->n_start * sizeof *voice->spots);
-    voice->n = voice->n_start;
-    voice->last = voice->last_start;
-    for (size_t i = 0; i < voice->whole.n; i++) voice_follow(voice, voice->whole.ids[i]);
-}
-
-/* The next piece begins. */
-static void voice_begin(Voice *voice) {
-    if (voice->n > voice->size_start) voice->start = resize(voice->start, voice->size_start = voice->size, sizeof *voice->start);
-    if (voice->n) memcpy(voice->start, voice->spots, voice->n * sizeof *voice->spots);
-    voice->n_start = voice->n;
-    voice->last_start = voice->last;
-    voice->piece.n = 0;
-}
-
-/* The next token. */
-static void voice_write(Voice *voice, uint32_t id) {
-    const Tokenizer *tok = voice->reader.tok;
-    const Trait *traits = voice->reader.traits;
-    if (voice->piece.n) {
-        const uint32_t last = voice->piece.ids[voice->piece.n - 1];
-        if (voice->piece.n == LONGEST_WORD || (traits[last].white ? !traits[id].white : kind_of[tok->text[tok->start[id]]] != kind_of[tok->text[tok->start[last + 1] - 1]])) voice_begin(voice);
-    }
-    ids_add(&voice->piece, id);
-    voice_piece(voice);
-    reader_read(&voice->reader, id);
-    if (voice->n_heard == voice->size_heard) voice->heard = resize(voice->heard, voice->size_heard = 2 * voice->size_heard + 1024, sizeof *voice->heard);
-    voice->heard[voice->n_heard++] = voice->reader.words;
-}
-
-/* p[vocab]: what the chain says when it listens becomes what it says when it speaks. Kneser-Ney's recursion goes on over contexts of 2, 3 ..
- * tokens, with little taken off their counts. */
-static void voice_speak(Voice *voice, double *p) {
-    const Places *places = voice->places;
-    const uint32_t *words = places->words;
-    const double *cut = voice->cut;
-    const size_t vocab = voice->vocab;
-    memset(voice->run, 0, vocab * sizeof *voice->run);
-    memset(voice->shared, 0, vocab * sizeof *voice->shared);
-    memset(voice->reach, 0, vocab * sizeof *voice->reach);
-    memset(voice->level, 0, vocab);
-    for (size_t i = 0; i < voice->n; i++) {
-        const size_t place = voice->spots[i].place, n = voice->spots[i].match;
-        const uint32_t id = places->ids[place], common = words[place] - words[place - n], run = words[place + 1] - words[place - n];
-        if (words[place + 1] > words[place] && run > voice->run[id]) voice->run[id] = run;
-        if (places->nested[place] != voice->reader.nested) continue;
-        if (common + 1 > voice->shared[id]) voice->shared[id] = common + 1;
-        voice->level[id] |= places->spoken[place] == voice->reader.spoken;
-        if (common >= SHARED && voice->verbatim) {
-            const uint32_t reach = common + places_until_fork(voice->places, place);
-            if (!voice->reach[id] || reach < voice->reach[id]) voice->reach[id] = reach;
-        }
-    }
-    for (size_t order = 2; order < SPEAKS; order++) {
-        size_t total = 0, many[4] = {0};
-        memset(voice->count, 0, vocab * sizeof *voice->count);
-        for (size_t i = 0; i < voice->n; i++) {
-            const size_t place = voice->spots[i].place;
-            if (voice->spots[i].match < order || places->nested[place] != voice->reader.nested) continue;
-            voice->count[places->ids[place]]++;
-            total++;
-        }
-        if (!total) break;
-        for (size_t x = 0; x < vocab; x++) if (voice->count[x]) many[voice->count[x] < 3 ? voice->count[x] : 3]++;
-        const double keep = (cut[1] * (double)many[1] + cut[2] * (double)many[2] + cut[3] * (double)many[3]) / (double)total;
-        for (size_t x = 0; x < vocab; x++) {
-            const uint32_t n = voice->count[x];
-            p[x] *= keep;
-            if (n) p[x] += ((double)n - cut[n < 3 ? n : 3]) / (double)total;
-        }
-    }
-}
-
-/* Is what was said a whole sentence, or line, with this token to come? */
-static int voice_rests(const Voice *voice, uint32_t id) {
-    const Trait *trait = &voice->reader.traits[id];
-    const unsigned char *text = voice->reader.tok->text + voice->reader.tok->start[id];
-    return trait->breaks || (voice->reader.ended && (trait->han || (text[0] == ' ' && !(trait->length > 1 && text[1] >= 'a' && text[1] <= 'z'))));
-}
-
-/* Marks in count the tokens that would go on with a run of AGAIN words that this very text has said before. */
-static void voice_stale(const Voice *voice, const Field *field) {
-    const size_t n = voice->n_heard, from = field_from(field);
-    memset(voice->count, 0, voice->vocab * sizeof *voice->count);
-    for (size_t at = n ? field->before[n - 1] : 0, places = 0; at > from && places < PLACES; at = field->before[at - 1], places++) {
-        const size_t match = field_match(field, at);
-        if (voice->heard[n - 1] - (match < n ? voice->heard[n - 1 - match] : 0) >= AGAIN) voice->count[field->text.ids[at]] = 1;
-    }
-}
-
-/* What each token gains or loses where the text leaves the corpus or goes on with it. Without the chain only the limit of verbatim holds;
- * without the spelling any word may go on. */
-static void voice_rules(const Voice *voice, const Field *field, double *logits, int chain, const Spelling *spelling) {
-    const Reader *reader = &voice->reader;
-    const Tokenizer *tok = reader->tok;
-    const uint32_t limit = (uint32_t)voice->verbatim, wanted = reader->ended ? 0 : reader->spoken < SHARED ? reader->spoken : SHARED;
-    const uint32_t wanting = reader->ended ? 0 : SENTENCE - reader->spoken;
-    const int whole = spelling && spelling->length && spelling->known != BEGUN ? kind_of[spelling->word[0]] : -1;
-    const int number = voice->last != NONE && kind_of[tok->text[tok->start[voice->last + 1] - 1]] == DIGIT;
-    voice_stale(voice, field);
-    for (uint32_t x = 0; x < voice->vocab; x++) {
-        const uint32_t run = voice->run[x], shared = voice->shared[x] ? voice->shared[x] - 1 : 0;
-        double gain = 0.0;
-        if (limit && run > limit) gain -= WALL;
-        else if (limit && chain && run > limit / 2) gain -= GLAD * (double)(run - limit / 2);
-        if (chain) {
-            if (voice->shared[x]) gain += LONELY * (double)(shared < wanted ? shared : wanted);
-            if (shared > wanted && wanted == SHARED) gain += ONE_MORE;
-            if (voice->reach[x] > limit) gain -= STUCK;
-            if (number && shared) gain += ODD;
-            if (reader->traits[x].digit && !number && !shared) gain -= ODD;
-            if (kind_of[tok->text[tok->start[x]]] == whole && !voice->shared[x]) gain -= ODD;
-            if ((reader->traits[x].closes || reader->traits[x].breaks) && (wanting || reader->nested) && !voice->level[x])
-                gain -= ABRUPT * (double)(wanting ? wanting : SENTENCE) / (double)SENTENCE;
-            if (voice->count[x]) gain -= STALE;
-        }
-        logits[x] += gain;
-    }
-}
-
-/* The glass: why each token was said */
-static const char *const TERMS[N_TERMS] = {"chain", "net", "H", "F", "A", "T", "rules"};
-enum { CANDIDATES = 10, PROMISES = 6, EXCERPTS = 3, MARGIN = 70 };    /* what a whole row knows; bytes of the corpus before and after a run */
-enum { FAR_BACK = 64 };          /* words: of the prompt, the run may begin in the last so many */
-
-/* Does a word begin here? What stands after white space does; and every character of Han or kana, which have no spaces. */
-static int begins_word(const unsigned char *data, size_t at) {
-    return (kind_of[data[at]] < SPACE && (!at || kind_of[data[at - 1]] >= SPACE)) || (data[at] >= 0xE3 && data[at] <= 0xE9);
-}
-
-/* Where a text stands in the corpus: the longest run of whole words, the last perhaps under way, that ends where the text does. */
-typedef struct {
-    const Bytes *corpus;
-    Bytes text;
-    size_t *begun, n_begun, begun_size;        /* where each word of the text begins */
-    size_t words, at;            /* how many of them, the newest, are the run; where it stands first in the corpus, NOWHERE */
-    size_t *ends, tokens, size;  /* where each token ends */
-    size_t *first, *place;       /* [65537], [words of the corpus]: where words begin, by a hash of their first four bytes */
-} Standing;
-
-#define NOWHERE SIZE_MAX
-
-static size_t standing_start(const Standing *s, size_t words) { return s->begun[s->n_begun - words]; }
-
-static size_t four_bytes(const unsigned char *data) { return ((data[0] * 31u + data[1]) * 31u + data[2] * 8u + data[3] * 997u) & 0xFFFF; }
-
-static void standing_make(Standing *s, const Bytes *corpus) {
-    size_t *to = alloc(65537, sizeof *to);
-    *s = (Standing){.corpus = corpus, .first = alloc(65537, sizeof(size_t)), .place = alloc(corpus->length, sizeof(size_t))};
-    for (size_t at = 0; at + 4 <= corpus->length; at++) if (begins_word(corpus->data, at)) s->first[four_bytes(corpus->data + at) + 1]++;
-    for (size_t k = 0; k < 65536; k++) to[k] = s->first[k + 1] += s->first[k];
-    for (size_t at = corpus->length; at-- > 0;)
-        if (at + 4 <= corpus->length && begins_word(corpus->data, at)) s->place[--to[four_bytes(corpus->data + at)]] = at;
-    free(to);
-}
-
-/* The next place in the corpus, from `at` on, where the newest words stand. */
-static size_t standing_find(const Standing *s, size_t words, size_t at) {
-    const size_t start = standing_start(s, words), n = s->text.length - start;
-    const unsigned char *run = s->text.data + start, *data = s->corpus->data;
-    if (n < 4) for (; at + n <= s->corpus->length; at++) if (!memcmp(data + at, run, n) && begins_word(data, at)) return at;
-    for (size_t i = n < 4 ? 1 : s->first[four_bytes(run)], end = n < 4 ? 0 : s->first[four_bytes(run) + 1]; i < end; i++)
-        if (s->place[i] >= at && s->place[i] + n <= s->corpus->length && !memcmp(data + s->place[i], run, n)) return s->place[i];
-    return NOWHERE;
-}
-
-static void size_add(size_t **list, size_t *n, size_t *size, size_t value) {
-    if (*n == *size) *list = resize(*list, *size = 2 * *size + 256, sizeof **list);
-    (*list)[(*n)++] = value;
-}
-
-/* The next token. look: not where the run is not wanted yet. */
-static void standing_write(Standing *s, const unsigned char *bytes, size_t n, int look) {
-    for (size_t i = 0; i < n; i++) {
-        bytes_add(&s->text, bytes + i, 1);
-        if (!begins_word(s->text.data, s->text.length - 1)) continue;
-        size_add(&s->begun, &s->n_begun, &s->begun_size, s->text.length - 1);
-        s->words++;
-    }
-    size_add(&s->ends, &s->tokens, &s->size, s->text.length);
-    if (!look || !s->words) return;
-    const size_t start = standing_start(s, s->words), length = s->text.length - start;
-    if (s->at != NOWHERE && s->at + length <= s->corpus->length && !memcmp(s->corpus->data + s->at, s->text.data + start, length)) return;
-    const size_t most = s->words < FAR_BACK ? s->words : FAR_BACK;
-    s->at = NOWHERE;
-    for (s->words = 0; s->words < most; s->words++) {          /* a run with a word more stands there too, or later */
-        const size_t longer = s->words ? standing_start(s, s->words) - standing_start(s, s->words + 1) : 0;
-        const size_t at = standing_find(s, s->words + 1, s->at == NOWHERE || s->at < longer ? 0 : s->at - longer);
-        if (at == NOWHERE) break;
-        s->at = at;
-    }
-}
-
-/* Why a token was said. */
-typedef struct {
-    uint32_t id, second;         /* the token, and the runner-up: of the others that might have been said the most probable */
-    double p, second_p;          /* among all tokens, after the rules and the temperature, before top-k */
-    size_t rank;
-    double gave[N_TERMS];        /* what each term gave it more than it gave the runner-up, nats */
-    size_t line, column, words;  /* the longest run of words that ends here and stands there in the corpus; words 0: the last two stand nowhere */
-} Row;
-
-typedef struct {
-    const Tokenizer *tok;
-    Row *rows;
-    size_t n, size;
-    Standing standing;
-    Bytes *page, held;           /* where the text goes as JSON, or NULL; the bytes of a character under way */
-    double *logits, *left;       /* [vocab] each: before the rules; what the next best is looked for in */
-    uint32_t *best;              /* [vocab]: of each block of them */
-    size_t *line, lines;         /* [lines]: where each line of the corpus begins */
-} Ledger;
-
-/* The length of the next character; *valid is 0 where the text is not valid UTF-8, and the length 1. */
-static size_t character(const unsigned char *data, size_t n, int *valid) {
-    size_t k = 1;
-    unsigned char state = utf8_run(0, data, 1);
-    while (k < n && state && state != BROKEN) state = utf8_next(state, data[k++]);
-    *valid = !state;
-    return *valid ? k : 1;
-}
-
-/* Bytes in quotes as they can be shown, in at most so many columns: what is no character or controls a terminal as an escape. Returns the
- * number of columns; to may be NULL. */
-static size_t quoted(Bytes *to, const unsigned char *data, size_t length, size_t most) {
-    const size_t whole = most ? quoted(NULL, data, length, 0) : 0;
-    size_t columns = whole > most ? 3 : 2;
-    if (to) bytes_add(to, "\"", 1);
-    for (size_t at = 0, n; at < length; at += n) {
-        int valid;
-        char shown[16];
-        size_t wide = 0, size = 0;
-        n = character(data + at, length - at, &valid);
-        const unsigned char *c = data + at;
-        if (!valid || *c < ' ' || *c == 127 || (*c == 0xC2 && c[1] < 0xA0))
-            for (size_t k = 0; k < n; k++) {
-                const char *name = c[k] ? strchr("\tt\nn\rr", c[k]) : NULL;
-                wide = size += (size_t)(name && c[k] < ' ' ? sprintf(shown + size, "\\%c", name[1]) : sprintf(shown + size, "\\x%02x", c[k]));
-            }
-        else {
-            if (*c == '"' || *c == '\\') shown[size++] = '\\';
-            memcpy(shown + size, c, n);
-            wide = size + (*c >= 0xE3 && (*c < 0xEF || (*c >= 0xF0 && (*c > 0xF0 || c[1] >= 0x9F))) ? 2 : 1);
-            size += n;
-        }
-        if (whole > most && columns + wide > most) break;
-        columns += wide;
-        if (to) bytes_add(to, shown, size);
-    }
-    if (to) bytes_put(to, whole > most ? "…\"" : "\"");
-    return columns;
-}
-
-/* A number with so many decimals, and no minus before a zero. */
-static const char *fixed(char room[32], double x, int digits) {
-    const int n = snprintf(room, 32, "%.*f", digits, x);
-    return *room == '-' && (int)strspn(room, "-0.") == n ? room + 1 : room;
-}
-
-static void json_add(Bytes *to, const unsigned char *data, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        if (data[i] < ' ' || (data[i] && strchr("\"\\<>&\x7f", data[i]))) bytes_put(to, "\\u%04x", data[i]); else bytes_add(to, data + i, 1);
-}
-
-/* Puts JSON: %q a token, quoted as in the ledger; %t bytes and their number, as the text itself, its invalid bytes as U+FFFD; %2 and %3 a
- * number with so many decimals; %v numbers and how many; %z a size_t; all else as it is. */
-static void page_put(Ledger *why, const char *format, ...) {
-    Bytes *to = why->page, text = {0};
-    const Tokenizer *tok = why->tok;
-    char room[32];
-    va_list args;
-    va_start(args, format);
-    for (const char *c = format; *c; c++) {
-        if (*c != '%') { bytes_add(to, c, 1); continue; }
-        if (*++c == 'q') {
-            const uint32_t id = va_arg(args, uint32_t);
-            text.length = 0;
-            quoted(&text, tok->text + tok->start[id], tok->start[id + 1] - tok->start[id], 100);
-            bytes_add(to, "\"", 1);
-            json_add(to, text.data, text.length);
-            bytes_add(to, "\"", 1);
-        } else if (*c == 't') {
-            const unsigned char *data = va_arg(args, const unsigned char *);
-            const size_t length = va_arg(args, size_t);
-            bytes_add(to, "\"", 1);
-            for (size_t at = 0, n; at < length; at += n) {
-                int valid;
-                n = character(data + at, length - at, &valid);
-                json_add(to, valid ? data + at : (const unsigned char *)"\xEF\xBF\xBD", valid ? n : 3);
-            }
-            bytes_add(to, "\"", 1);
-        } else if (*c == 'v') {
-            const double *x = va_arg(args, const double *);
-            const size_t n = va_arg(args, size_t);
-            for (size_t i = 0; i < n; i++) bytes_put(to, "%c%s", i ? ',' : '[', fixed(room, x[i], 2));
-            bytes_add(to, "]", 1);
-        } else if (*c == 'z') bytes_put(to, "%zu", va_arg(args, size_t));
-        else bytes_put(to, "%s", fixed(room, va_arg(args, double), *c - '0'));
-    }
-    va_end(args);
-    free(text.data);
-}
-
-/* A token of the page: its text, and how it is quoted. A character stands at the token that completes it. */
-static void page_token(Ledger *why, uint32_t id) {
-    const Tokenizer *tok = why->tok;
-    bytes_add(&why->held, tok->text + tok->start[id], tok->start[id + 1] - tok->start[id]);
-    const unsigned char state = utf8_run(0, why->held.data, why->held.length);
-    const int whole = !state || state == BROKEN;
-    page_put(why, why->page->data[why->page->length - 1] == '[' ? "[%t,%q" : ",[%t,%q", why->held.data, whole ? why->held.length : (size_t)0, id);
-    if (whole) why->held.length = 0;
-}
-
-/* What each term adds to a logit, and what the rules took. */
-static void why_parts(const Field *field, int use, const double *final, const double *logits, uint32_t x, double parts[N_TERMS]) {
-    field_parts(field, use, x, parts);
-    parts[N_PARTS] = final[x] - logits[x];
-}
-
-/* What the page knows of a token besides its row. */
-static void page_row(Ledger *why, const Field *field, int use, const Row *row, const double *final, const double *logits, const uint32_t *best, size_t n, double top, double tau, double sum) {
-    const Window *w = field->window;
-    const Standing *s = &why->standing;
-    page_put(why, ",%3,%z,%2,%v,%q,%3,", row->p, row->rank, field->level, row->gave, (size_t)N_TERMS, row->second, row->second_p);
-    size_t since = 0;
-    while (since < s->tokens && row->words && s->ends[s->tokens - 1 - since] > standing_start(s, row->words)) since++;
-    if (row->words) page_put(why, "[%z,%z,%z,%z],[", row->line, row->column, row->words, since);
-    else page_put(why, "0,[");
-    for (size_t i = 0; i < n; i++) {
-        double parts[N_TERMS];
-        why_parts(field, use, final, logits, best[i], parts);
-        page_put(why, i ? ",[%q,%3,%v]" : "[%q,%3,%v]", best[i], exp((final[best[i]] - top) / tau) / sum, parts, (size_t)N_TERMS);
-    }
-    page_put(why, "],[");
-    size_t at = row->words ? s->at : NOWHERE;
-    for (size_t i = 0; i < EXCERPTS && at != NOWHERE; i++, at = standing_find(s, row->words, at + 1)) {
-        const unsigned char *data = s->corpus->data;
-        const size_t before = at > MARGIN ? at - MARGIN : 0, n_run = s->text.length - standing_start(s, row->words), end = at + n_run, all = s->corpus->length;
-        page_put(why, i ? ",[%t,%t,%t]" : "[%t,%t,%t]", data + before, at - before, data + at, n_run, data + end, all - end < MARGIN ? all - end : (size_t)MARGIN);
-    }
-    page_put(why, "],[");
-    for (size_t h = 0; w && w->n && h < w->net->shape.layers * (w->net->shape.content + w->net->shape.rrpram); h++) {
-        page_put(why, h ? ",\"" : "\"");
-        for (size_t j = 0; j < w->n; j++)
-            bytes_add(why->page, &"0123456789abcdefghijklmnopqrstuvwxyz"[(size_t)(35.0 * w->seen[h * w->net->shape.context + j] + 0.5)], 1);
-        page_put(why, "\"");
-    }
-    Promise promise[PROMISES];
-    const size_t promises = use & USE_F ? field_promises(field, promise, PROMISES) : 0;
-    page_put(why, "],[");
-    for (size_t i = 0; i < promises; i++) page_put(why, i ? ",[%q,%q,%z,%2]" : "[%q,%q,%z,%2]", promise[i].x, promise[i].by, promise[i].back, promise[i].nats);
-    page_put(why, "]]");
-}
-
-/* The row of a token that is about to be said. final [vocab]: the logits after the rules. */
-static void ledger_add(Ledger *why, const Field *field, int use, const double *final, uint32_t id, const Sampling *how, Speller *speller) {
-    const Tokenizer *tok = why->tok;
-    const size_t vocab = tok->vocab, most = why->page ? CANDIDATES : 2;
-    const double tau = how->temperature > 0.0 ? how->temperature : 1.0, mine = final[id];
-    const double *logits = why->logits;
-    double *left = why->left, sum = 0.0, parts[N_TERMS];
-    uint32_t best[CANDIDATES];
-    size_t n = 0;
-    int mine_found = 0;
-    Row row = {.id = id, .rank = 1};
-    memcpy(left, final, vocab * sizeof *left);
-    best_make(left, why->best, vocab);
-    const double top = final[best_of(left, why->best, vocab)];
-    for (size_t x = 0; x < vocab; x++) {
-        sum += exp((final[x] - top) / tau);
-        row.rank += final[x] > mine || (final[x] >= mine && x < id);
-    }
-    for (size_t seen = 0; seen < vocab && n < most; seen++) {
-        const uint32_t x = best_of(left, why->best, vocab);
-        best_drop(left, why->best, vocab, x);
-        if (x != id && !speller_allows(speller, tok->text + tok->start[x], tok->start[x + 1] - tok->start[x])) continue;
-        best[n++] = x;
-        mine_found |= x == id;
-    }
-    if (!mine_found) best[n - 1] = id;
-    row.second = id;
-    for (size_t i = n; i-- > 0;) if (best[i] != id) row.second = best[i];
-    if (row.second == id) {                                    /* nothing else might have been said: the most probable of the others */
-        row.second = id ? 0 : 1;
-        for (uint32_t x = row.second + 1; x < vocab; x++) if (x != id && final[x] > final[row.second]) row.second = x;
-    }
-    row.p = exp((mine - top) / tau) / sum;
-    row.second_p = exp((final[row.second] - top) / tau) / sum;
-    why_parts(field, use, final, logits, id, row.gave);
-    why_parts(field, use, final, logits, row.second, parts);
-    for (size_t k = 0; k < N_TERMS; k++) row.gave[k] -= parts[k];
-    Standing *s = &why->standing;
-    standing_write(s, tok->text + tok->start[id], tok->start[id + 1] - tok->start[id], 1);
-    if (s->words && (s->words > 1 || s->n_begun < 2)) {
-        row.words = s->words;
-        row.column = 1;
-        for (size_t high = why->lines, mid; high - row.line > 0;)
-            if (why->line[mid = (row.line + high) / 2] <= s->at) row.line = mid + 1; else high = mid;
-        for (size_t i = why->line[row.line - 1]; i < s->at; i++) row.column += (s->corpus->data[i] & 0xC0) != 0x80;
-    }
-    if (why->page) {
-        page_token(why, id);
-        page_row(why, field, use, &row, final, logits, best, n, top, tau, sum);
-    }
-    if (why->n == why->size) why->rows = resize(why->rows, why->size = 2 * why->size + 128, sizeof *why->rows);
-    why->rows[why->n++] = row;
-}
-
-/* The text so far, and a fresh ledger. */
-static void ledger_begin(Ledger *why, const Ids *ids, const char *name, size_t context) {
-    const Tokenizer *tok = why->tok;
-    why->n = 0;
-    why->held.length = 0;
-    why->standing.text.length = why->standing.tokens = why->standing.words = why->standing.n_begun = 0;
-    why->standing.at = NOWHERE;
-    for (size_t i = 0; i < ids->n; i++) standing_write(&why->standing, tok->text + tok->start[ids->ids[i]], tok->start[ids->ids[i] + 1] - tok->start[ids->ids[i]], 0);
-    if (!why->page) return;
-    const size_t known = ids->n < 2 * context ? ids->n : 2 * context;
-    page_put(why, why->page->data[why->page->length - 1] == '[' ? "{\"name\":%t,\"from\":%z,\"tokens\":[" : ",{\"name\":%t,\"from\":%z,\"tokens\":[", name, strlen(name), known);
-    for (size_t i = ids->n - known; i < ids->n; i++) {
-        page_token(why, ids->ids[i]);
-        page_put(why, "]");
-    }
+    return kept[n - 1];
 }
 
 /* The model: a corpus, what was counted in it, and the ghost */
@@ -2987,8 +2669,21 @@ typedef struct {
 
 #define CHOOSE -1.0              /* a coefficient that nobody has given */
 
-static const Options OPTIONS = {"both", NULL, NULL, "bytes", "ghost", NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 100, 1024, 3, 0, 4, 0.0, 0.003,
-                                {2, 48, 2, 2, 64, 4}, {CHOOSE, CHOOSE, ALPHA, BETA, GAMMA, TRAUMA, 4096}, {TEMPERATURE, 1.0, REPETITION, CHOOSE, 15, VERBATIM, 42}};
+static const Options OPTIONS = {
+    .mode = "both", .alphabet = "bytes", .init = "ghost", .samples = 1, .tokens = 100, .merges = 1024,
+        .order = 3, .batch = 4, .rate = 0.003,
+    .shape = {2, 48, 2, 2, 64, 4}, .field = {CHOOSE, CHOOSE, ALPHA, BETA, GAMMA, TRAUMA, 4096},
+    .sampling = {TEMPERATURE, 1.0, REPETITION, CHOOSE, 15, VERBATIM, 42}};
+
+typedef struct Ledger Ledger;    /* why each token was said: told in the second reading, with these */
+static void ledger_begin(Ledger *why, const Ids *ids);
+static void ledger_add(Ledger *why, Field *field, int use, const double *logits, const double *final,
+                       uint32_t id, const Sampling *how, const Speller *speller);
+static Voice *voice_make(Places *places, const Chain *chain, Tokenizer *tok, double discount,
+                         size_t verbatim);
+static void voice_rules(const Voice *voice, const Field *field, double *logits, int chain,
+                        const Spelling *spelling), voice_free(Voice *voice);
+static int voice_rests(const Voice *voice, uint32_t id);
 
 typedef struct {
     const Options *options;
@@ -3004,7 +2699,37 @@ typedef struct {
     Ledger *why;                 /* where it is asked for, else NULL */
 } Model;
 
-/* The field's coefficients: those that were given, else the default; a transformer that was trained is believed more. */
+/* The tokens of data as documents: one, or with `lines` one a line, a newline before it and one after it. */
+static Text text_make(Tokenizer *tok, Ids *ids, size_t **start, const unsigned char *data, size_t length,
+                      int lines) {
+    size_t n_docs = 0, size = 16;
+    *start = alloc(size, sizeof **start);
+    for (size_t at = 0, end; lines ? at < length : !n_docs; at = end + 1) {
+        const unsigned char *newline = lines ? memchr(data + at, '\n', length - at) : NULL;
+        end = newline ? (size_t)(newline - data) : length;
+        if (lines) ids_add(ids, tok->id_of_byte['\n']);
+        tokenizer_encode(tok, ids, data + at, end - at);
+        if (lines) ids_add(ids, tok->id_of_byte['\n']);
+        *start = grow(*start, n_docs + 2, &size, sizeof **start);
+        (*start)[++n_docs] = ids->n;
+    }
+    return (Text){ids->ids, ids->n, *start, n_docs, lines};
+}
+
+/* Counts the corpus and seeds the transformer. */
+static void model_count(Model *model, const Bytes *corpus) {
+    const Options *o = model->options;
+    const Text text = text_make(&model->tokenizer, &model->ids, &model->start, corpus->data, corpus->length,
+                                o->lines);
+    words_make(&model->words, &model->tokenizer);
+    metaweights_make(&model->meta, text, model->tokenizer.vocab, o->order);
+    transformer_make(&model->net, o->shape, model->tokenizer.vocab);
+    if (o->load) return;
+    if (!strcmp(o->init, "ghost")) seed(&model->net, &model->meta);
+    else transformer_randomize(&model->net, o->sampling.seed);
+}
+
+/* The field's coefficients: those that were given, else the default. */
 static Coefficients model_coefficients(const Model *model) {
     Coefficients co = model->options->field;
     if (co.lambda < 0.0) co.lambda = model->trained ? TRAINED_LAMBDA : LAMBDA;
@@ -3012,111 +2737,611 @@ static Coefficients model_coefficients(const Model *model) {
     return co;
 }
 
-/* The tokens of data as documents: one, or with `lines` one a line, a newline before it and one after it. */
-static Text text_make(Tokenizer *tok, Ids *ids, size_t **start, const unsigned char *data, size_t length, int lines) {
-    size_t n_docs = 0, size = 16;
-    *start = alloc(size, sizeof **start);
-    if (!lines) {
-        tokenizer_encode(tok, ids, data, length);
-        (*start)[++n_docs] = ids->n;
-    }
-    for (size_t at = 0; lines && at < length;) {
-        const unsigned char *newline = memchr(data + at, '\n', length - at);
-        const size_t end = newline ? (size_t)(newline - data) : length;
-        ids_add(ids, tok->id_of_byte['\n']);
-        tokenizer_encode(tok, ids, data + at, end - at);
-        ids_add(ids, tok->id_of_byte['\n']);
-        if (n_docs + 2 > size) *start = resize(*start, size *= 2, sizeof **start);
-        (*start)[++n_docs] = ids->n;
-        at = end + 1;
-    }
-    return (Text){ids->ids, ids->n, *start, n_docs, lines};
+/* The chain that speaks. */
+static Voice *model_voice(Model *model) {
+    const Sampling *how = &model->options->sampling;
+    const double discount = how->discount >= 0.0 ? how->discount : model->options->lines ? 1.0 : DISCOUNT;
+    if (!model->places.ids) places_make(&model->places, &model->meta.text, &model->tokenizer);
+    return voice_make(&model->places, &model->meta.chain, &model->tokenizer, discount, how->verbatim);
 }
 
-/* Generates, handing each token's bytes to `write`; bytes of a character under way are held back until it is whole. After the tokens asked
- * for the text goes on to the end of its sentence, with `lines` of its line, at most GRACE tokens more, unless `exact`.
- * why: gets a row a token; or NULL. */
-static void generate(Model *model, const unsigned char *prompt, size_t length, int mode, uint64_t seed_number, void (*write)(const unsigned char *, size_t), Ledger *why) {
+/* The tokens that a text begins with. With `lines`, context does not reach behind the last line. */
+static Ids model_heard(Model *model, const unsigned char *prompt, size_t length) {
+    Tokenizer *tok = &model->tokenizer;
+    Ids ids = {0};
+    const unsigned char *last = prompt;
+    for (size_t i = 0; model->options->lines && i < length; i++) if (prompt[i] == '\n') last = prompt + i + 1;
+    if (model->options->lines) ids_add(&ids, tok->id_of_byte['\n']);
+    else if (!length && tok->id_of_byte['\n'] != NONE)
+        tokenizer_encode(tok, &ids, (const unsigned char *)"\n\n", 2);
+    tokenizer_encode(tok, &ids, last, (size_t)(prompt + length - last));
+    return ids;
+}
+
+/* Pushes a text of any length: what nobody remembers at its end is left out. A full window drops its oldest
+ * `step` tokens at a time: what it would have dropped by now need not go through it. */
+static void field_listen(Field *field, const Ids *ids, size_t context) {
+    const size_t n = ids->n, step = context - context / 2, reach = field->co->memory + context;
+    Window *window = field->window;
+    field->window = NULL;
+    for (size_t i = n > reach ? n - reach : 0; i < n; i++)
+        field_push(field, ids->ids[i], field_expected(field, ids->ids[i]));
+    field->window = window;
+    for (size_t i = n > context ? (n - context + step - 1) / step * step : 0; window && i < n; i++)
+        window_push(window, ids->ids[i]);
+}
+
+/* Generates, handing each token's bytes to `write`; bytes of a character under way are held back until it is
+ * whole. After the tokens asked for the text goes on to the end of its sentence, with `lines` of its line, at
+ * most GRACE tokens more, unless `exact`. why: gets a row a token; or NULL. */
+static void generate(Model *model, const unsigned char *prompt, size_t length, int mode, uint64_t seed_number,
+                     void (*write)(const unsigned char *, size_t), Ledger *why) {
     const Options *o = model->options;
     Tokenizer *tok = &model->tokenizer;
-    const size_t vocab = model->meta.vocab, context = o->shape.context, step = context - context / 2;
-    const int newline = tok->id_of_byte['\n'] != NONE;
-    Ids ids = {0};
-    const unsigned char *last = prompt;                /* with `lines`, context does not reach behind the prompt's last line */
-    for (size_t i = 0; o->lines && i < length; i++) if (prompt[i] == '\n') last = prompt + i + 1;
-    if (o->lines) ids_add(&ids, tok->id_of_byte['\n']);
-    else if (!length && newline) tokenizer_encode(tok, &ids, (const unsigned char *)"\n\n", 2);
-    tokenizer_encode(tok, &ids, last, (size_t)(prompt + length - last));
-
+    const size_t vocab = model->meta.vocab;
+    const Coefficients co = model_coefficients(model);
+    Ids ids = model_heard(model, prompt, length);
+    Words words = words_with(&model->words, prompt, length);
     Window window;
     Field field;
-    const int net = (mode & USE_NET) != 0;
-    if (net) window_make(&window, &model->net);
-    Words words = words_with(&model->words, prompt, length);
-    const Coefficients co = model_coefficients(model);
-    field_make(&field, &model->meta, &words, &co, NULL);
-    Voice voice;
-    const double discount = o->sampling.discount >= 0.0 ? o->sampling.discount : o->lines ? 1.0 : DISCOUNT;     /* documents are to be invented */
-    if (!model->places.ids) places_make(&model->places, &model->meta.text, tok);
-    voice_make(&voice, &model->places, &model->meta.chain, tok, discount, o->sampling.verbatim);
-    field.voice = &voice;
-    for (size_t i = ids.n > o->field.memory + context ? ids.n - o->field.memory - context : 0; i < ids.n; i++) field_push(&field, ids.ids[i], field_expected(&field, ids.ids[i]));
-    field.window = net ? &window : NULL;
-    for (size_t i = ids.n > context ? (ids.n - context + step - 1) / step * step : 0; net && i < ids.n; i++) window_push(&window, ids.ids[i]);
-
+    Best best;
     Rng rng = {seed_number};
-    Draw draw;
-    draw_make(&draw, vocab);
+    Bytes waiting = {0};
+    double *before = alloc(vocab, sizeof *before), *logits = alloc(vocab, sizeof *logits),
+        *odds = alloc(vocab, sizeof *odds), expected;
+    uint32_t *kept = alloc(vocab, sizeof *kept);
+    best_make(&best, vocab);
+    if (mode & USE_NET) window_make(&window, &model->net);
+    field_make(&field, &model->meta, &words, &co, mode & USE_NET ? &window : NULL);
+    field.voice = model_voice(model);
+    field_listen(&field, &ids, o->shape.context);
     Speller speller = {o->lines ? NULL : &field.spelling, model->utf8, 0};      /* a line may be a new name */
-    unsigned char *held = NULL;
-    size_t n_held = 0;
     speller_write(&speller, prompt, length);
-    double *final = why ? alloc(vocab, sizeof *final) : NULL;
-    if (why) ledger_begin(why, &ids, mode == META ? "meta" : mode == FULL ? "full" : "transformer", context);
+    if (why) ledger_begin(why, &ids);
     for (size_t i = 0; i < o->tokens + (o->exact ? 0 : GRACE) && !stopped; i++) {
-        double expected;
         field_terms(&field);
-        field_logits(&field, draw.logits, mode);
-        if (why) memcpy(why->logits, draw.logits, vocab * sizeof *final);
-        voice_rules(&voice, &field, draw.logits, mode & USE_CHAIN, speller.spelling);
-        if (why) {
-            memcpy(final, draw.logits, vocab * sizeof *final);
-            rule(final, &field.text, o->sampling.repetition);
-        }
-        const uint32_t id = sample(&draw, tok, &field.text, &o->sampling, &speller, &rng, &expected);
-        const unsigned char *bytes = tok->text + tok->start[id];
-        const size_t n = tok->start[id + 1] - tok->start[id];
-        if (i >= o->tokens && (o->lines ? voice.reader.traits[id].breaks : voice_rests(&voice, id))) break;
-        if (why) ledger_add(why, &field, mode, final, id, &o->sampling, &speller);
-        speller_write(&speller, bytes, n);
-        held = resize(held, n_held + n, 1);
-        memcpy(held + n_held, bytes, n);
-        n_held += n;
+        field_logits(&field, before, mode);
+        memcpy(logits, before, vocab * sizeof *logits);
+        voice_rules(field.voice, &field, logits, mode & USE_CHAIN, speller.spelling);
+        const uint32_t id = sample(&best, logits, odds, kept, tok, &field.text, &o->sampling, &speller, &rng,
+                                   &expected);
+        const Slice text = token_text(tok, id);
+        if (i >= o->tokens && (o->lines ? memchr(text.data, '\n', text.length) != NULL
+                               : voice_rests(field.voice, id))) break;
+        if (why) ledger_add(why, &field, mode, before, logits, id, &o->sampling, &speller);
+        speller_write(&speller, text.data, text.length);
+        bytes_add(&waiting, text.data, text.length);
         if (!speller.state) {
-            write(held, n_held);
-            n_held = 0;
+            write(waiting.data, waiting.length);
+            waiting.length = 0;
         }
-        if (o->lines && id == tok->id_of_byte['\n']) field_reset(&field);       /* the next line is another document */
+        /* the next line is another document */
+        if (o->lines && id == tok->id_of_byte['\n']) field_reset(&field);
         field_push(&field, id, expected);
     }
-    if (why && why->page) page_put(why, "]}");
-    if (net) window_free(&window);
+    if (mode & USE_NET) window_free(&window);
+    voice_free(field.voice);
     field_free(&field);
-    voice_free(&voice);
-    draw_free(&draw);
-    free(ids.ids); free(words.words); free(held); free(final);
+    best_free(&best);
+    free(ids.ids); free(words.words); free(waiting.data); free(before); free(logits); free(odds); free(kept);
 }
 
-/* Counts the corpus and seeds the transformer. */
-static void model_count(Model *model, const Bytes *corpus) {
-    const Options *o = model->options;
-    const Text text = text_make(&model->tokenizer, &model->ids, &model->start, corpus->data, corpus->length, o->lines);
-    words_make(&model->words, &model->tokenizer);
-    metaweights_make(&model->meta, text, model->tokenizer.vocab, o->order);
-    transformer_make(&model->net, o->shape, model->tokenizer.vocab);
-    if (o->load) return;
-    if (!strcmp(o->init, "ghost")) seed(&model->net, &model->meta);
-    else transformer_randomize(&model->net, o->sampling.seed);
+/* Second reading of VI: what may be written, where the speaker leaves the corpus, why each token was said.
+ *
+ * How a UTF-8 text may go on (Unicode, table 3-7). For each state: how many bytes of the character are
+ * missing, and from where to where the next may go. 0: none is missing; BROKEN is where no text goes on. */
+static const unsigned char UTF8[8][3] = {{0, 0, 0}, {1, 0x80, 0xBF}, {2, 0x80, 0xBF}, {3, 0x80, 0xBF},
+                                         /* after E0, ED, F0, F4 */
+                                         {2, 0xA0, 0xBF}, {2, 0x80, 0x9F}, {3, 0x90, 0xBF}, {3, 0x80, 0x8F}};
+#define BROKEN 255
+
+/* The state after data, from a state. */
+static unsigned char utf8_run(unsigned char state, const unsigned char *data, size_t n) {
+    for (size_t i = 0; i < n && state != BROKEN; i++) {
+        const unsigned char c = data[i], *go = UTF8[state];
+        if (state) state = c >= go[1] && c <= go[2] ? (unsigned char)(go[0] - 1) : BROKEN;
+        else if (c < 0x80) state = 0;
+        else if (c < 0xC2 || c > 0xF4) state = BROKEN;
+        else if (c < 0xE0) state = 1;
+        else if (c < 0xF0) state = c == 0xE0 ? 4 : c == 0xED ? 5 : 2;
+        else state = c == 0xF0 ? 6 : c == 0xF4 ? 7 : 3;
+    }
+    return state;
+}
+
+static void speller_write(Speller *sp, const unsigned char *bytes, size_t n) {
+    if (sp->utf8) sp->state = utf8_run(sp->state, bytes, n);
+    /* what is broken already, in the prompt, is left behind */
+    if (sp->state == BROKEN) sp->state = 0;
+}
+
+static int speller_valid(const Speller *sp, Slice text) {
+    return !sp->utf8 || utf8_run(sp->state, text.data, text.length) != BROKEN; }
+
+static int speller_allows(const Speller *sp, Slice text) {
+    return speller_valid(sp, text) && (!sp->spelling || spelling_allows(sp->spelling, text));
+}
+
+#define SPEAKS 8                 /* the order of the chain that speaks */
+#define AGAIN 3                  /* words: of a run as long that has been said already */
+/* The rules, in nats. A token loses */
+#define WALL 1e4                 /* if it makes a run of words of the corpus longer than `verbatim`, */
+#define GLAD 0.7                 /* for each word by which the run is longer than half of that, */
+#define STUCK 3.0                /* if no fork can be reached from it in time, */
+#define ODD 8.0                  /* if it is a number where the corpus has none, or follows one, or a whole
+                                  * word, as it does nowhere there, */
+#define ABRUPT 6.0               /* if it ends a sentence too early (less with each word) or within
+                                  * brackets, */
+#define STALE 4.0                /* if it goes on with a run of AGAIN words that were said already; */
+#define LONELY 3.0               /* it gains for each word that its best place shares with what was said,
+                                  * up to SHARED, */
+#define ONE_MORE 1.5             /* and for more than that */
+
+/* The chain that speaks, and where it leaves the corpus. Kneser-Ney's discounts set mass aside for what was
+ * never seen: right for predicting what somebody else wrote, wrong for speaking, where who draws from it says
+ * what nobody says. So the voice takes off only `discount` of them, and asks contexts of up to SPEAKS - 1
+ * tokens. */
+typedef struct { uint32_t place, match; } Spot;
+struct Voice {
+    Places *places;
+    Tokenizer *tok;
+    Reader reader;
+    double cut[4], *prob;        /* D; [vocab] */
+    size_t verbatim, vocab;
+    /* the places that the last two tokens and more stand before, the newest first; how many tokens match */
+    Spot *spots, *others; size_t n, size, others_size;
+    uint32_t last;               /* NONE before the first token */
+    Spot *start; size_t n_start, start_size;   /* the spots, and the last token, before the piece under way */
+    uint32_t last_start;
+    Ids piece, heard;            /* the piece under way; how many words had begun after each token that was
+                                  * said */
+    uint32_t *run;               /* [vocab]: how many words of the corpus in a row have been said when the
+                                  * token is said; 0: it begins none */
+    uint32_t *shared;            /* [vocab]: 1 + the words that the best place has in common with what was
+                                  * said, within the same brackets; 0: none */
+    uint32_t *reach;             /* [vocab]: the least run from which the text can be left */
+    uint32_t *count, *met;       /* [vocab]; those of which there are some */
+    unsigned char *level, *stale;      /* [vocab]: a place has it as far into a sentence as it stands here;
+                                        * it was said here */
+};
+
+static void voice_clear(Voice *voice) {
+    voice->n = voice->n_start = voice->piece.n = voice->heard.n = 0;
+    voice->last = voice->last_start = NONE;
+    reader_clear(&voice->reader);
+}
+
+static Voice *voice_make(Places *places, const Chain *chain, Tokenizer *tok, double discount,
+                         size_t verbatim) {
+    Voice *voice = alloc(1, sizeof *voice);
+    *voice = (Voice){.places = places, .tok = tok, .verbatim = verbatim, .vocab = tok->vocab,
+        .prob = alloc(tok->vocab, sizeof(double)), .level = alloc(tok->vocab, 1),
+            .stale = alloc(tok->vocab, 1)};
+    /* nothing is to have probability 0 */
+    for (size_t k = 0; k < 4; k++) voice->cut[k] = (discount > 0.001 ? discount : 0.001) * chain->cut[k];
+    uint32_t **counts[5] = {&voice->run, &voice->shared, &voice->reach, &voice->count, &voice->met};
+    for (size_t i = 0; i < 5; i++) *counts[i] = alloc(tok->vocab, sizeof(uint32_t));
+    reader_make(&voice->reader, tok);
+    voice_clear(voice);
+    return voice;
+}
+
+static void voice_free(Voice *voice) {
+    free(voice->reader.traits); free(voice->prob); free(voice->spots); free(voice->others);
+    free(voice->start);
+    free(voice->piece.ids); free(voice->heard.ids); free(voice->run); free(voice->shared); free(voice->reach);
+    free(voice->count); free(voice->met); free(voice->level); free(voice->stale); free(voice);
+}
+
+/* From every place to the one after it, where the corpus goes on with this token. */
+static void voice_follow(Voice *voice, uint32_t id) {
+    const Places *places = voice->places;
+    size_t made = 0, at = 0;
+    for (uint32_t place = voice->last == NONE ? 0 : places_after(places, voice->last, id); place;
+         place = places->older[place]) {
+        while (at < voice->n && voice->spots[at].place >= place) at++;
+        const int goes_on = at < voice->n && voice->spots[at].place + 1 == place;
+        voice->others = grow(voice->others, made + 1, &voice->others_size, sizeof(Spot));
+        voice->others[made++] = (Spot){place, goes_on ? voice->spots[at].match + 1 : 2};
+    }
+    Spot *spots = voice->spots;
+    const size_t size = voice->size;
+    voice->spots = voice->others;
+    voice->size = voice->others_size;
+    voice->others = spots;
+    voice->others_size = size;
+    voice->n = made;
+    voice->last = id;
+}
+
+/* The last byte of a token. */
+static unsigned char token_end(const Tokenizer *tok, size_t id) { return tok->text[tok->start[id + 1] - 1]; }
+
+/* to[] becomes from[n]. */
+static Spot *spots_copy(Spot *to, size_t *size, const Spot *from, size_t n) {
+    to = grow(to, n, size, sizeof *to);
+    return n ? memcpy(to, from, n * sizeof *to) : to;
+}
+
+/* The next token. The piece under way is read as the corpus would have it, should it be said in other tokens.
+ * */
+static void voice_write(Voice *voice, uint32_t id) {
+    const Tokenizer *tok = voice->tok;
+    const Trait *traits = voice->reader.traits;
+    Bytes text = {0};
+    Ids whole = {0};
+    if (voice->piece.n) {
+        const uint32_t last = voice->piece.ids[voice->piece.n - 1];
+        const unsigned char first = *token_text(tok, id).data, before = token_end(tok, last);
+        if (voice->piece.n == LONGEST_WORD || (traits[last].white ? !traits[id].white
+                                               : kind_of[first] != kind_of[before])) {
+            voice->start = spots_copy(voice->start, &voice->start_size, voice->spots, voice->n);
+            voice->n_start = voice->n;
+            voice->last_start = voice->last;
+            voice->piece.n = 0;
+        }
+    }
+    ids_add(&voice->piece, id);
+    voice->spots = spots_copy(voice->spots, &voice->size, voice->start, voice->n_start);
+    voice->n = voice->n_start;
+    voice->last = voice->last_start;
+    for (size_t i = 0; i < voice->piece.n; i++) {
+        const Slice token = token_text(tok, voice->piece.ids[i]);
+        bytes_add(&text, token.data, token.length);
+    }
+    tokenizer_encode(voice->tok, &whole, text.data, text.length);
+    for (size_t i = 0; i < whole.n; i++) voice_follow(voice, whole.ids[i]);
+    reader_read(&voice->reader, id);
+    ids_add(&voice->heard, voice->reader.words);
+    free(text.data); free(whole.ids);
+}
+
+/* p[vocab]: what the chain says when it listens becomes what it says when it speaks: the recursion of chapter
+ * II goes on over contexts of 2, 3, .. tokens. */
+static void voice_speak(Voice *voice, double *p) {
+    const Places *places = voice->places;
+    const uint32_t *words = places->words;
+    const size_t vocab = voice->vocab;
+    memset(voice->run, 0, vocab * sizeof *voice->run);
+    memset(voice->shared, 0, vocab * sizeof *voice->shared);
+    memset(voice->reach, 0, vocab * sizeof *voice->reach);
+    memset(voice->level, 0, vocab);
+    for (size_t i = 0; i < voice->n; i++) {
+        const size_t place = voice->spots[i].place, n = voice->spots[i].match;
+        const uint32_t id = places->ids[place], common = words[place] - words[place - n],
+            run = words[place + 1] - words[place - n];
+        if (words[place + 1] > words[place] && run > voice->run[id]) voice->run[id] = run;
+        if (places->nested[place] != voice->reader.nested) continue;
+        if (common + 1 > voice->shared[id]) voice->shared[id] = common + 1;
+        voice->level[id] |= places->spoken[place] == voice->reader.spoken;
+        if (common >= SHARED && voice->verbatim) {
+            const uint32_t reach = common + places_until_fork(voice->places, place);
+            if (!voice->reach[id] || reach < voice->reach[id]) voice->reach[id] = reach;
+        }
+    }
+    size_t *count = alloc(vocab, sizeof *count);
+    for (size_t order = 2; order < SPEAKS; order++) {
+        size_t n = 0;
+        memset(voice->count, 0, vocab * sizeof *voice->count);
+        for (size_t i = 0; i < voice->n; i++) {
+            const size_t place = voice->spots[i].place;
+            if (voice->spots[i].match >= order && places->nested[place] == voice->reader.nested)
+                voice->count[places->ids[place]]++;
+        }
+        for (uint32_t x = 0; x < vocab; x++)
+            if (voice->count[x]) {
+                voice->met[n] = x;
+                count[n++] = voice->count[x];
+            }
+        if (!n) break;
+        const double backoff = discounted(count, n, voice->cut, voice->prob);
+        mixed(p, vocab, voice->met, voice->prob, n, backoff);
+    }
+    free(count);
+}
+
+/* Is what was said a whole sentence, or line, with this token to come? */
+static int voice_rests(const Voice *voice, uint32_t id) {
+    const Trait *trait = &voice->reader.traits[id];
+    const unsigned char *text = token_text(voice->tok, id).data;
+    const int begins = trait->han
+        || (text[0] == ' ' && !(trait->length > 1 && text[1] >= 'a' && text[1] <= 'z'));
+    return trait->breaks || (voice->reader.ended && begins);
+}
+
+/* Marks the tokens that would go on with a run of AGAIN words that this very text has said before. */
+static void voice_stale(const Voice *voice, const Field *field) {
+    const uint32_t *heard = voice->heard.ids;
+    const size_t n = voice->heard.n;
+    memset(voice->stale, 0, voice->vocab);
+    for (size_t at = 0, seen = 0; field_moment(field, &at, &seen);) {
+        const size_t match = field_match(field, at);
+        if (heard[n - 1] - (match < n ? heard[n - 1 - match] : 0) >= AGAIN)
+            voice->stale[field->text.ids[at]] = 1;
+    }
+}
+
+/* What each token gains or loses. Without the chain only the limit of verbatim holds; without the spelling
+ * any word may go on. */
+static void voice_rules(const Voice *voice, const Field *field, double *logits, int chain,
+                        const Spelling *spelling) {
+    const Reader *reader = &voice->reader;
+    const Tokenizer *tok = voice->tok;
+    const uint32_t limit = (uint32_t)voice->verbatim, wanted = reader->ended ? 0 : reader->spoken < SHARED
+        ? reader->spoken : SHARED;
+    const uint32_t wanting = reader->ended ? 0 : SENTENCE - reader->spoken;
+    const int whole = spelling && spelling->length && spelling->known != BEGUN ? kind_of[spelling->word[0]]
+        : -1;
+    const int number = voice->last != NONE && kind_of[token_end(tok, voice->last)] == DIGIT;
+    voice_stale(voice, field);
+    for (uint32_t x = 0; x < voice->vocab; x++) {
+        const Trait *trait = &reader->traits[x];
+        const uint32_t run = voice->run[x], shared = voice->shared[x] ? voice->shared[x] - 1 : 0;
+        double gain = 0.0;
+        if (limit && run > limit) gain -= WALL;
+        else if (limit && chain && run > limit / 2) gain -= GLAD * (double)(run - limit / 2);
+        if (chain) {
+            if (voice->shared[x]) gain += LONELY * (double)(shared < wanted ? shared : wanted);
+            if (shared > wanted && wanted == SHARED) gain += ONE_MORE;
+            if (voice->reach[x] > limit) gain -= STUCK;
+            if (number && shared) gain += ODD;
+            if (trait->digit && !number && !shared) gain -= ODD;
+            if (kind_of[*token_text(tok, x).data] == whole && !voice->shared[x]) gain -= ODD;
+            if ((trait->closes || trait->breaks) && (wanting || reader->nested) && !voice->level[x])
+                gain -= ABRUPT * (double)(wanting ? wanting : SENTENCE) / (double)SENTENCE;
+            if (voice->stale[x]) gain -= STALE;
+        }
+        logits[x] += gain;
+    }
+}
+
+/* The glass: why each token was said */
+enum { N_TERMS = N_PARTS + 1 };
+static const char *const TERMS[N_TERMS] = {"chain", "net", "H", "F", "A", "T", "rules"};
+/* what a whole row knows; bytes of the corpus before and after a run */
+enum { CANDIDATES = 10, PROMISES = 6, EXCERPTS = 3, MARGIN = 70 };
+enum { FAR_BACK = 64 };          /* words: of the prompt, the run may begin in the last so many */
+#define NOWHERE SIZE_MAX
+
+/* Where a text stands in the corpus: the longest run of whole words, the last perhaps under way, that ends
+ * where the text does. */
+typedef struct {
+    const Bytes *corpus;
+    Bytes text;
+    size_t *begun, n_begun, begun_size;        /* where each word of the text begins */
+    size_t words, at;            /* how many of them, the newest, are the run; where it stands first in the
+                                  * corpus, or NOWHERE */
+    size_t *ends, tokens, size;  /* where each token ends */
+    size_t *line, lines;         /* where each line of the corpus begins */
+    size_t *first, *place;       /* [65537], [words of the corpus]: where words begin, by a hash of their
+                                  * first four bytes */
+} Standing;
+
+/* Does a word begin here? What stands after white space does; and every character of Han or kana, without
+ * spaces. */
+static int standing_begins(const unsigned char *data, size_t at) {
+    return (kind_of[data[at]] < SPACE && (!at || kind_of[data[at - 1]] >= SPACE)) || has_han(data + at, 1);
+}
+
+static size_t standing_start(const Standing *s, size_t words) { return s->begun[s->n_begun - words]; }
+
+static size_t four_bytes(const unsigned char *data) {
+    return ((data[0] * 31u + data[1]) * 31u + data[2] * 8u + data[3] * 997u) & 0xFFFF; }
+
+static void standing_make(Standing *s, const Bytes *corpus) {
+    size_t *to = alloc(65537, sizeof *to), size = 0;
+    *s = (Standing){.corpus = corpus, .first = alloc(65537, sizeof(size_t)),
+        .place = alloc(corpus->length, sizeof(size_t))};
+    for (size_t at = 0; at < corpus->length; at++) {
+        if (!at || corpus->data[at - 1] == '\n') {
+            s->line = grow(s->line, s->lines + 1, &size, sizeof *s->line);
+            s->line[s->lines++] = at;
+        }
+        if (at + 4 <= corpus->length && standing_begins(corpus->data, at))
+            s->first[four_bytes(corpus->data + at) + 1]++;
+    }
+    for (size_t k = 0; k < 65536; k++) to[k] = s->first[k + 1] += s->first[k];
+    for (size_t at = corpus->length; at-- > 0;)
+        if (at + 4 <= corpus->length && standing_begins(corpus->data, at))
+            s->place[--to[four_bytes(corpus->data + at)]] = at;
+    free(to);
+}
+
+/* The next place in the corpus, from `at` on, where the newest words stand. */
+static size_t standing_find(const Standing *s, size_t words, size_t at) {
+    const size_t start = standing_start(s, words), n = s->text.length - start;
+    const unsigned char *run = s->text.data + start, *data = s->corpus->data;
+    if (n < 4) {
+        for (; at + n <= s->corpus->length; at++) if (!memcmp(data + at, run, n) && standing_begins(data, at))
+            return at;
+        return NOWHERE;
+    }
+    for (size_t i = s->first[four_bytes(run)], end = s->first[four_bytes(run) + 1]; i < end; i++)
+        if (s->place[i] >= at && s->place[i] + n <= s->corpus->length && !memcmp(data + s->place[i], run, n))
+            return s->place[i];
+    return NOWHERE;
+}
+
+/* The next token's bytes. */
+static void standing_write(Standing *s, Slice text) {
+    for (size_t i = 0; i < text.length; i++) {
+        bytes_add(&s->text, text.data + i, 1);
+        if (!standing_begins(s->text.data, s->text.length - 1)) continue;
+        s->begun = grow(s->begun, s->n_begun + 1, &s->begun_size, sizeof *s->begun);
+        s->begun[s->n_begun++] = s->text.length - 1;
+        s->words++;
+    }
+    s->ends = grow(s->ends, s->tokens + 1, &s->size, sizeof *s->ends);
+    s->ends[s->tokens++] = s->text.length;
+}
+
+/* Finds words and at of the text as it is now. */
+static void standing_look(Standing *s) {
+    if (!s->words) return;
+    const size_t start = standing_start(s, s->words), length = s->text.length - start;
+    if (s->at != NOWHERE && s->at + length <= s->corpus->length
+        && !memcmp(s->corpus->data + s->at, s->text.data + start, length)) return;
+    const size_t most = s->words < FAR_BACK ? s->words : FAR_BACK;
+    s->at = NOWHERE;
+    /* a run with a word more stands there too, or later */
+    for (s->words = 0; s->words < most; s->words++) {
+        const size_t longer = s->words ? standing_start(s, s->words) - standing_start(s, s->words + 1) : 0;
+        const size_t at = standing_find(s, s->words + 1, s->at == NOWHERE || s->at < longer ? 0 : s->at
+                                        - longer);
+        if (at == NOWHERE) break;
+        s->at = at;
+    }
+}
+
+/* Why a token was said. What only the page shows is told where it is asked for. */
+typedef struct { uint32_t id; double p, parts[N_TERMS]; } Candidate;
+typedef struct { uint32_t x, by; size_t back; double nats; } Promise;
+typedef struct {
+    uint32_t id, second;         /* the token, and the runner-up: of the others that might have been said
+                                  * the most probable */
+    double p, second_p;          /* among all tokens, after the rules and the temperature, before top-k */
+    size_t rank;
+    double gave[N_TERMS];        /* what each term gave it more than it gave the runner-up, nats */
+    size_t line, column, words;  /* the longest run of words that ends here and stands there in the corpus;
+                                  * words 0: the last two stand nowhere */
+    size_t since;                /* how many tokens the run has in this text */
+    double level;                /* trauma before the token */
+    /* those that might have been said, the most probable first */
+    Candidate *candidates; size_t n_candidates;
+    /* places of the corpus where the run stands; its bytes */
+    size_t excerpt[EXCERPTS], n_excerpts, n_run;
+    /* [heads][window]: how it is shared among the window's tokens, 0 to z */
+    char *attention; size_t n_heads, n_window;
+    Promise promise[PROMISES]; size_t n_promises;          /* what is still expected, the strongest first */
+} Row;
+
+struct Ledger {
+    const Tokenizer *tok;
+    Row *rows;
+    size_t n, size;
+    Ids heard;                   /* the text before the first row */
+    Standing standing;
+    Best best;
+    Bytes *page, held;           /* where the text goes as JSON, or NULL: no whole rows; the bytes of a
+                                  * character under way */
+};
+
+/* The open promises, the strongest first: what is promised, by whom the most, how far back that is. Returns
+ * how many. */
+static size_t strongest_promises(Field *field, Promise *best) {
+    const size_t vocab = field->meta->vocab;
+    double *nats = alloc(vocab, sizeof *nats), *strongest = alloc(vocab, sizeof *strongest);
+    size_t *who = alloc(vocab, sizeof *who), found = 0;
+    field_promised(field, nats, strongest, who);
+    for (; found < PROMISES; found++) {
+        const size_t x = largest(nats, 0, vocab);
+        if (!(nats[x] > 0.0)) break;
+        best[found] = (Promise){(uint32_t)x, field->text.ids[field->text.n - who[x]], who[x],
+            field->co->beta * nats[x]};
+        nats[x] = 0.0;
+    }
+    free(nats); free(strongest); free(who);
+    return found;
+}
+
+/* What each of TERMS adds to the logit of x. logits, final: before and after the rules. */
+static void ledger_parts(const Field *field, int use, const double *logits, const double *final, uint32_t x,
+                         double parts[N_TERMS]) {
+    field_parts(field, use, x, parts);
+    parts[N_PARTS] = final[x] - logits[x];
+}
+
+/* Where the run stands, in words. */
+static void row_stand(Row *row, Standing *s, const Slice text) {
+    standing_write(s, text);
+    standing_look(s);
+    if (!s->words || (s->words < 2 && s->n_begun > 1)) return;
+    const size_t start = standing_start(s, s->words);
+    row->words = s->words;
+    row->column = 1;
+    for (size_t high = s->lines, mid; high - row->line > 0;)
+        if (s->line[mid = (row->line + high) / 2] <= s->at) row->line = mid + 1; else high = mid;
+    for (size_t i = s->line[row->line - 1]; i < s->at; i++) row->column += (s->corpus->data[i] & 0xC0)
+        != 0x80;
+    row->n_run = s->text.length - start;
+    while (row->since < s->tokens && s->ends[s->tokens - 1 - row->since] > start) row->since++;
+}
+
+/* What only the page shows. */
+static void row_deepen(Row *row, const Ledger *why, Field *field, int use) {
+    const Window *w = field->window;
+    size_t at = row->words ? why->standing.at : NOWHERE;
+    for (; row->n_excerpts < EXCERPTS && at != NOWHERE;
+         at = standing_find(&why->standing, row->words, at + 1)) row->excerpt[row->n_excerpts++] = at;
+    if (use & USE_F) row->n_promises = strongest_promises(field, row->promise);
+    if (!w || !w->n) return;
+    row->n_window = w->n;
+    row->n_heads = w->net->shape.layers * (w->net->shape.content + w->net->shape.rrpram);
+    row->attention = alloc(row->n_heads * w->n, 1);
+    for (size_t i = 0; i < row->n_heads * w->n; i++)
+        row->attention[i] = "0123456789abcdefghijklmnopqrstuvwxyz"[(size_t)(35.0
+                * w->seen[i / w->n * w->net->shape.context + i % w->n] + 0.5)];
+}
+
+/* The row of a token that is about to be said. logits, final [vocab]: before and after the rules. */
+static void ledger_add(Ledger *why, Field *field, int use, const double *logits, const double *final,
+                       uint32_t id, const Sampling *how, const Speller *speller) {
+    const Tokenizer *tok = why->tok;
+    const size_t vocab = tok->vocab, most = why->page ? CANDIDATES : 2;
+    const double tau = how->temperature > 0.0 ? how->temperature : 1.0, mine = final[id],
+        top = final[largest(final, 0, vocab)];
+    double sum = 0.0, parts[N_TERMS];
+    uint32_t found[CANDIDATES];
+    size_t n = 0;
+    int mine_found = 0;
+    Row row = {.id = id, .second = id, .rank = 1, .level = field->level};
+    for (size_t x = 0; x < vocab; x++) {
+        sum += exp((final[x] - top) / tau);
+        row.rank += final[x] > mine || (final[x] >= mine && x < id);
+    }
+    best_first(&why->best, final);
+    for (uint32_t x; n < most && (x = best_next(&why->best)) != NONE;) {
+        if (x != id && !speller_allows(speller, token_text(tok, x))) continue;
+        found[n++] = x;
+        mine_found |= x == id;
+    }
+    if (!mine_found) found[n - 1] = id;
+    for (size_t i = n; i-- > 0;) if (found[i] != id) row.second = found[i];
+    /* nothing else might have been said: the most probable of the others */
+    best_first(&why->best, final);
+    while (row.second == id) row.second = best_next(&why->best);
+    row.p = exp((mine - top) / tau) / sum;
+    row.second_p = exp((final[row.second] - top) / tau) / sum;
+    ledger_parts(field, use, logits, final, id, row.gave);
+    ledger_parts(field, use, logits, final, row.second, parts);
+    for (size_t k = 0; k < N_TERMS; k++) row.gave[k] -= parts[k];
+    row_stand(&row, &why->standing, token_text(tok, id));
+    if (why->page) {
+        row.candidates = alloc(n, sizeof *row.candidates);
+        for (row.n_candidates = 0; row.n_candidates < n; row.n_candidates++) {
+            Candidate *candidate = &row.candidates[row.n_candidates];
+            candidate->id = found[row.n_candidates];
+            candidate->p = exp((final[candidate->id] - top) / tau) / sum;
+            ledger_parts(field, use, logits, final, candidate->id, candidate->parts);
+        }
+        row_deepen(&row, why, field, use);
+    }
+    why->rows = grow(why->rows, why->n + 1, &why->size, sizeof *why->rows);
+    why->rows[why->n++] = row;
+}
+
+/* A fresh ledger after the text so far. */
+static void ledger_begin(Ledger *why, const Ids *ids) {
+    Standing *s = &why->standing;
+    for (size_t i = 0; i < why->n; i++) {
+        free(why->rows[i].candidates); free(why->rows[i].attention);
+    }
+    why->n = why->held.length = why->heard.n = s->text.length = s->tokens = s->words = s->n_begun = 0;
+    s->at = NOWHERE;
+    for (size_t i = 0; i < ids->n; i++) {
+        ids_add(&why->heard, ids->ids[i]);
+        standing_write(s, token_text(why->tok, ids->ids[i]));
+    }
 }
 
 /* ---------------------------------------------------------------------------------------------
@@ -4206,7 +4431,7 @@ static size_t evaluate(const Model *model, const Text *text, double *nats) {
             if (!text->lines || i > text->start[doc]) {
                 nats[0] += log((double)vocab);
                 for (size_t k = 0; k < 2; k++)
-                    nats[1 + k] -= log(chain_prob(&shorter[k], field.text.ids, field.text.n, id));
+                    nats[1 + k] -= log(chain_token_prob(&shorter[k], field.text.ids, field.text.n, id));
                 field_terms(&field);
                 const double *heard = field.z, *alone = silent.n ? window_logits(&silent) : field.log_p;
                 for (size_t row = 3; row < N_ROWS; row++) {
@@ -4679,24 +4904,22 @@ static char *merges_text(const Tokenizer *tok, const Bytes *corpus, const Option
 /* Takes the pairs of a merges file, if they are those that learning would give: the file must read exactly as
  * it would be written again, and pass for learned. */
 static int merges_take(Tokenizer *tok, const Bytes *corpus, const Options *o, const Bytes *file) {
-    size_t *length = alloc(tok->base + o->merges, sizeof *length), n;
-    for (size_t i = 0; i < tok->base; i++) length[i] = 1;
+    size_t n;
     const char *at = memchr(file->data, '\n', file->length);
     for (size_t id = tok->base; at && at[1] && id < tok->base + o->merges && tok->merges < corpus->length;
          id++) {
         char *end;
         const unsigned long left = strtoul(at + 1, &end, 10), right = strtoul(end, &end, 10);
         if (left >= id || right >= id || *end != '\n'
-            || (length[id] = length[left] + length[right]) > LONGEST)
+            || token_text(tok, left).length + token_text(tok, right).length > LONGEST)
             break;
         tokenizer_add(tok, left, right);
         at = end;
     }
     char *again = merges_text(tok, corpus, o, &n);
     const int same = n == file->length && !memcmp(again, file->data, n)
-        && tokenizer_passes(tok, length, corpus->data, corpus->length, o->merges);
+        && tokenizer_passes(tok, corpus->data, corpus->length, o->merges);
     free(again);
-    free(length);
     return same;
 }
 
@@ -4704,6 +4927,7 @@ static void merges_forget(Tokenizer *tok) {
     map_free(&tok->rank);
     map_make(&tok->rank, 4096);
     tok->merges = 0;
+    tok->vocab = tok->base;
     for (size_t i = 0; i < tok->n_pieces; i++) { tok->pieces[i].ids = SIZE_MAX; tok->pieces[i].count = 0; }
 }
 
@@ -4944,6 +5168,54 @@ static void say(const unsigned char *bytes, size_t n) {
     put(bytes, n);
 }
 
+/* The length of the next character; *valid is 0 where the text is not valid UTF-8, and the length 1. */
+static size_t character(const unsigned char *data, size_t n, int *valid) {
+    size_t k = 1;
+    unsigned char state = utf8_run(0, data, 1);
+    while (k < n && state && state != BROKEN) state = utf8_run(state, data + k++, 1);
+    *valid = !state;
+    return *valid ? k : 1;
+}
+
+/* Bytes in quotes as they can be shown, in at most so many columns: what is no character or controls a
+ * terminal as an escape. Returns the number of columns; to may be NULL. */
+static size_t quoted(Bytes *to, const unsigned char *data, size_t length, size_t most) {
+    const size_t whole = most ? quoted(NULL, data, length, 0) : 0;
+    size_t columns = whole > most ? 3 : 2;
+    if (to) bytes_add(to, "\"", 1);
+    for (size_t at = 0, n; at < length; at += n) {
+        int valid;
+        char shown[16];
+        size_t wide = 0, size = 0;
+        n = character(data + at, length - at, &valid);
+        const unsigned char *c = data + at;
+        if (!valid || *c < ' ' || *c == 127 || (*c == 0xC2 && c[1] < 0xA0))
+            for (size_t k = 0; k < n; k++) {
+                const char *name = c[k] ? strchr("\tt\nn\rr", c[k]) : NULL;
+                wide = size += (size_t)(name && c[k] < ' ' ? sprintf(shown + size, "\\%c",
+                                                                     name[1]) : sprintf(shown + size,
+                                                                             "\\x%02x", c[k]));
+            }
+        else {
+            if (*c == '"' || *c == '\\') shown[size++] = '\\';
+            memcpy(shown + size, c, n);
+            wide = size + (*c >= 0xE3 && (*c < 0xEF || (*c >= 0xF0 && (*c > 0xF0 || c[1] >= 0x9F))) ? 2 : 1);
+            size += n;
+        }
+        if (whole > most && columns + wide > most) break;
+        columns += wide;
+        if (to) bytes_add(to, shown, size);
+    }
+    if (to) bytes_put(to, whole > most ? "…\"" : "\"");
+    return columns;
+}
+
+/* A number with so many decimals, and no minus before a zero. */
+static const char *fixed(char room[32], double x, int digits) {
+    const int n = snprintf(room, 32, "%.*f", digits, x);
+    return *room == '-' && (int)strspn(room, "-0.") == n ? room + 1 : room;
+}
+
 /* The ledger's cells but for the tokens: p, rank, what each term gave, the runner-up's p, where it stands.
  * row NULL: their names. */
 enum { N_CELLS = N_TERMS + 4 };
@@ -5165,6 +5437,109 @@ static const char *const PAGE[] = {
 "[e.key];if(s&&!e.ctrlKey&&!e.metaKey&&!e.altKey){e.preventDefault();select(at+s,1)}}}\n",
 "</script><script>show("};
 
+static void json_add(Bytes *to, const unsigned char *data, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (data[i] < ' ' || (data[i] && strchr("\"\\<>&\x7f", data[i]))) bytes_put(to, "\\u%04x", data[i]);
+        else bytes_add(to, data + i, 1);
+}
+
+/* Puts JSON: %q a token, quoted as in the ledger; %t bytes and their number, as the text itself, its invalid
+ * bytes as U+FFFD; %2 and %3 a number with so many decimals; %v numbers and how many; %z a size_t; all else
+ * as it is. */
+static void page_put(Ledger *why, const char *format, ...) {
+    Bytes *to = why->page, text = {0};
+    const Tokenizer *tok = why->tok;
+    char room[32];
+    va_list args;
+    va_start(args, format);
+    for (const char *c = format; *c; c++) {
+        if (*c != '%') { bytes_add(to, c, 1); continue; }
+        if (*++c == 'q') {
+            const uint32_t id = va_arg(args, uint32_t);
+            text.length = 0;
+            quoted(&text, tok->text + tok->start[id], tok->start[id + 1] - tok->start[id], 100);
+            bytes_add(to, "\"", 1);
+            json_add(to, text.data, text.length);
+            bytes_add(to, "\"", 1);
+        } else if (*c == 't') {
+            const unsigned char *data = va_arg(args, const unsigned char *);
+            const size_t length = va_arg(args, size_t);
+            bytes_add(to, "\"", 1);
+            for (size_t at = 0, n; at < length; at += n) {
+                int valid;
+                n = character(data + at, length - at, &valid);
+                json_add(to, valid ? data + at : (const unsigned char *)"\xEF\xBF\xBD", valid ? n : 3);
+            }
+            bytes_add(to, "\"", 1);
+        } else if (*c == 'v') {
+            const double *x = va_arg(args, const double *);
+            const size_t n = va_arg(args, size_t);
+            for (size_t i = 0; i < n; i++) bytes_put(to, "%c%s", i ? ',' : '[', fixed(room, x[i], 2));
+            bytes_add(to, "]", 1);
+        } else if (*c == 'z') bytes_put(to, "%zu", va_arg(args, size_t));
+        else bytes_put(to, "%s", fixed(room, va_arg(args, double), *c - '0'));
+    }
+    va_end(args);
+    free(text.data);
+}
+
+/* A token of the page: its text, and how it is quoted. A character stands at the token that completes it. */
+static void page_token(Ledger *why, uint32_t id) {
+    const Tokenizer *tok = why->tok;
+    bytes_add(&why->held, tok->text + tok->start[id], tok->start[id + 1] - tok->start[id]);
+    const unsigned char state = utf8_run(0, why->held.data, why->held.length);
+    const int whole = !state || state == BROKEN;
+    page_put(why, why->page->data[why->page->length - 1] == '[' ? "[%t,%q" : ",[%t,%q", why->held.data,
+             whole ? why->held.length : (size_t)0, id);
+    if (whole) why->held.length = 0;
+}
+
+/* The text of one sample as JSON: what was heard, of it the newest two windows, then the rows. */
+static void page_text(Ledger *why, const char *name, size_t context) {
+    const Bytes *corpus = why->standing.corpus;
+    const size_t known = why->heard.n < 2 * context ? why->heard.n : 2 * context;
+    page_put(why, why->page->data[why->page->length - 1] == '[' ? "{\"name\":%t,\"from\":%z,\"tokens\":["
+             : ",{\"name\":%t,\"from\":%z,\"tokens\":[", name, strlen(name), known);
+    for (size_t i = why->heard.n - known; i < why->heard.n; i++) {
+        page_token(why, why->heard.ids[i]);
+        page_put(why, "]");
+    }
+    for (const Row *row = why->rows; row < why->rows + why->n; row++) {
+        page_token(why, row->id);
+        page_put(why, ",%3,%z,%2,%v,%q,%3,", row->p, row->rank, row->level, row->gave, (size_t)N_TERMS,
+                 row->second, row->second_p);
+        if (row->words) page_put(why, "[%z,%z,%z,%z],[", row->line, row->column, row->words, row->since);
+        else page_put(why, "0,[");
+        for (size_t i = 0; i < row->n_candidates; i++) {
+            const Candidate *c = &row->candidates[i];
+            page_put(why, i ? ",[%q,%3,%v]" : "[%q,%3,%v]", c->id, c->p, c->parts, (size_t)N_TERMS);
+        }
+        page_put(why, "],[");
+        for (size_t i = 0; i < row->n_excerpts; i++) {
+            const size_t at = row->excerpt[i], before = at > MARGIN ? at - MARGIN : 0, end = at + row->n_run,
+                left = corpus->length - end;
+            page_put(why, i ? ",[%t,%t,%t]" : "[%t,%t,%t]", corpus->data + before, at - before,
+                     corpus->data + at, row->n_run, corpus->data + end,
+                         left < MARGIN ? left : (size_t)MARGIN);
+        }
+        page_put(why, "],[");
+        for (size_t i = 0; i < row->n_heads; i++) {
+            page_put(why, i ? ",\"" : "\"");
+            bytes_add(why->page, row->attention + i * row->n_window, row->n_window);
+            page_put(why, "\"");
+        }
+        page_put(why, "],[");
+        for (size_t i = 0; i < row->n_promises; i++) {
+            const Promise *promise = &row->promise[i];
+            page_put(why, i ? ",[%q,%q,%z,%2]" : "[%q,%q,%z,%2]", promise->x, promise->by, promise->back,
+                     promise->nats);
+        }
+        page_put(why, "]]");
+    }
+    page_put(why, "]}");
+    why->held.length = 0;
+}
+
 /* What the page's texts stand in. */
 static void page_begin(Ledger *why, const Options *o) {
     const char *name = strrchr(o->corpus, '/');
@@ -5200,6 +5575,7 @@ static void continue_prompt(Model *model, const unsigned char *prompt, size_t le
         if (!on) say(prompt, length);
         generate(model, text.data, text.length, modes[i % 3].use, o->sampling.seed + i / 3, say, model->why);
         put_text("\n");
+        if (o->page) page_text(model->why, name, o->shape.context);
         if (o->why && model->why->n) put_ledger(model->why);
         free(text.data);
     }
@@ -5373,7 +5749,6 @@ int main(int argc, char **argv) {
     if (o.holdout > 0.0 && !held_out) fail("%s is empty: there is nothing to evaluate", rest);
     if (o.load) checkpoint = read_file(o.load, "the checkpoint");
     load_tokenizer(&model, &corpus);
-    tokenizer_spell(tok);
     if (o.encode) {
         model_encode(&model, &text);
         return 0;
@@ -5393,12 +5768,7 @@ int main(int argc, char **argv) {
     Bytes page = {0};
     if (o.why || o.page) {
         standing_make(&why.standing, &corpus);
-        why.line = alloc(corpus.length + 1, sizeof *why.line);
-        why.lines = 1;
-        for (size_t i = 0; i < corpus.length; i++) if (corpus.data[i] == '\n') why.line[why.lines++] = i + 1;
-        why.logits = alloc(tok->vocab, sizeof(double));
-        why.left = alloc(tok->vocab, sizeof(double));
-        why.best = alloc(tok->vocab, sizeof(uint32_t));
+        best_make(&why.best, tok->vocab);
         why.page = o.page ? &page : NULL;
         if (o.page) page_begin(&why, &o);
         model.why = &why;

@@ -30,8 +30,8 @@ import struct
 import sys
 import time
 import zlib
-from collections import Counter, namedtuple
-from math import cos, exp, log, sin, sqrt
+from collections import Counter, defaultdict, namedtuple
+from math import cos, exp, log, pi, sin, sqrt
 from operator import add, mul, sub
 
 VERSION = "postgpt 1.0.0"
@@ -78,22 +78,21 @@ progress = Progress()
 # 0  ARITHMETIC
 
 def matvec(y, x, rows):
-    """y + x W: y[j] + sum over i of x[i] * rows[i][j], ascending i for each j.  [n], [n][m] -> [m]
+    """y + x W: y[j] + sum over i of x[i] * rows[i][j], ascending i for each j.  [m], [n], [n][m] -> [m]
 
-    Rows are taken six, two or one at a time, which is quicker and adds in the same order; a zero in x adds
-    nothing and is passed over.
+    >>> matvec([0.0, 0.0], [1.0, 2.0], [[1.0, 10.0], [100.0, 1000.0]])
+    [201.0, 2010.0]
+
+    A zero in x adds nothing and is passed over. Six rows at a time add in the same order as one by one and
+    visit y a sixth as often: generation takes a tenth less time.
     """
     pairs = [pair for pair in zip(x, rows) if pair[0]]
-    i, n = 0, len(pairs)
-    while n - i >= 6:
+    sixes = len(pairs) // 6 * 6
+    for i in range(0, sixes, 6):
         (a, p), (b, q), (c, r), (d, s), (e, t), (f, u) = pairs[i:i + 6]
-        y = [z + a * z0 + b * z1 + c * z2 + d * z3 + e * z4 + f * z5 for z, z0, z1, z2, z3, z4, z5 in zip(y, p, q, r, s, t, u)]
-        i += 6
-    while n - i >= 2:
-        (a, p), (b, q) = pairs[i:i + 2]
-        y = [z + a * z0 + b * z1 for z, z0, z1 in zip(y, p, q)]
-        i += 2
-    for a, p in pairs[i:]:
+        y = [z + a * z0 + b * z1 + c * z2 + d * z3 + e * z4 + f * z5
+             for z, z0, z1, z2, z3, z4, z5 in zip(y, p, q, r, s, t, u)]
+    for a, p in pairs[sixes:]:
         y = [z + a * z0 for z, z0 in zip(y, p)]
     return y
 
@@ -115,7 +114,12 @@ def total(x):
 
 
 def softmax(x):
-    """exp(x[i] - max) / their sum.  [n] -> [n]"""
+    """exp(x[i]) / the sum of all exp(x[j]): positive numbers that sum to 1. Less the largest x, no exp
+    overflows.
+
+    >>> ["%.3f" % p for p in softmax([0.0, 1.0, 2.0])]    # [n] -> [n]
+    ['0.090', '0.245', '0.665']
+    """
     top = max(x)
     x = [exp(a - top) for a in x]
     s = total(x)
@@ -123,7 +127,8 @@ def softmax(x):
 
 
 def cross_entropy(logits, id):
-    """-log softmax(logits)[id], in nats: what it costs to be told `id` where these were the logits (Shannon 1948).
+    """-log softmax(logits)[id], in nats: what it costs to be told `id` where these were the logits (Shannon
+    1948).
 
     >>> "%.4f" % cross_entropy([0.0, 0.0], 1)             # one of two: log 2
     '0.6931'
@@ -139,13 +144,13 @@ def rmsnorm(x):
 
 
 class Rng:
-    """SplitMix64 (Steele, Lea and Flood 2014)."""
+    """SplitMix64 (Steele, Lea and Flood 2014): random numbers that a seed decides."""
 
     def __init__(self, seed):
         self.state = seed
 
     def next(self):
-        """The next of 64-bit numbers."""
+        """A whole number of 64 bits."""
         mask = 0xFFFFFFFFFFFFFFFF
         self.state = z = (self.state + 0x9E3779B97F4A7C15) & mask
         z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
@@ -153,7 +158,7 @@ class Rng:
         return z ^ (z >> 31)
 
     def uniform(self):
-        """The next number in [0, 1), a multiple of 2^-53."""
+        """A number in [0, 1), a multiple of 2^-53."""
         return (self.next() >> 11) * 2.0 ** -53
 
 
@@ -161,14 +166,18 @@ class Rng:
 # I  TOKENIZER: bytes to tokens and back (byte pair encoding: Gage 1994; Sennrich, Haddow, Birch 2016)
 
 LETTER, DIGIT, MARK, SPACE, WHITE = range(5)              # words are made of what comes before SPACE
-KIND = [LETTER if chr(c).isalpha() and c < 128 or c >= 128 else DIGIT if 48 <= c < 58 else
-        SPACE if c == 32 else WHITE if 9 <= c <= 13 else MARK for c in range(256)]
-
 LONGEST = 256               # bytes a token may have
 
-# A piece: a run of letters, of digits or of marks, each with the one space before it; or white space, without the space that
-# belongs to what follows it.
-PIECE = re.compile(rb" ?[A-Za-z\x80-\xff]+| ?[0-9]+| ?[^A-Za-z\x80-\xff0-9\t-\r ]+|[\t-\r ]+(?= [^\t-\r ])|[\t-\r ]+")
+# Text is cut into pieces, and no token crosses a piece: `to be,  or 42` is `to` ` be` `,` ` ` ` or` ` 42`.
+PIECE = re.compile(rb"""
+    [ ]? [A-Za-z\x80-\xff]+                     # a run of letters (and of all that is not ASCII),
+  | [ ]? [0-9]+                                 # of digits,
+  | [ ]? [^A-Za-z\x80-\xff0-9\t-\r ]+           # or of marks, each with the one space before it;
+  | [\t-\r ]+ (?= [ ][^\t-\r ])                 # or white space, less the space that goes with what follows
+  | [\t-\r ]+
+""", re.VERBOSE)
+KIND = [LETTER if byte.isalpha() or byte >= b"\x80" else DIGIT if byte.isdigit() else
+        SPACE if byte == b" " else WHITE if byte.isspace() else MARK for byte in map(bytes, zip(range(256)))]
 
 
 def as_bytes(text, what):
@@ -181,21 +190,25 @@ def as_bytes(text, what):
 
 
 class Tokenizer:
-    """Byte-level BPE: the alphabet's bytes, then one token for each learned pair.
+    """Byte-level BPE: a token for each byte of the alphabet, then one for each learned pair.
 
     >>> tokenizer = Tokenizer.learn(b"low lower lowest", merges=3)
-    >>> [tokenizer.decode([id]) for id in tokenizer.encode(b"lowly")]
+    >>> tokenizer.text[256:]                              # of pairs as frequent the smaller ids first
+    [b'lo', b'low', b' low']
+    >>> [tokenizer.text[id] for id in tokenizer.encode(b"lowly")]
     [b'low', b'l', b'y']
+
+    pairs  what was learned, (left, right), in order     rank  (left, right) -> the token that joins them
+    text   the bytes of every token                      seen  piece -> its ids: each distinct piece is merged
+           once
     """
 
     def __init__(self, alphabet, pairs=()):
         self.alphabet = bytes(alphabet)
         self.base = len(self.alphabet)
         self.id_of_byte = {byte: id for id, byte in enumerate(self.alphabet)}
-        self.pairs = []
-        self.rank = {}                      # (left, right) -> the token that joins them
+        self.pairs, self.rank, self.seen = [], {}, {}
         self.text = [bytes([byte]) for byte in self.alphabet]
-        self.seen = {}                      # piece -> its ids: each distinct piece is merged once
         for left, right in pairs:
             self.add(left, right)
 
@@ -214,105 +227,83 @@ class Tokenizer:
     def learn(cls, data, merges, alphabet=range(256)):
         """A tokenizer of up to `merges` pairs: again and again the most frequent pair becomes a token.
 
-        Equal counts: the smaller left id first, then the smaller right id. No pair crosses a piece, and learning stops where
-        none occurs twice; none becomes longer than LONGEST. Every adjacency of two tokens is listed under its pair, in text order, so that a merge
-        touches its own occurrences and nothing else: the cost grows with the number of distinct pieces.
+        Equal counts: the smaller left id first, then the smaller right id. It stops where no pair occurs
+        twice; no token becomes longer than LONGEST. Every adjacency of two tokens is listed under its pair,
+        so that a merge touches its own occurrences and nothing else: the cost grows with the number of
+        distinct pieces.
         """
         data, self = as_bytes(data, "a text to learn from"), cls(alphabet)
-        token, prev, next, weight = [], [], [], []        # the distinct pieces as linked lists
-        for piece, count in Counter(PIECE.findall(data)).items():
+        token, before, after, weight = [], [], [], []     # the distinct pieces as linked lists of tokens
+        for piece, often in Counter(PIECE.findall(data)).items():
             start, n = len(token), len(piece)
             token += [self.id_of_byte[byte] for byte in piece]
-            prev += [-1, *range(start, start + n - 1)]
-            next += [*range(start + 1, start + n), -1]
-            weight += [count] * n
-        counts, places = {}, {}
-        for at, right in enumerate(next):
-            if right >= 0:
-                pair = token[at], token[right]
-                counts[pair] = counts.get(pair, 0) + weight[at]
-                places.setdefault(pair, []).append(at)
-        heap = [(-count, pair) for pair, count in counts.items()]
+            before += [-1, *range(start, start + n - 1)]
+            after += [*range(start + 1, start + n), -1]
+            weight += [often] * n
+        counts, places = {}, {}                           # of each pair: how often; where, also where it was
+
+        def change(left, right, often):
+            """The pair at two neighbouring places occurs so much more often, or less."""
+            if left >= 0 and right >= 0:
+                pair = token[left], token[right]
+                counts[pair] = counts.get(pair, 0) + often
+                if often > 0:
+                    places.setdefault(pair, []).append(left)
+                    return pair
+
+        for left, right in enumerate(after):
+            change(left, right, weight[left])
+        heap = [(-often, pair) for pair, often in counts.items()]
         heapq.heapify(heap)
         while len(self.pairs) < merges and heap:
-            count, pair = heapq.heappop(heap)
+            often, pair = heapq.heappop(heap)
             if counts[pair] < 2 or len(self.text[pair[0]]) + len(self.text[pair[1]]) > LONGEST:
                 continue
-            if counts[pair] != -count:                    # it has lost occurrences since: later
+            if counts[pair] != -often:                    # it has lost occurrences since: later
                 heapq.heappush(heap, (-counts[pair], pair))
                 continue
             progress.say("learning merges: %d of %d", len(self.pairs), merges)
-            id, (a, b), fresh = self.vocab, pair, {}
-            self.add(a, b)
-            for at in places[pair]:
-                right = next[at]
-                if token[at] != a or right < 0 or token[right] != b:
+            id, fresh = self.vocab, set()
+            self.add(*pair)
+            for at in places.pop(pair):
+                right = after[at]
+                if right < 0 or (token[at], token[right]) != pair:
                     continue                              # an earlier merge has taken this place
-                before, after, w = prev[at], next[right], weight[at]
-                counts[pair] -= w
-                if before >= 0:
-                    counts[token[before], a] -= w
-                    fresh.setdefault((token[before], id), []).append(before)
-                    counts[token[before], id] = counts.get((token[before], id), 0) + w
-                    next[before] = at
-                if after >= 0:
-                    counts[b, token[after]] -= w
-                    fresh.setdefault((id, token[after]), []).append(at)
-                    counts[id, token[after]] = counts.get((id, token[after]), 0) + w
-                    prev[after] = at
-                token[at], token[right], next[at] = id, -1, after
-            places.update(fresh)
-            for new in fresh:
-                heapq.heappush(heap, (-counts[new], new))
+                left, beyond, often = before[at], after[right], weight[at]
+                change(left, at, -often)
+                change(at, right, -often)
+                change(right, beyond, -often)
+                token[at], token[right], after[at] = id, -1, beyond
+                if beyond >= 0:
+                    before[beyond] = at
+                fresh |= {change(left, at, often), change(at, beyond, often)}
+            for pair in fresh - {None}:
+                heapq.heappush(heap, (-counts[pair], pair))
         return self
-
-    def passes(self, data, merges):
-        """Could learning `merges` pairs from data have given these, as far as counts tell? What a pair joined occurs in the text that
-        they make, in itself or in what was joined of it; no pair was joined less than twice, none more often than one before it,
-        and none is left that should have been. Of two equal tokens every other pair at least is joined: aaa has two, of which one is.
-        """
-        made, left_over = [0] * self.vocab, Counter()
-        for piece, n in Counter(PIECE.findall(data)).items():
-            ids = self.encode(piece)
-            for id in ids:
-                made[id] += n
-            for pair in zip(ids, ids[1:]):
-                left_over[pair] += n
-        for id in reversed(range(self.base, self.vocab)):
-            for part in self.pairs[id - self.base]:
-                made[part] += made[id]
-        most = len(data)
-        for n, (left, right) in zip(made[self.base:], self.pairs):
-            if not (1 if left == right else 2) <= n <= most:
-                return False
-            most = min(most, 2 * n if left == right else n)
-        most = most if len(self.pairs) == merges else 1
-        return all([n <= most or len(self.text[left]) + len(self.text[right]) > LONGEST for (left, right), n in left_over.items()])
 
     def merge(self, piece):
         """One piece's ids: the earliest learned pair first, leftmost first, until none is left."""
-        token = [self.id_of_byte[byte] for byte in piece]
-        n = len(token)
-        prev, next = list(range(-1, n - 1)), [*range(1, n), -1]
-        rank = self.rank.get
-        heap = [(joined, at) for at, joined in enumerate(map(rank, zip(token, token[1:]))) if joined]
-        heapq.heapify(heap)
+        token, n = [self.id_of_byte[byte] for byte in piece], len(piece)
+        before, after, heap, rank = list(range(-1, n - 1)), [*range(1, n), -1], [], self.rank.get
+
+        def consider(left, right):
+            """Notes that two neighbours can be joined."""
+            joined = rank((token[left], token[right])) if left >= 0 and right >= 0 else None
+            if joined:
+                heapq.heappush(heap, (joined, left))
+
+        for at in range(n - 1):
+            consider(at, at + 1)
         while heap:
             id, at = heapq.heappop(heap)
-            right = next[at]
+            right = after[at]
             if token[at] < 0 or right < 0 or rank((token[at], token[right])) != id:
-                continue
-            before, after = prev[at], next[right]
-            token[at], token[right], next[at] = id, -1, after
-            if after >= 0:
-                prev[after] = at
-                joined = rank((id, token[after]))
-                if joined:
-                    heapq.heappush(heap, (joined, at))
-            if before >= 0:
-                joined = rank((token[before], id))
-                if joined:
-                    heapq.heappush(heap, (joined, before))
+                continue                                  # one of the two is joined otherwise by now
+            token[at], token[right], after[at] = id, -1, after[right]
+            if after[at] >= 0:
+                before[after[at]] = at
+            consider(before[at], at)
+            consider(at, after[at])
         return [id for id in token if id >= 0]
 
     def encode(self, data):
@@ -320,7 +311,8 @@ class Tokenizer:
         data = as_bytes(data, "a text to encode")
         missing = set(data) - set(self.alphabet)
         if missing:
-            raise Failure("the text has the byte 0x%02x, which the corpus' alphabet lacks (--alphabet bytes knows all)" % min(missing))
+            raise Failure("the text has the byte 0x%02x, which the corpus' alphabet lacks "
+                          "(--alphabet bytes knows all)" % min(missing))
         ids, seen = [], self.seen
         for piece in PIECE.findall(data):
             if piece not in seen:
@@ -331,6 +323,34 @@ class Tokenizer:
     def decode(self, ids):
         """The bytes of the tokens, joined."""
         return b"".join([self.text[id] for id in ids])
+
+    # Second reading
+
+    def passes(self, data, merges):
+        """Could learning `merges` pairs from data have given these, as far as counts tell?
+
+        What a pair joined occurs in the text that they make, in itself or in what was joined of it; none was
+        joined less than twice or more often than one before it, and none is left that should have been. Of
+        two equal tokens every other pair at least is joined: aaa has two, of which one is.
+        """
+        made, left_over = [0] * self.vocab, Counter()
+        for piece, often in Counter(PIECE.findall(data)).items():
+            ids = self.encode(piece)
+            for id in ids:
+                made[id] += often
+            for pair in zip(ids, ids[1:]):
+                left_over[pair] += often
+        for id in reversed(range(self.base, self.vocab)):
+            for part in self.pairs[id - self.base]:
+                made[part] += made[id]
+        most = len(data)
+        for n, (left, right) in zip(made[self.base:], self.pairs):
+            if not (1 if left == right else 2) <= n <= most:
+                return False
+            most = min(most, 2 * n if left == right else n)
+        most = most if len(self.pairs) == merges else 1
+        return all([n <= most or len(self.text[left]) + len(self.text[right]) > LONGEST
+                    for (left, right), n in left_over.items()])
 
 
 # ---------------------------------------------------------------------------------------------
@@ -343,25 +363,300 @@ class Text:
     """
 
     def __init__(self, ids, starts=None):
-        self.ids = ids
-        self.lines = starts is not None
-        self.starts = starts if self.lines else [0, len(ids)]
+        self.ids, self.lines, self.starts = ids, starts is not None, starts or [0, len(ids)]
 
     def documents(self):
         """The documents, lists of ids."""
         return [self.ids[a:b] for a, b in zip(self.starts, self.starts[1:])]
 
 
-STUB = 4.0                  # nats, times trust: what a token loses that would end the word under way unfinished
-BREAK = 1.3                 # and what one loses that goes on with it as no word does
+# The chain: interpolated modified Kneser-Ney (Chen and Goodman 1998). The probability of the token x after
+# the context c, with n(c x) the count of x after c, n(c) the sum of these counts, and D what is taken off a
+# count (more off a larger one):
+#
+#     P(x | c) = (n(c x) - D(n(c x))) / n(c)  +  backoff(c) * P(x | c without its oldest token)
+#     backoff(c) = (the sum over x of D(n(c x))) / n(c)      goes to what shorter contexts say
+#
+# and below the empty context every token has 1 / vocab. A chain of order 3 looks at contexts of up to 2
+# tokens. Only the longest count occurrences. A shorter one counts after how many different tokens c x was
+# met: it is asked where the longer one knows little, and there it matters in how many places x has been at
+# home, not how often in one of them.
+
+def discounts(n):
+    """D of a count of 0, of 1, of 2, and of 3 or more; n[k] is how many counts are k (their equation 26).
+
+    Each is what a count of k is too high by on average, were the text read again: k - (k + 1) Y n[k + 1] /
+    n[k], Y = n[1] / (n[1] + 2 n[2]).
+    """
+    if not (n[1] and n[2] and n[3]):
+        return 0.0, 0.5, 1.0, 1.5
+    y = n[1] / (n[1] + 2 * n[2])
+    cut = [k - (k + 1) * y * n[k + 1] / n[k] for k in (1, 2, 3)]
+    # never 0: nothing may have probability 0
+    return (0.0, *(min(max(d, 0.01), float(k)) for k, d in enumerate(cut, 1)))
+
+
+def discounted(counts, cut):
+    """A context's counts {token: n} after the discounts: {token: (n - D(n)) / sum}, and its backoff.
+
+    >>> discounted({7: 3, 9: 1}, (0.0, 0.5, 1.0, 1.5))
+    ({7: 0.375, 9: 0.125}, 0.5)
+    """
+    met, many = sum(counts.values()), [0, 0, 0, 0]
+    for n in counts.values():
+        many[n if n < 3 else 3] += 1
+    if not met:
+        return dict.fromkeys(counts, 0.0), 1.0
+    return ({token: (n - cut[n if n < 3 else 3]) / met for token, n in sorted(counts.items())},
+            (cut[1] * many[1] + cut[2] * many[2] + cut[3] * many[3]) / met)
+
+
+class Chain:
+    """The chain of any order over token ids.
+
+    Contexts form a tree, newest token first: node 0 is the empty context, and child[node * vocab + t] the
+    context with t before it. prob[node][token] is the first summand of P, backoff[node] the weight of the
+    second.
+
+    >>> chain = Chain(Text([0, 1, 2, 0, 1, 3, 0, 1, 2]), 4, 2)         # a b c a b d a b c
+    >>> ["%.1f" % d for d in chain.cut], "%.3f" % chain.token_prob([], 2)
+    (['0.0', '0.6', '0.2', '3.0'], '0.225')
+    >>> "%.3f" % chain.token_prob([1], 2)                 # c after b: (2 - 0.2) / 3 + (0.2 + 0.6) / 3 * 0.225
+    '0.660'
+    """
+
+    def __init__(self, text, vocab, order):
+        self.order, self.vocab = order, vocab
+        self.child, counts, depth = self.count(text)
+        tally = [[0] * 5 for _ in range(order)]           # how many counts are 1, 2, 3, 4, at each depth
+        for followed, deep in zip(counts, depth):
+            for n in followed.values():
+                if n < 5:
+                    tally[deep][n] += 1
+        cuts = list(map(discounts, tally))
+        self.cut, self.counts = cuts[-1], sum(map(len, counts))        # cut: of the longest contexts
+        self.prob, self.backoff = zip(*[discounted(followed, cuts[d]) for followed, d in zip(counts, depth)])
+        self.unigram = [self.backoff[0] * (1.0 / vocab)] * vocab
+        for token, p in self.prob[0].items():
+            self.unigram[token] += p
+
+    def count(self, text):
+        """The tree: child; for every node {token: n(c token)}; and how many tokens it looks at.
+
+        With `lines` a document's first contexts have nothing before them, so they count occurrences too; at
+        the start of a running text a context that is cut short counts nothing, but its tokens are entered,
+        with 0.
+
+        >>> text = Text([0, 1, 2, 0, 1, 3, 0, 1, 2])    # a b c a b d a b c: b comes thrice, always after a
+        >>> child, counts, depth = Chain(text, 4, 3).count(text)
+        >>> counts[0], counts[child[child[1] * 4 + 0]]  # after nothing; after a b
+        ({0: 2, 1: 1, 2: 1, 3: 1}, {2: 2, 3: 1})
+        """
+        child, counts, depth = {}, [{}], [0]
+        for ids in text.documents():
+            for i in range(text.lines, len(ids)):
+                if not i & 4095:
+                    progress.say("counting: %d contexts", len(counts))
+                node, path, token = 0, [0], ids[i]
+                for back in range(1, min(self.order, i + 1)):
+                    key = node * self.vocab + ids[i - back]
+                    node = child.get(key)
+                    if node is None:
+                        node = child[key] = len(counts)
+                        counts.append({})
+                        depth.append(back)
+                    path.append(node)
+                more = 1 if len(path) == self.order or text.lines else 0
+                for node in reversed(path):               # the longest context first
+                    followed = counts[node]
+                    known = token in followed
+                    followed[token] = followed.get(token, 0) + more
+                    if known:
+                        break                             # so shorter ones have counted it already
+                    more = 1
+        return child, counts, depth
+
+    def nodes(self, ids):
+        """The nodes of the contexts that were met at the end of ids, the empty one not, shortest first."""
+        node = 0
+        for back in range(1, min(self.order, len(ids) + 1)):
+            node = self.child.get(node * self.vocab + ids[-back])
+            if node is None:
+                return
+            yield node
+
+    def probs(self, ids):
+        """P(x | ids) for every token x.  -> [vocab]"""
+        p = self.unigram
+        for node in self.nodes(ids):
+            p = mixed(p, self.prob[node], self.backoff[node])
+        return p
+
+    def token_prob(self, ids, token):
+        """P(token | ids): the same sums, for it alone."""
+        p = self.unigram[token]
+        for node in self.nodes(ids):
+            p *= self.backoff[node]
+            p += self.prob[node].get(token, 0.0)
+        return p
+
+    def doubt(self, ids):
+        """The root of how much of its say the longest context that was met leaves to shorter ones: 0 to 1."""
+        return sqrt(self.backoff[[0, *self.nodes(ids)][-1]])
+
+
+def mixed(p, prob, backoff):
+    """P after a longer context: prob + backoff * p, prob a dict of the few tokens that it has met.  [vocab]
+    -> [vocab]"""
+    p = [x * backoff for x in p]
+    for token, q in prob.items():
+        p[token] += q
+    return p
+
+
+# Pairs: who stands near whom.
+
+class Table:
+    """A sparse table over pairs of tokens: rows[a] is a list of (x, value), x ascending.
+
+    row_sum, column_sum and sum are of all that was counted, also what is too rare to be kept.
+    """
+
+    def __init__(self, rows, row_sum=None, column_sum=None, sum=0.0):
+        self.rows, self.row_sum, self.column_sum, self.sum = rows, row_sum, column_sum, sum
+
+    def __len__(self):
+        return sum(map(len, self.rows))
+
+    def transposed(self):
+        """The table with rows and columns exchanged, without sums."""
+        back = [[] for _ in self.rows]
+        for a, row in enumerate(self.rows):
+            for x, value in row:
+                back[x].append((a, value))
+        return Table(back)
+
+    def times(self, x):
+        """The product with a dense matrix.  [rows][r] -> [rows][r]"""
+        nothing = [0.0] * len(x[0])
+        return [matvec(nothing, [value for _, value in row], [x[b] for b, _ in row]) for row in self.rows]
+
+
+def count_pairs(text, vocab, weight, reach, least):
+    """Co-occurrence as a Table: value(a, x) = the sum of weight[d] over the places where x stands d tokens
+    after a, d <= reach. Entries under `least` are summed but not kept. Weights are whole numbers: the order
+    of such sums does not matter.
+
+    >>> count_pairs(Text([0, 1, 2, 0, 2]), 3, [0, 2, 1], 2, 1.0).rows     # 0 2: 2 side by side, 1 apart
+    [[(1, 2.0), (2, 3.0)], [(0, 1.0), (2, 2.0)], [(0, 2.0), (2, 1.0)]]
+    """
+    ids, counts = text.ids, {}
+    rows, get = [a * vocab for a in ids], counts.get
+    left = [end - i for start, end in zip(text.starts, text.starts[1:]) for i in range(start, end)]
+    for d in range(1, reach + 1):
+        if weight[d]:
+            progress.say("counting: pairs %d apart", d)
+            keys = map(add, rows, ids[d:])
+            if text.lines:                                # not across documents
+                keys = [key for key, n in zip(keys, left) if n > d]
+            for key, n in Counter(keys).items():
+                counts[key] = get(key, 0.0) + n * float(weight[d])
+    row_sum, column_sum, kept = [0.0] * vocab, [0.0] * vocab, [[] for _ in range(vocab)]
+    for key, n in counts.items():
+        a, x = divmod(key, vocab)
+        row_sum[a] += n
+        column_sum[x] += n
+        if n >= least:
+            kept[a].append((x, n))
+    for row in kept:
+        row.sort()
+    return Table(kept, row_sum, column_sum, total(row_sum))
+
+
+def pmi(table):
+    """Positive pointwise mutual information (Church and Hanks 1990), as a Table: how much oftener than chance
+    a and x meet, max(0, log(p(a, x) / (p(a) q(x)))), q the share of x^0.75 among all: flattened, so that what
+    is rare does not seem dear (Levy, Goldberg and Dagan 2015).
+
+    >>> table = Table([[(0, 1.0), (1, 3.0)], [(0, 4.0)]], [4.0, 4.0], [5.0, 3.0], 8.0)
+    >>> [(x, "%.3f" % value) for x, value in pmi(table).rows[0]]    # log(3/8 / (4/8 q)), q = 0.405
+    [(1, '0.615')]
+    """
+    flat, rows = [exp(0.75 * log(n)) if n > 0.0 else 0.0 for n in table.column_sum], []
+    whole = total(flat)
+    for row, n in zip(table.rows, table.row_sum):
+        values = [(x, log(value * whole / (n * flat[x]))) for x, value in row]
+        rows.append([(x, value) for x, value in values if value > 0.0])
+    return Table(rows)
+
+
+ROOM_FOR_TRACE = 16         # tokens: the reach of the Hebbian trace
+ROOM_FOR_PROMISE = 12       # tokens: a promise not kept by then was none
+WHOLE = 720720              # the least common multiple of 1 .. 16: WHOLE / distance is a whole number
+
+
+class Metaweights:
+    """What is counted in a text of token ids: weights that nobody trained, a language model already.
+
+    chain    the probability of the next token after the last order - 1
+    trace    the Hebbian trace (what fires together wires together: Hebb 1949): PMI of (a, then x) at
+             distances 2 .. 16, each meeting weighed by 1 / distance
+    promise  prophecy: how much likelier x is within 12 tokens after an a than within any 12, as a logarithm
+    where it is
+    share    destiny: how much of the text each token is, [vocab]
+
+    Positional affinity, the pairs at each distance alone, is counted where it is read, in chapter IV.
+    """
+
+    def __init__(self, ids, vocab, order=3, starts=None):
+        self.text, self.vocab = Text(ids, starts), vocab
+        self.chain = Chain(self.text, vocab, order)
+        weight = [0, 0] + [WHOLE // d for d in range(2, ROOM_FOR_TRACE + 1)]
+        # what met only once, and that three apart or more, is not kept
+        self.trace = pmi(count_pairs(self.text, vocab, weight, ROOM_FOR_TRACE, WHOLE / 3.0 + 1.0))
+        often = Counter(ids)
+        self.promise = self.promises(often)
+        self.share = [(often[x] + 0.5) / (len(ids) + 0.5 * vocab) for x in range(vocab)]
+
+    def promises(self, often):
+        """log((met + chance) / ((n(a) + 1) chance)), met: how many of the n(a) places of a have an x within
+        12 tokens, once or more; chance: that any 12 tokens have one, 1 - (1 - share of x)^12."""
+        met, rows, chance = [Counter() for _ in range(self.vocab)], [], []
+        for ids in self.text.documents():
+            for i, a in enumerate(ids, 1):
+                met[a].update(set(ids[i:i + ROOM_FOR_PROMISE]))
+        for x in range(self.vocab):
+            q = 1.0 - often[x] / len(self.text.ids)
+            q3 = q * q * q
+            chance.append(1.0 - q3 * q3 * (q3 * q3))
+        for a in range(self.vocab):
+            progress.say("counting: promises, %d of %d", a, self.vocab)
+            values = [(x, log((k + chance[x]) / ((often[a] + 1.0) * chance[x])))
+                      for x, k in sorted(met[a].items()) if k >= 2]
+            rows.append([(x, value) for x, value in values if value > 0.0])
+        return Table(rows)
+
+
+# Second reading of II: what the speaker of chapter VI must know of words and sentences; and the tree of whole
+# words.
+
 UNKNOWN, BEGUN, WHOLE_WORD = range(3)
-LONGEST_WORD = 48           # bytes: a longer run of letters is no word but a text without spaces, and is not spelled
-HAN = re.compile(b"[\xe3-\xe9]")        # so the characters of Han and kana begin in UTF-8: they stand without spaces, a run of them is no word
+STUB = 4.0                  # nats, times trust: what a token loses that would end the word under way
+                            # unfinished
+BREAK = 1.3                 # and what one loses that goes on with it as no word does
+LONGEST_WORD = 48           # bytes: a longer run of letters is no word but a text without spaces, and is not
+                            # spelled
+HAN = re.compile(b"[\xe3-\xe9]")        # so Han and kana begin in UTF-8: they stand without spaces, a run of
+                                        # them is no word
 
 
 def words_of(data):
-    """The words of a text, its pieces that are not white, without their space, and how often each is met. Of what is longer than any
-    token the beginning will do."""
+    """The words of a text and how often each is met: its pieces that are not white, without their space, of
+    what is longer than any token the beginning.
+
+    >>> words_of(b"to be,  or to")
+    Counter({b'to': 2, b'be': 1, b',': 1, b'or': 1})
+    """
     words = Counter()
     for piece, n in Counter(PIECE.findall(data)).items():
         if KIND[piece[-1]] < SPACE:
@@ -372,18 +667,18 @@ def words_of(data):
 class Words:
     """The words of a text, sorted; and the tokens by what they spell.
 
-    counts  how often each word was met
-    tokens  the bytes of each token
-    more    words to be known besides
-    trust   the share of the text's words that were met more than once
-    han     are there characters of Han or kana in the text?
+    counts, more   how often each word was met; words to be known besides
+    tokens         the bytes of each token
+    trust          the share of the text's words that were met more than once
+    han            are there characters of Han or kana in the text?
     """
 
     def __init__(self, counts, tokens, more=(), han=False):
-        self.sorted, self.tokens, self.known_ends, self.han = sorted({*counts, *more}), tokens, {}, han
-        self.trust = 1.0 - len([n for n in counts.values() if n == 1]) / sum(counts.values()) if counts else 0.0
+        self.sorted, self.tokens, self.ends, self.han = sorted({*counts, *more}), tokens, {}, han
+        self.trust = 1.0 - list(counts.values()).count(1) / sum(counts.values()) if counts else 0.0
         self.spelled = {}                                 # bytes -> the tokens that spell them
-        self.inside = [[] for _ in range(SPACE)]          # kind -> the tokens that go on with a word of that kind
+        # kind -> the tokens that go on with a word of that kind
+        self.inside = [[] for _ in range(SPACE)]
         for id, text in enumerate(tokens):
             if KIND[text[0]] < SPACE:
                 self.spelled.setdefault(text, []).append(id)
@@ -399,14 +694,14 @@ class Words:
 
     def endings(self, word):
         """The tokens that go on with a word begun as some word does."""
-        if word not in self.known_ends:
+        if word not in self.ends:
             at, n, found = bisect.bisect_left(self.sorted, word), len(word), set()
             while at < len(self.sorted) and self.sorted[at].startswith(word):
                 for k in self.lengths:
                     found.update(self.spelled.get(self.sorted[at][n:n + k], ()))
                 at += 1
-            self.known_ends[word] = list(found)
-        return self.known_ends[word]
+            self.ends[word] = list(found)
+        return self.ends[word]
 
 
 class Spelling:
@@ -432,139 +727,55 @@ class Spelling:
         self.free = len(self.word) > LONGEST_WORD or HAN.search(self.word[-3:]) is not None
 
     def goes_on(self, byte):
-        """Would a byte go on with the word under way? After a character of Han or kana none does that begins another."""
-        return bool(self.word) and KIND[byte] == KIND[self.word[0]] and (0x80 <= byte < 0xC0 or not HAN.search(self.word[-3:]))
+        """Would a byte go on with the word under way? After a character of Han or kana none does that begins
+        another."""
+        return (bool(self.word) and KIND[byte] == KIND[self.word[0]]
+                and (0x80 <= byte < 0xC0 or not HAN.search(self.word[-3:])))
 
     def allows(self, data):
-        """May these bytes, a token's, come next? Its one piece must go on like a word, or begin like one after a whole one. A word
-        that the corpus does not have, in the prompt, is whole."""
+        """May these bytes, a token's, come next? They must go on like a word, or begin like one after a whole
+        one. A word that the corpus does not have, in the prompt, is whole."""
+        words, core = self.words, data[KIND[data[0]] >= SPACE:]
         if self.goes_on(data[0]):
-            return self.free or self.words.han and HAN.search(data) is not None or self.words.find(self.word + data) != UNKNOWN
+            return (self.free or words.han and HAN.search(data) is not None
+                    or words.find(self.word + data) != UNKNOWN)
         if self.known == BEGUN and not self.free:
             return False
-        core = data[KIND[data[0]] >= SPACE:]
-        return not core or KIND[core[0]] >= SPACE or self.words.han and HAN.search(core) is not None or self.words.find(core) != UNKNOWN
+        return (not core or KIND[core[0]] >= SPACE or words.han and HAN.search(core) is not None
+                or words.find(core) != UNKNOWN)
 
     def promise(self):
-        """What each token would cost the word under way, in nats, 0 or negative. The costs are multiplied by trust: where many words of
-        a text are new (Good 1953: as often as one was met once), the next may be new too, and costs little.  -> [vocab]"""
-        end, on = -(STUB * self.words.trust) if self.known == BEGUN and not self.free else 0.0, -(BREAK * self.words.trust)
-        f = [end] * len(self.words.tokens)
+        """What each token would cost the word under way, in nats, 0 or negative: times trust, for where many
+        words of a text are new (Good 1953: as often as one was met once), the next may be new too.  ->
+        [vocab]"""
+        words, unfinished = self.words, self.known == BEGUN and not self.free
+        f = [-(STUB * words.trust) if unfinished else 0.0] * len(words.tokens)
         if self.word and self.known != UNKNOWN and not self.free:
-            for id in self.words.inside[KIND[self.word[0]]]:
-                f[id] = on
-            for id in self.words.endings(self.word):
+            for id in words.inside[KIND[self.word[0]]]:
+                f[id] = -(BREAK * words.trust)
+            for id in words.endings(self.word):
                 f[id] = 0.0
         return f
 
 
-class Chain:
-    """Interpolated modified Kneser-Ney of any order (Chen and Goodman 1998) over token ids.
-
-    Contexts form a tree, newest token first: node 0 is the empty context, and a node's child by t is the context with
-    t before it. prob[node][token] = (count - discount) / total; backoff[node] is the mass that the discounts freed.
-    """
-
-    def __init__(self, text, vocab, order):
-        self.order, self.vocab = order, vocab
-        self.child, count, depth = self.count(text)
-        tally = [[0] * 5 for _ in range(order)]           # how many counts are 1, 2, 3, 4, at each depth
-        for counts, deep in zip(count, depth):
-            for n in counts.values():
-                if n < 5:
-                    tally[deep][n] += 1
-        cuts = [self.discounts(n) for n in tally]
-        self.cut = cuts[-1]                               # those of the longest contexts
-        self.prob, self.backoff, self.counts = [], [], sum(map(len, count))
-        for counts, deep in zip(count, depth):
-            cut, total, many = cuts[deep], sum(counts.values()), [0, 0, 0, 0]
-            for n in counts.values():
-                many[n if n < 3 else 3] += 1
-            held = cut[1] * many[1] + cut[2] * many[2] + cut[3] * many[3]
-            self.backoff.append(held / total if total else 1.0)
-            self.prob.append({token: (n - cut[n if n < 3 else 3]) / total if n else 0.0 for token, n in sorted(counts.items())})
-        self.unigram = [self.backoff[0] * (1.0 / vocab)] * vocab
-        for token, p in self.prob[0].items():
-            self.unigram[token] += p
-
-    def count(self, text):
-        """The tree: child[node * vocab + t], and for every node how often each token followed, and how many tokens it looks at.
-
-        The longest context counts occurrences; a shorter one counts after how many different tokens the token followed it. With `lines`
-        a document's first contexts have nothing before them, so they count occurrences too.
-        """
-        child, count, depth = {}, [{}], [0]
-        for ids in text.documents():
-            for i in range(text.lines, len(ids)):
-                if not i & 4095:
-                    progress.say("counting: %d contexts", len(count))
-                node, path, token = 0, [0], ids[i]
-                for back in range(1, min(self.order, i + 1)):
-                    key = node * self.vocab + ids[i - back]
-                    node = child.get(key)
-                    if node is None:
-                        node = child[key] = len(count)
-                        count.append({})
-                        depth.append(len(path))
-                    path.append(node)
-                counts = count[path[-1]]
-                known = token in counts
-                counts[token] = counts.get(token, 0) + (len(path) == self.order or text.lines)
-                for node in path[-2::-1]:
-                    if known:
-                        break
-                    counts = count[node]
-                    known = token in counts
-                    counts[token] = counts.get(token, 0) + 1
-        return child, count, depth
-
-    @staticmethod
-    def discounts(n):
-        """What is taken off a count of 0, of 1, of 2, and of 3 or more; n[k] is how many counts are k (equation 26)."""
-        if not (n[1] and n[2] and n[3]):
-            return 0.0, 0.5, 1.0, 1.5
-        y = n[1] / (n[1] + 2 * n[2])
-        cut = [k - (k + 1) * y * n[k + 1] / n[k] for k in (1, 2, 3)]
-        return (0.0, *(min(max(d, 0.01), float(k)) for k, d in enumerate(cut, 1)))     # never 0: nothing is to have probability 0
-
-    def probs(self, ids):
-        """The probability of every token after the context ids.  -> [vocab]"""
-        p, node = self.unigram, 0
-        for back in range(1, min(self.order, len(ids) + 1)):
-            node = self.child.get(node * self.vocab + ids[-back])
-            if node is None:
-                break
-            keep = self.backoff[node]
-            p = [x * keep for x in p]
-            for token, q in self.prob[node].items():
-                p[token] += q
-        return p
-
-    def doubt(self, ids):
-        """The root of how much of its say the longest context that was met leaves to shorter ones: 0 to 1."""
-        node = 0
-        for back in range(1, min(self.order, len(ids) + 1)):
-            longer = self.child.get(node * self.vocab + ids[-back])
-            if longer is None:
-                break
-            node = longer
-        return sqrt(self.backoff[node])
-
-    def token_prob(self, ids, token):
-        """The probability of one token: the same sums as in probs, for it alone."""
-        p, node = self.unigram[token], 0
-        for back in range(1, min(self.order, len(ids) + 1)):
-            node = self.child.get(node * self.vocab + ids[-back])
-            if node is None:
-                break
-            p *= self.backoff[node]
-            p += self.prob[node].get(token, 0.0)
-        return p
-
-
-LONG = 16                   # bytes: in a script without spaces so many count as a word; a character of Han or kana is one
+LONG = 16                   # bytes: in a script without spaces so many count as a word; a character of Han or
+                            # kana is one
 SENTENCE = 5                # words: a sentence that has as many is not short
 BRACKETS = {**dict.fromkeys(b"([{", 1), **dict.fromkeys(b")]}", -1), 34: 34, 10: 10}
+
+Trait = namedtuple("Trait", "white begins ends length han closes breaks brackets")
+Trait.__doc__ = """What there is to know of a token: is it white space, does it begin and end so; how many
+bytes and how
+many characters of Han and kana; does it end a sentence, a line; its brackets, quotes and line ends
+(BRACKETS)."""
+
+
+def trait_of(text):
+    """The Trait of a token."""
+    white, core = [KIND[byte] >= SPACE for byte in text], text.rstrip(b")]}\"'")
+    return Trait(all(white), white[0], white[-1], len(text), len(HAN.findall(text)),
+                 core.endswith((b".", b"!", b"?", b"\xe3\x80\x82")), b"\n" in text,
+                 [BRACKETS[byte] for byte in text if byte in BRACKETS])
 
 
 class Reader:
@@ -581,17 +792,8 @@ class Reader:
     """
 
     def __init__(self, tokens):
-        self.traits = [self.look(text) for text in tokens]
+        self.traits = list(map(trait_of, tokens))
         self.clear()
-
-    @staticmethod
-    def look(text):
-        """What there is to know of a token: white; begins white; ends white; its bytes; its Han and kana (E3 to E9 in UTF-8); ends a
-        sentence; ends a line; its brackets and quotes."""
-        core = text.rstrip(b")]}\"'")
-        return (all([KIND[byte] >= SPACE for byte in text]), KIND[text[0]] >= SPACE, KIND[text[-1]] >= SPACE, len(text),
-                len([byte for byte in text if 0xE3 <= byte <= 0xE9]), core.endswith((b".", b"!", b"?", b"\xe3\x80\x82")), b"\n" in text,
-                [BRACKETS[byte] for byte in text if byte in BRACKETS])
 
     def clear(self):
         """A new document."""
@@ -623,7 +825,8 @@ FAR = 20                    # words: as far as until_fork looks
 
 
 class Places:
-    """Where a text has what it has: the index a speaker goes by. A place is a position in ids: what it follows, what it is followed by.
+    """Where a text has what it has: the index a speaker goes by. A place is a position in ids: what it
+    follows, what follows it.
 
     after  (a, b) -> the places that an a and a b stand before, the oldest first; none is the text's end
     words, spoken, nested, ended  [n + 1]: what a Reader knows at each place
@@ -640,15 +843,16 @@ class Places:
         self.words, self.spoken, self.nested, self.ended = zip(*known)
 
     def forks(self, at):
-        """Is this a place to leave the text? Where a sentence ends; and where another place shares SHARED words with it, stands within as
-        many brackets, and goes on otherwise."""
+        """Is this a place to leave the text? Where a sentence ends; and where another place shares SHARED
+        words with it, stands within as many brackets, and goes on otherwise."""
         if self.ended[at]:
             return True
         ids, words = self.ids, self.words
         for other in self.after.get((ids[at - 2], ids[at - 1]), ())[-FORKS:] if at > 1 else ():
             if ids[other] != ids[at] and self.nested[other] == self.nested[at]:
                 n = 2
-                while words[at] - words[at - n] < SHARED and n < other and n < at and ids[at - n - 1] == ids[other - n - 1]:
+                while (words[at] - words[at - n] < SHARED and n < min(other, at)
+                       and ids[at - n - 1] == ids[other - n - 1]):
                     n += 1
                 if words[at] - words[at - n] >= SHARED:
                     return True
@@ -664,75 +868,620 @@ class Places:
         return self.far[place]
 
 
-class Table:
-    """A sparse table over pairs of tokens: rows[a] is a list of (x, value), x ascending.
+COMMON = 400                # a word more frequent than one in so many,
+EVEN = 2.5                  # whose gaps' mean square is under so many times their mean's square (2: chance),
+                            # means nothing
+BRANCHES = 5, 3             # of a tree: how many are nearest to a word, and to each of them
 
-    row_sum, column_sum and sum are of all that was counted, also what is too rare to be kept.
+
+def letters_of(data):
+    """The words of letters in data, in order, small and capital letters alike."""
+    return [piece.lstrip(b" ").lower() for piece in PIECE.findall(data) if KIND[piece[-1]] == LETTER]
+
+
+class Company:
+    """Whole words and the company they keep, counted as the trace of tokens is. Two words are near where the
+    same words stand before and after them: the cosine of what they keep, 0 to 1."""
+
+    def __init__(self, data):
+        text = letters_of(data)
+        self.names = sorted(set(text))
+        self.number = {name: i for i, name in enumerate(self.names)}
+        ids, n = [self.number[word] for word in text], len(self.names)
+        weight = [0] + [WHOLE // d for d in range(1, ROOM_FOR_TRACE + 1)]
+        self.after = pmi(count_pairs(Text(ids), n, weight, ROOM_FOR_TRACE, 1.0))
+        self.before = self.after.transposed()
+        self.square = [total([value * value for _, value in self.after.rows[a] + self.before.rows[a]])
+                       for a in range(n)]
+        places = [[] for _ in range(n)]
+        for at, a in enumerate(ids):
+            places[a].append(at)
+        self.met, self.common = list(map(len, places)), []
+        # the text is a ring: after the last place comes the first
+        for at in places:
+            gaps = total([float(b - a) * float(b - a) for a, b in zip(at, [*at[1:], at[0] + len(ids)])])
+            self.common.append(len(at) > 8 and len(at) * COMMON > len(ids)
+                               and gaps * len(at) < EVEN * float(len(ids)) * float(len(ids)))
+
+    def nearest(self, a, most, shown):
+        """Up to `most` words that carry meaning and are not in `shown`, which gets them: (similarity, word),
+        the nearest first."""
+        near = [0.0] * len(self.names)
+        for table, back in (self.after, self.before), (self.before, self.after):
+            for k, value in table.rows[a]:
+                for x, other in back.rows[k]:
+                    near[x] += value * other
+        found = sorted([(-(s / sqrt(self.square[a] * self.square[x])), x) for x, s in enumerate(near)
+                        if s > 0.0 and self.met[x] > 2 and not self.common[x] and x not in shown])[:most]
+        shown.update([x for _, x in found])
+        return [(-s, x) for s, x in found]
+
+    def tree(self, words):
+        """Lines of bytes: each of the words that carries meaning (if none does, each), and who is nearest to
+        it, two levels deep."""
+        telling = [word for word in words if word not in self.number or not self.common[self.number[word]]]
+        for word in dict.fromkeys(telling or words):
+            yield word + (b"" if word in self.number else b"  (not in the corpus)")
+            if word in self.number:
+                yield from self.branch(self.number[word], {self.number[word]}, "", BRANCHES)
+
+    def branch(self, a, shown, bars, sizes):
+        """The lines under a word: the sizes[0] nearest, under each of them the sizes[1] nearest to it, ..;
+        bars: of the levels above."""
+        found = self.nearest(a, sizes[0], shown) if sizes else ()
+        for i, (s, x) in enumerate(found, 1):
+            last = i == len(found)
+            stem = bars + ("\u2514" if last else "\u251c") + "\u2500\u2500 "
+            yield stem.encode() + b"%s  %.2f" % (self.names[x], s)
+            yield from self.branch(x, shown, bars + ("    " if last else "\u2502   "), sizes[1:])
+
+
+# ---------------------------------------------------------------------------------------------
+# III  TRANSFORMER: content heads, RRPRAM heads, one residual stream (Vaswani and others 2017)
+#
+# A token becomes a vector x, the residual stream; each part reads it and adds to it; the head makes logits of
+# what is left. With n = rmsnorm(x), at place i of the window, for each layer:
+#
+#     x_i = wte[token] + wpe[i]                                                   # [embd]
+#     content head   a_ij = (n_i Wq) . (n_j Wk) / sqrt(head_dim)   for j <= i     what is relevant
+#     RRPRAM head    a_ij = n_i . Wr[:, j]                         for j <= i     which places form a pattern
+#     each head      softmax over j of a_ij, times n_j Wv                         # [head_dim]
+#     x = x + concat(heads) Wo;   x = x + relu(rmsnorm(x) W_up) W_down            # [embd]
+#     logits = rmsnorm(x) W_head                                                  # [vocab]
+#
+# RRPRAM is the Recursive Resonant Pattern Recognition Attention Mechanism: its scores do not compare two
+# tokens, they are read off the place j itself (Wr has a column a place). With sines and cosines of the place
+# in x_i and in Wr, it looks at one distance whatever stands there: see chapter IV.
+
+class Shape:
+    """The transformer's shape, whole numbers within LIMITS. Raises ValueError, also where the heads do not
+    divide embd, and TypeError."""
+
+    LIMITS = dict(layers=(1, 32), embd=(2, 1024), content=(0, 64), rrpram=(0, 64),
+                  context=(2, 4096), mlp=(1, 16))
+
+    def __init__(self, layers=2, embd=48, content=2, rrpram=2, context=64, mlp=4):
+        self.layers, self.embd, self.content = layers, embd, content
+        self.rrpram, self.context, self.mlp = rrpram, context, mlp
+        for name, (low, high) in self.LIMITS.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or not low <= value <= high:
+                raise (ValueError if isinstance(value, int) else TypeError)(
+                    "%s is a whole number from %d to %d, not %r" % (name, low, high, value))
+        heads = content + rrpram
+        if not heads or embd % heads:
+            raise ValueError("embd=%d cannot be divided among %d heads (content + rrpram)" % (embd, heads))
+        self.head_dim = embd // heads
+        self.content_dim, self.rrpram_dim = content * self.head_dim, rrpram * self.head_dim
+
+
+def zeros(n, m):
+    """A matrix of zeros.  [n][m]"""
+    return [[0.0] * m for _ in range(n)]
+
+
+class Layer:
+    """The matrices of one layer, rows first."""
+
+    def __init__(self, shape):
+        embd, hidden = shape.embd, shape.mlp * shape.embd
+        self.q, self.k, self.v = (zeros(embd, shape.content_dim) for _ in range(3))       # content heads
+        # RRPRAM heads: a column a place
+        self.r = [zeros(embd, shape.context) for _ in range(shape.rrpram)]
+        self.rv = zeros(embd, shape.rrpram_dim)
+        self.out, self.up, self.down = zeros(embd, embd), zeros(embd, hidden), zeros(hidden, embd)
+
+    def matrices(self):
+        """All of them, in the order of postgpt.c's parameters."""
+        return [self.q, self.k, self.v, *self.r, self.rv, self.out, self.up, self.down]
+
+
+class Transformer:
+    """wte [vocab][embd], wpe [context][embd], layers, head [embd][vocab], all zero at first."""
+
+    def __init__(self, shape, vocab=1280):
+        self.shape, self.vocab = shape, vocab
+        self.wte, self.wpe = zeros(vocab, shape.embd), zeros(shape.context, shape.embd)
+        self.head = zeros(shape.embd, vocab)
+        self.layers = [Layer(shape) for _ in range(shape.layers)]
+
+    def matrices(self):
+        """All matrices, in the order of postgpt.c's parameters."""
+        return [self.wte, self.wpe, *(m for layer in self.layers for m in layer.matrices()), self.head]
+
+    def n_params(self):
+        """The number of parameters."""
+        return sum(len(row) for matrix in self.matrices() for row in matrix)
+
+    def randomize(self, seed):
+        """Random weights instead of the ghost of chapter IV: what training usually starts from."""
+        rng, root = Rng(seed), sqrt(self.shape.embd)
+        for matrix in self.matrices():
+            for row in matrix:
+                row[:] = [(rng.uniform() - 0.5) / root for _ in row]
+
+
+class Rows:
+    """A matrix as its rows that are not all zero: the ghost leaves many empty, and an empty row adds
+    nothing."""
+
+    def __init__(self, matrix):
+        self.at = [i for i, row in enumerate(matrix) if any(row)]
+        self.rows, self.zeros = [matrix[i] for i in self.at], [0.0] * len(matrix[0])
+
+    def times(self, x, y=None):
+        """y + x W, y zero where it is not given. Where y is shorter than the rows, so is what comes back."""
+        return matvec(self.zeros if y is None else y, [x[i] for i in self.at], self.rows)
+
+
+class Window:
+    """The text that the transformer sees, going through it token by token, keys and values cached.
+
+    ids   the window's tokens, n of them, n <= context
+    keys  [layers][content_dim][n]       values  [layers][heads][n][head_dim]
+    seen  for each layer and head, how the newest token's attention is shared among the window's tokens
     """
 
-    def __init__(self, rows, row_sum=None, column_sum=None, sum=0.0):
-        self.rows, self.row_sum, self.column_sum, self.sum = rows, row_sum, column_sum, sum
+    def __init__(self, net):
+        self.net, self.head = net, Rows(net.head)
+        self.layers = [(Rows(layer.q), Rows(layer.k), Rows(layer.v), list(map(Rows, layer.r)), Rows(layer.rv),
+                        layer.out and Rows(layer.out), Rows(layer.up), Rows(layer.down))
+                       for layer in net.layers]
+        self.clear()
 
-    def __len__(self):
-        return sum(map(len, self.rows))
+    def clear(self):
+        """Forgets everything."""
+        shape = self.net.shape
+        self.ids, self.x, self.seen = [], None, []
+        self.keys = [[[] for _ in range(shape.content_dim)] for _ in range(shape.layers)]
+        self.values = [[[] for _ in range(shape.content + shape.rrpram)] for _ in range(shape.layers)]
 
-    def transposed(self):
-        """The table with rows and columns exchanged, without sums."""
-        back = [[] for _ in self.rows]
-        for a, row in enumerate(self.rows):
-            for x, value in row:
-                back[x].append((a, value))
-        return Table(back)
+    def forward(self, id):
+        """One token through all layers at the window's next position; the residual stream is left in x."""
+        x = list(map(add, self.net.wte[id], self.net.wpe[len(self.ids)]))             # [embd]
+        self.ids.append(id)
+        self.seen = []
+        for layer, keys, values in zip(self.layers, self.keys, self.values):
+            *heads, out, up, down = layer
+            if out:                                       # a transformer may have been silenced: chapter VIII
+                x = out.times(self.attend(heads, keys, values, rmsnorm(x)), x)
+            if down.at:
+                # [embd] -> [hidden] -> [embd]
+                x = down.times([u if u > 0.0 else 0.0 for u in up.times(rmsnorm(x))], x)
+        self.x = x
 
-    def times(self, x):
-        """The product with a dense matrix.  [rows][r] -> [rows][r]"""
-        nothing = [0.0] * len(x[0])
-        return [matvec(nothing, [value for _, value in row], [x[b] for b, _ in row]) for row in self.rows]
+    def attend(self, heads, keys, values, normed):
+        """What the heads of a layer bring to the newest token from the window's places.  [embd] -> [embd]"""
+        q, k, v, r, rv = heads
+        content, d, n = self.net.shape.content, self.net.shape.head_dim, len(self.ids)
+        root = sqrt(d)
+        for row, key in zip(keys, k.times(normed)):
+            row.append(key)
+        query, value, mixed = q.times(normed), v.times(normed) + rv.times(normed), []
+        for h, cached in enumerate(values):
+            cached.append(value[h * d:h * d + d])
+            if h < content:                               # q_i . k_j / sqrt(d)
+                # [n]
+                score = matvec([0.0] * n, query[h * d:h * d + d], keys[h * d:h * d + d])
+                score = [s / root for s in score]
+            else:                                         # n_i . Wr[:, j], j up to here
+                score = r[h - content].times(normed, [0.0] * n)
+            self.seen.append(softmax(score))
+            mixed += matvec([0.0] * d, self.seen[-1], cached)         # [n], [n][head_dim] -> [head_dim]
+        return mixed
+
+    def push(self, id):
+        """The next token of a text of any length. When the context is full it slides: the newest half of it
+        becomes the first positions, computed anew, so that the cost a token stays constant."""
+        if len(self.ids) == self.net.shape.context:
+            newest = self.ids[-(len(self.ids) // 2):]
+            self.clear()
+            for old in newest:
+                self.forward(old)
+        self.forward(id)
+
+    def logits(self):
+        """What the transformer says of the next token.  -> [vocab]"""
+        return self.head.times(rmsnorm(self.x))
 
 
-def count_pairs(text, vocab, weight, window, least):
-    """Co-occurrence as a Table: value(a, x) = sum of weight[d] over the places where x stands d tokens after a, d <= window.
-    Entries under `least` are summed but not kept.
+# ---------------------------------------------------------------------------------------------
+# IV  SEEDING: the ghost becomes flesh
+#
+# The ghost is a transformer that nobody trained: each matrix is the closed-form answer to a question that the
+# counts can answer. First, what stands where? The residual stream is divided into rooms (coordinates at width
+# 48):
+#
+#     |             follow             | before | place |   |   |   follow  x: who follows the token
+#     0                               33       42      46  47  48  before  empty: for who stood before
+#                                                                  place   two sines, two cosines of the place
+#
+# then a constant, the same for every token, and what fills every embedding up to one length, so that RMSNorm
+# multiplies all by the same `scale`.
+#
+# The first question: who follows whom (wte, head)? x[a] and h[b] such that unigram(b) exp(x[a] . h[b]),
+# normalised, comes close to the Kneser-Ney bigram P(b | a). x is the follow room of wte, h that of the head,
+# and the log unigram stands in the head's row of the constant. The target is t = log(P(b | a) / unigram(b)),
+# up to a constant c a row. Each x[a] is
+#
+#     argmin over x and c of   sum over b of w_b (x . h[b] + c - t_b)^2 + RIDGE |x|^2
+#
+# (weighted least squares), where w_b is how often the bigram expects b after a. c is best where the weighted
+# mean of the errors is 0, so that with m the weighted mean of h there remain the normal equations (Gauss
+# 1809)
+#
+#     (sum over b of w_b (h[b] - m)(h[b] - m)^T + RIDGE I) x = sum over b of w_b t_b (h[b] - m)
+#
+# Then each h[b] is fitted to all x alike, and x again (alternating least squares, as in Hu, Koren and
+# Volinsky 2008). With this alone the transformer is a bigram.
 
-    Weights are whole numbers, so that every sum is exact and its order does not matter.
+# three sizes; where the last three begin
+Rooms = namedtuple("Rooms", "follow before waves place constant fill")
+
+
+def rooms_of(embd, vocab, head_dim):
+    """The Rooms of the residual stream. head_dim: of a head that looks back, 0: there is none.
+
+    >>> rooms_of(48, 1280, 12)
+    Rooms(follow=33, before=9, waves=4, place=42, constant=46, fill=47)
     """
-    ids, counts = text.ids, {}
-    rows, get = [a * vocab for a in ids], counts.get
-    room = [end - i for start, end in zip(text.starts, text.starts[1:]) for i in range(start, end)] if text.lines else None
-    for d in range(1, window + 1):
-        if weight[d]:
-            progress.say("counting: pairs %d apart", d)
-            keys = [a + x for a, x, r in zip(rows, ids[d:], room) if r > d] if text.lines else map(add, rows, ids[d:])
-            w = float(weight[d])
-            for key, n in Counter(keys).items():
-                counts[key] = get(key, 0.0) + n * w
-    row_sum, column_sum = [0.0] * vocab, [0.0] * vocab
-    kept = [[] for _ in range(vocab)]
-    for key, n in counts.items():
-        a, x = divmod(key, vocab)
-        row_sum[a] += n
-        column_sum[x] += n
-        if n >= least:
-            kept[a].append((x, n))
-    for row in kept:
-        row.sort()
-    return Table(kept, row_sum, column_sum, total(row_sum))
+    waves = 4 if embd >= 12 and head_dim else 0
+    before = min(head_dim, embd // 5) if waves else 0
+    follow = min(embd - 2 - waves - before, vocab - 1)    # a small vocabulary needs no approximation
+    return Rooms(follow, before, waves, follow + before, embd - 2, embd - 1)
 
 
-def pmi(table):
-    """Positive pointwise mutual information (Church and Hanks 1990), the context distribution flattened by the exponent 0.75
-    (Levy, Goldberg and Dagan 2015): max(0, log(p(a, x) / (p(a) q(x)))), as a Table."""
-    flat = [exp(0.75 * log(n)) if n > 0.0 else 0.0 for n in table.column_sum]
-    all, rows = total(flat), []
-    for row, n in zip(table.rows, table.row_sum):
-        values = [(x, log(value * all / (n * flat[x]))) for x, value in row]
-        rows.append([(x, value) for x, value in values if value > 0.0])
-    return Table(rows)
+NEAR = 3e-4                 # of the square of what is asked for
+RIDGE = 0.1                 # added to each square, so that a row counted little stays near 0
+ROUNDS = (4, 6, 6)          # of conjugate gradients: a sketch of x, then h, then x
+
+
+def conjugate(times, b, rounds):
+    """x for which A x comes close to b, times(v) being A v, A symmetric and positive definite: conjugate
+    gradients from 0 (Hestenes and Stiefel 1952). Each round costs one product, and as many rounds as
+    coordinates would be exact; what is NEAR is near enough."""
+    x, rest, way, square = [0.0] * len(b), b, b, dot(b, b)
+    enough = NEAR * square
+    for _ in range(rounds):
+        if not square > enough:
+            break
+        image = times(way)
+        along = dot(way, image)
+        if not along > 0.0:                               # A is 0 in this direction
+            break
+        step = square / along
+        x = [a + step * k for a, k in zip(x, way)]
+        rest = [a - step * k for a, k in zip(rest, image)]
+        last, square = square, dot(rest, rest)
+        keep = square / last
+        way = [a + keep * k for a, k in zip(rest, way)]
+    return x
+
+
+def outer(x, y):
+    """The sum over a of x[a] y[a]^T.  [n][r], [n][m] -> [r][m]"""
+    return [matvec([0.0] * len(y[0]), column, y) for column in zip(*x)]
+
+
+def weighed(weight, x):
+    """Row a of x, weight[a] times."""
+    return [[w * k for k in row] for w, row in zip(weight, x)]
+
+
+def regress(h, weight, target, left, right, rounds):
+    """The x[a] of the normal equations, a row at a time. The pair (a, b) weighs weight(a, b) + left[a]
+    right[b], and its target is 0 where it is not in the tables: only the pairs that were met cost time, for
+    over all b the sum of right[b] h[b] h[b]^T is total(right) times the identity, h being even.  [vocab][r],
+    Tables, [vocab]s -> [vocab][r]
+    """
+    r, x, whole, whole_mean = len(h[0]), [], total(right), matvec([0.0] * len(h[0]), right, h)
+    for a, (l, weights, targets) in enumerate(zip(left, weight.rows, target.rows)):
+        progress.say("seeding: %d of %d tokens", a, len(left))
+        if not weights:
+            x.append([0.0] * r)
+            continue
+        w, met = [value for _, value in weights], [h[b] for b, _ in weights]
+        wt = [(value + l * right[b]) * t for (b, value), (_, t) in zip(weights, targets)]
+        sum_w, sum_wt = l * whole, 0.0
+        spare = RIDGE + sum_w
+        for value, p in zip(w, wt):
+            sum_w += value
+            sum_wt += p
+        # mean: times sum_w
+        mean, columns = matvec([l * m for m in whole_mean], w, met), list(zip(*met))
+
+        def squares(v):
+            """The left side times v: (sum of w h h^T - mean mean^T / sum_w + (spare) I) v."""
+            along = dot(mean, v) / sum_w
+            y = [spare * a - along * m for a, m in zip(v, mean)]
+            return matvec(y, map(mul, w, matvec([0.0] * len(w), v, columns)), met)
+
+        aimed = matvec([0.0] * r, wt, met)
+        x.append(conjugate(squares, [y - sum_wt * m / sum_w for y, m in zip(aimed, mean)], rounds))
+    return x
+
+
+def even(x, n):
+    """Columns of x turned so that the sum over a of n[a] x[a] x[a]^T becomes total(n) times the identity:
+    where all weigh alike, least squares need no products, and elsewhere a few rounds of conjugate gradients
+    go far."""
+    whole = total(n)
+    root = [sqrt(a / whole) for a in n]
+    return weighed([1.0 / a if a > 0.0 else 0.0 for a in root], orthonormalize(weighed(root, x)))
+
+
+def seed_follow(pairs, bigram, r):
+    """x and h, who follows whom, from the counted pairs and their Kneser-Ney bigram.  -> [vocab][r],
+    [vocab][r]
+
+    P(b | a) = prob[b] + keep * unigram(b): of a b never met after a only the second is left, in every row the
+    same.
+    """
+    left, weight, target, scaled = [], [], [], []
+    for a, (row, n) in enumerate(zip(pairs.rows, pairs.row_sum)):
+        node = bigram.child.get(a) if row else None
+        keep, prob = (bigram.backoff[node], bigram.prob[node]) if row else (0.0, {})
+        left.append(n * keep)
+        weight.append([(b, n * prob[b]) for b, _ in row])
+        target.append([(b, log(1.0 + prob[b] / (keep * bigram.unigram[b]))) for b, _ in row])
+        scaled.append([(b, t * sqrt(n * bigram.unigram[b])) for b, t in target[-1]])
+    weight, target, right = Table(weight), Table(target), bigram.unigram
+    h = weighed([1.0 / sqrt(p) for p in right], subspace(Table(scaled), r, 1))
+    x = even(regress(h, weight, target, left, right, ROUNDS[0]), left)
+    h = even(regress(x, weight.transposed(), target.transposed(), right, left, ROUNDS[1]), right)
+    return regress(h, weight, target, left, right, ROUNDS[2]), h
+
+
+SIZE = 0.2                  # of the residual stream: RMSNorm undoes it, but the smaller it is, the sooner
+                            # training can turn it
+
+
+def seed_embeddings(net, rooms, x, h, unigram):
+    """Fills wte, wpe and head, room by room. The constant has a quarter of the square of what is before it,
+    the place a tenth of the square of all; its two wavelengths tell neighbours apart, and the ends of a
+    window. -> scale, by which RMSNorm multiplies; constant; swing, how far the waves go, as they are told to
+    the heads
+    """
+    r, _, waves, place, constant_at, fill_at = rooms
+    embd, square = net.shape.embd, [dot(row, row) for row in x]
+    # a little more than the longest x, so that all can be filled up
+    whole = 1.02 * max(square) + 0.01
+    constant, length = sqrt(whole / 4.0), whole + whole / 4.0
+    for t, row in enumerate(x):
+        net.wte[t][:r] = [SIZE * k for k in row]
+        net.wte[t][fill_at] = SIZE * sqrt(whole - square[t])
+        net.wte[t][constant_at] = SIZE * constant
+    swing = sqrt(length / (5.0 * waves)) if waves else 0.0
+    for i, row in enumerate(net.wpe):
+        row[place:place + waves] = [SIZE * swing * wave for wave in waves_at(i, net.shape.context)[:waves]]
+    scale = sqrt(embd / (length + swing * swing * waves / 2.0))
+    for k in range(r):
+        net.head[k] = [row[k] / scale for row in h]
+    net.head[constant_at] = [log(p) / (constant * scale) for p in unigram]
+    return scale, constant, swing
+
+
+def waves_at(i, context):
+    """A sine and a cosine of a place for each of the two wavelengths, 6 tokens and most of a window."""
+    angles = [2.0 * pi * i / period for period in (6.0, max(context / 1.6, 40.0))]
+    return [wave(angle) for angle in angles for wave in (sin, cos)]
+
+
+def seed(net, meta):
+    """Fills the transformer's matrices from what was counted: no gradient step."""
+    shape, vocab, text = net.shape, net.vocab, meta.text
+    rooms = rooms_of(shape.embd, vocab, shape.head_dim if shape.rrpram else 0)
+    # who follows whom; and positional affinity: who stands before whom at each distance that a head can look
+    # at
+    reach = min(shape.layers * shape.rrpram + 1, REACH) if rooms.waves and rooms.follow else 1
+    apart = [None] + [count_pairs(text, vocab, [0] * d + [1], d, 1.0) for d in range(1, reach + 1)]
+    bigram = Chain(text, vocab, 2)
+    x, h = seed_follow(apart[1], bigram, rooms.follow) if rooms.follow else ([[] for _ in range(vocab)],) * 2
+    stream = seed_embeddings(net, rooms, x, h, bigram.unigram)
+    # the MLP starts as the identity: nothing comes down, but what goes up is ready to be trained
+    rng = Rng(1)
+    for layer in net.layers:
+        for row in layer.up:
+            row[:] = [(rng.uniform() - 0.5) / sqrt(shape.embd) for _ in row]
+    if rooms.follow:
+        follow = Follow(text, apart[1], bigram, x, h, *stream)
+        code = seed_rrpram(net, rooms, follow, apart)
+        if code:
+            seed_content(net, rooms, follow, text, code)
+
+
+# Second reading of IV: what the heads say, and the linear algebra.
+#
+# What does a token further back tell that the bigram does not know (RRPRAM heads)? A token at distance d
+# stands d before the one to come, d - 1 before the newest. A head that looks there may add x_d P h[b] to the
+# logit of b, x_d the x of the token there. Which matrix P? Newton's first step from P = 0, where the
+# probabilities are the bigram's:
+#
+#     loss(P) = - the mean over places of log softmax(log bigram + x_d P h)[next]
+#     gradient  at 0:  -G,  G = the mean of x_d (h[next] - e)^T,  e the mean of h that the bigram expects
+#     curvature at 0:  P -> the mean of x_d x_d^T P Cov(h | bigram), nearly Cov(x) P Cov(h | bigram)
+#     Newton:  curvature(P) = G,  so  P = Cov(x)^-1 G Cov(h | bigram)^-1
+#
+# Cut to the rank of a head, P = u diag(s) v^T: u goes to the head's values, s v to its rows of the output
+# matrix, and Wr finds the place: the waves of j + d - 1 against those of i.
+#
+# What stood here the last time (content heads)? Trained transformers find this circuit first: induction heads
+# (Elhage and others 2021, Olsson and others 2022). The first RRPRAM head also writes x_2 u, who stood before,
+# into the room `before`. From the second layer on, a content head asks with the newest token's x u (q) for
+# the places whose room is alike (k): what stands there came after such a token, and may come again. So one
+# kind of head finds the place, the other the likeness. What to say of it is Newton's step again; its moments
+# are taken at LESSONS places of the corpus, where the head would look.
+#
+#     text      the | ghost | speaks | of | the | ?
+#     before      - | the   | ghost  | .. | of        at the last `the`, k is alike at `ghost`, after a `the`
+
+SHRINK = 0.4                # of a covariance toward a sphere: its own mean square, times this, is added
+SOLVE = 6                   # rounds of conjugate gradients for a shrunk covariance
+CHORUS = 0.6                # how loud the content heads are
+SHARPNESS = 20.0            # of a head that reads places: at the default shape softmax then puts more than 90
+                            # % on one
+RELEVANCE = 1.5             # of a head that reads likeness, in standard deviations: it leans, and training
+                            # may turn it
+REACH = 3                   # tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this
+LESSONS = 4096              # places of the corpus that content heads are seeded from
+
+
+def solve(c, b):
+    """A shrunk covariance's inverse times each of the vectors b.  [r][r], [n][r] -> [n][r]"""
+    sphere = SHRINK * total([row[i] for i, row in enumerate(c)]) / len(c)
+    return [conjugate(lambda v: matvec([sphere * k for k in v], v, c), list(row), SOLVE) for row in b]
+
+
+class Follow:
+    """What the heads are seeded from; every mean is over pairs that were counted.
+
+    x, x_mean     [vocab][r]: less its mean; [r]
+    expected[d]   [vocab][r]: the mean h of what stands d after a token, as the bigram says (d = 1), and what
+    the
+                  head for d adds
+    share         [vocab]: of the tokens that something follows
+    xx, hh        [r][r]: the covariance of x, and of h where the bigram is known
+    scale, constant, swing   as seed_embeddings found them
+    """
+
+    def __init__(self, text, pairs, bigram, x, h, scale=1.0, constant=1.0, swing=0.0):
+        r = len(x[0])
+        self.scale, self.constant, self.swing, self.h, expected = scale, constant, swing, h, []
+        mean = matvec([0.0] * r, bigram.unigram, h)
+        for a, n in enumerate(pairs.row_sum):
+            node = bigram.child[a] if n > 0.0 else 0
+            follows = bigram.prob[node] if node else {}
+            expected.append(matvec([bigram.backoff[node] * k for k in mean] if node else [0.0] * r,
+                                   follows.values(), [h[b] for b in follows]))
+        self.share = [n / pairs.sum for n in pairs.row_sum]
+        self.x_mean = matvec([0.0] * r, self.share, x)
+        self.x = [list(map(sub, row, self.x_mean)) for row in x]
+        self.xx = outer(weighed(self.share, self.x), self.x)
+        between = outer(weighed(self.share, expected), expected)
+        whole = outer(weighed([n / pairs.sum for n in pairs.column_sum], h), h)
+        self.hh = [list(map(sub, *rows)) for rows in zip(whole, between)]
+        if text.lines:
+            expected[text.ids[0]] = [0.0] * r             # nothing follows a document's end
+        self.expected = [None, expected]
+
+    def step(self, xx, told, n, rank):
+        """Newton's step as factors u diag(s) v^T of the rank that a head has room for. xx: the covariance of
+        what the head reads; told: the sum of that times (h less the h that was expected), n: of how many.
+        [r][r], [r][r] -> [r][rank], [rank], [r][rank]"""
+        c = [[value / n for value in row] for row in told]
+        c = solve(self.hh, zip(*solve(xx, zip(*c))))
+        return factor(Table([list(enumerate(row)) for row in c]), rank, 4)
+
+    def read(self, matrix, column, u, gain):
+        """Lets a column of a matrix read (x less its mean) . u, `gain` times; the constant coordinate takes
+        the mean off."""
+        for i, a in enumerate(u):
+            matrix[i][column] = a * gain / self.scale
+        matrix[-2][column] = -(dot(self.x_mean, u) * gain / (self.constant * self.scale))
+
+    def tell(self, matrix, row, v, gain):
+        """Lets a row of a matrix add v, `gain` times, to the follow room."""
+        matrix[row][:len(v)] = [SIZE * gain * a for a in v]
+
+
+def seed_rrpram(net, rooms, follow, apart):
+    """RRPRAM heads: each looks at one distance, the nearer first; the first also writes who stands there into
+    `before`. -> the directions of x that it writes, [before][r]"""
+    shape, code = net.shape, []
+    d, at, r = shape.head_dim, shape.content_dim, rooms.follow
+    loud = SHARPNESS / (follow.swing * follow.scale) if rooms.waves else 0.0
+    for l, layer in enumerate(net.layers):
+        for n in range(shape.rrpram):
+            distance = l * shape.rrpram + n + 2
+            if distance >= len(apart):
+                continue
+            progress.say("seeding: heads that look %d back", distance)
+            told = apart[distance].times(follow.h)
+            # what is expected already: by the newest token, by nearer heads
+            for nearer in range(1, distance):
+                expected = apart[distance - nearer].times(follow.expected[nearer])
+                told = [list(map(sub, *rows)) for rows in zip(told, expected)]
+            u, s, v = follow.step(follow.xx, outer(follow.x, told), apart[1].sum, min(d, r))
+            for j in range(shape.context):
+                for k, wave in enumerate(waves_at(j + distance - 1, shape.context)):
+                    layer.r[n][rooms.place + k][j] = loud * wave
+            for k, (column, back) in enumerate(zip(zip(*u), zip(*v))):
+                follow.read(layer.rv, n * d + k, column, 1.0)
+                follow.tell(layer.out, at + n * d + k, back, s[k])
+                if distance == 2 and k < rooms.before:
+                    layer.out[at + n * d + k][rooms.follow + k] = SIZE
+                    code.append(list(column))
+            back = [matvec([0.0] * r, map(mul, s, row), list(zip(*v))) for row in u]
+            follow.expected.append(outer(list(zip(*follow.x)), outer(list(zip(*back)), follow.hh)))
+    return code
+
+
+def read_windows(follow, text, context, code, relevance):
+    """What a content head would bring together: on windows of the corpus, at each place, the mean of x where
+    the code of the token before is alike to the newest one's. -> the sum of that mean times itself; times (h
+    - the h expected); of how many places"""
+    r, met, missed = len(follow.x[0]), [], []
+    spans = [(at, min(at + context, end - 1)) for start, end in zip(text.starts, text.starts[1:])
+             for at in ([start] if text.lines else range(start, end, context))]
+    for at, end in spans[::max(len(text.ids) // LESSONS, 1)]:
+        ids = text.ids[at:end]
+        keys, near = list(zip(*[code[id] for id in ids[:1] + ids])), [follow.x[id] for id in ids]
+        for i, id in enumerate(ids):
+            alike = softmax(matvec([0.0] * (i + 1), [relevance * k for k in code[id]], keys))
+            met.append(matvec([0.0] * r, alike, near))
+            rest = follow.h[text.ids[at + i + 1]]
+            for back, expected in zip(ids[i::-1], follow.expected[1:]):
+                rest = list(map(sub, rest, expected[back]))
+            missed.append(rest)
+    return outer(met, met), outer(met, missed), len(met)
+
+
+def seed_content(net, rooms, follow, text, first):
+    """Content heads: they look where the token before is alike, in all layers but the first, where nobody
+    knows yet who stood before. first: the directions of x that `before` tells, [before][r]"""
+    shape, d = net.shape, net.shape.head_dim
+    code = [[dot(row, column) for column in first] for row in follow.x]
+    spread = outer(weighed(follow.share, code), code)
+    likeness = total([row[k] for k, row in enumerate(spread)])
+    if not shape.content or shape.layers < 2 or not likeness > 0.0:
+        return
+    relevance = RELEVANCE * len(first) / likeness
+    xx, told, n = read_windows(follow, text, shape.context, code, relevance / sqrt(d))
+    xx = [[value / n for value in row] for row in xx]
+    u, s, v = follow.step(xx, told, n, min(shape.content_dim, rooms.follow))
+    for layer in net.layers[1:]:
+        for head in range(shape.content):
+            for k, column in enumerate(first):
+                follow.read(layer.q, head * d + k, column, relevance)
+                layer.k[rooms.follow + k][head * d + k] = 1.0 / follow.scale
+        for k, (column, back) in enumerate(zip(zip(*u), zip(*v))):
+            follow.read(layer.v, k, column, 1.0)
+            follow.tell(layer.out, k, back, CHORUS / (shape.layers - 1) * s[k])
 
 
 def orthonormalize(rows):
-    """Makes the columns of a matrix orthonormal, left to right (Gram and Schmidt, in the modified order); a column that the
-    ones before it span becomes zero.  [n][r] -> [n][r]"""
+    """Makes the columns of a matrix orthonormal, left to right (Gram and Schmidt, in the modified order); a
+    column that the ones before it span becomes zero.  [n][r] -> [n][r]"""
     done = []
     for column in map(list, zip(*rows)):
         before = dot(column, column)
@@ -746,8 +1495,8 @@ def orthonormalize(rows):
 
 
 def subspace(table, r, rounds):
-    """[rows][r]: orthonormal columns that nearly span the table's leading right singular directions, by subspace iteration
-    from a random start (Halko, Martinsson and Tropp 2011)."""
+    """[rows][r]: orthonormal columns that nearly span the table's leading right singular directions, by
+    subspace iteration from a random start (Halko, Martinsson and Tropp 2011)."""
     back, rng = table.transposed(), Rng(1)
     q = [[rng.uniform() - 0.5 for _ in range(r)] for _ in table.rows]
     for _ in range(rounds):
@@ -756,8 +1505,8 @@ def subspace(table, r, rounds):
 
 
 def eigen(m):
-    """Eigenvalues and eigenvectors of a small symmetric matrix by Jacobi's rotations (1846).  [n][n] -> [n], [n][n]; a row
-    of the second is an eigenvector."""
+    """Eigenvalues and eigenvectors of a small symmetric matrix by Jacobi's rotations (1846).  [n][n] -> [n],
+    [n][n]; a row of the second is an eigenvector."""
     n = len(m)
     m = [row[:] for row in m]
     v = [[1.0 if i == j else 0.0 for j in range(n)] for i in range(n)]
@@ -782,604 +1531,33 @@ def eigen(m):
 
 
 def factor(table, r, rounds):
-    """The leading singular value decomposition, table ~ u diag(s) v^T, s falling.  -> [rows][r], [r], [rows][r]"""
+    """The leading singular value decomposition, table ~ u diag(s) v^T, s falling.  -> [rows][r], [r],
+    [rows][r]"""
     q = subspace(table, r, rounds)
     y = table.times(q)
     gram = [matvec([0.0] * r, column, y) for column in zip(*y)]
     values, vectors = eigen(gram)
     order = sorted(range(r), key=lambda k: -values[k])
-    turn = list(zip(*[vectors[k] for k in order]))
+    axes = list(zip(*[vectors[k] for k in order]))
     s = [sqrt(values[k]) if values[k] > 0.0 else 0.0 for k in order]
-    u = [[x / t if t > 1e-9 * s[0] else 0.0 for x, t in zip(matvec([0.0] * r, row, turn), s)] for row in y]
-    return u, s, [matvec([0.0] * r, row, turn) for row in q]
-
-
-ROOM_FOR_TRACE = 16         # tokens: the reach of the Hebbian trace
-ROOM_FOR_PROMISE = 12       # tokens: a promise not kept by then was none
-WHOLE = 720720              # the least common multiple of 1 .. 16: WHOLE / distance is a whole number
-
-
-class Metaweights:
-    """What is counted in a text of token ids, a language model already.
-
-    chain    the probability of the next token after the last order - 1
-    trace    the Hebbian trace: (a, then x) at distances 2 .. 16, weight 1 / distance, as positive PMI
-    promise  prophecy: how much likelier x is within 12 tokens after an a than anywhere, as a logarithm
-    share    destiny: how much of the text each token is, [vocab]
-
-    Positional affinity, the pairs at each distance alone, is counted where it is read, in chapter IV.
-    """
-
-    def __init__(self, ids, vocab, order=3, starts=None):
-        self.text, self.vocab = Text(ids, starts), vocab
-        self.chain = Chain(self.text, vocab, order)
-        weight = [0, 0] + [WHOLE // d for d in range(2, ROOM_FOR_TRACE + 1)]
-        self.trace = pmi(count_pairs(self.text, vocab, weight, ROOM_FOR_TRACE, WHOLE / 3.0 + 1.0))    # more than one meeting three apart
-        self.promise = self.promises()
-        often = Counter(ids)
-        self.share = [(often[x] + 0.5) / (len(ids) + 0.5 * vocab) for x in range(vocab)]
-
-    def promises(self):
-        """How much likelier each x is within 12 tokens after an a than within any 12 tokens, where it is, as a Table."""
-        vocab, window, n = self.vocab, ROOM_FOR_PROMISE, len(self.text.ids)
-        met, rows = [Counter() for _ in range(vocab)], []
-        for ids in self.text.documents():
-            for i, a in enumerate(ids, 1):
-                met[a].update(set(ids[i:i + window]))
-        often = Counter(self.text.ids)
-        chance = []                                       # that x is among any ROOM_FOR_PROMISE tokens: 1 - q^12
-        for x in range(vocab):
-            q = 1.0 - often[x] / n
-            q3 = q * q * q
-            chance.append(1.0 - q3 * q3 * (q3 * q3))
-        for a in range(vocab):
-            progress.say("counting: promises, %d of %d", a, vocab)
-            row = [(x, log((k + chance[x]) / ((often[a] + 1.0) * chance[x]))) for x, k in sorted(met[a].items()) if k >= 2]
-            rows.append([(x, value) for x, value in row if value > 0.0])
-        return Table(rows)
-
-
-COMMON = 400                # a word more frequent than one in so many,
-EVEN = 2.5                  # whose gaps' mean square is less than so many times the square of their mean (2: chance), carries no meaning
-BRANCHES = 5, 3             # of a tree: how many are nearest to a word, and to each of them
-
-
-def letters_of(data):
-    """The words of letters in data, in order, small and capital letters alike."""
-    return [piece.lstrip(b" ").lower() for piece in PIECE.findall(data) if KIND[piece[-1]] == LETTER]
-
-
-class Company:
-    """Whole words and the company they keep, counted as the trace of tokens is. Two words are near where the same words stand before
-    and after them: the cosine of what they keep, 0 to 1."""
-
-    def __init__(self, data):
-        text = letters_of(data)
-        self.names = sorted(set(text))
-        self.number = {name: i for i, name in enumerate(self.names)}
-        ids, n = [self.number[word] for word in text], len(self.names)
-        weight = [0] + [WHOLE // d for d in range(1, ROOM_FOR_TRACE + 1)]
-        self.after = pmi(count_pairs(Text(ids), n, weight, ROOM_FOR_TRACE, 1.0))
-        self.before = self.after.transposed()
-        self.square = [0.0] * n
-        for table in self.after, self.before:
-            for a, row in enumerate(table.rows):
-                for _, value in row:
-                    self.square[a] += value * value
-        self.met, first, last, gaps = [0] * n, {}, {}, [0.0] * n
-        for at, a in enumerate(ids):
-            gap = float(at - last.get(a, at))
-            gaps[a] += gap * gap
-            last[a] = at
-            first.setdefault(a, at)
-            self.met[a] += 1
-        for a in range(n):                                # the text is a ring
-            gap = float(first[a] + len(ids) - last[a])
-            gaps[a] += gap * gap
-        self.common = [k > 8 and k * COMMON > len(ids) and g * k < EVEN * float(len(ids)) * float(len(ids)) for k, g in zip(self.met, gaps)]
-
-    def nearest(self, a, most, shown):
-        """Up to `most` words that carry meaning and are not in `shown`, which gets them: (similarity, word), the nearest first."""
-        near = [0.0] * len(self.names)
-        for table, back in (self.after, self.before), (self.before, self.after):
-            for k, value in table.rows[a]:
-                for x, other in back.rows[k]:
-                    near[x] += value * other
-        found = [(-(s / sqrt(self.square[a] * self.square[x])), x) for x, s in enumerate(near)
-                 if s > 0.0 and self.met[x] > 2 and not self.common[x] and x not in shown]
-        found = [(-s, x) for s, x in sorted(found)[:most]]
-        shown.update([x for _, x in found])
-        return found
-
-    def tree(self, words):
-        """Lines of bytes: each of the words that carries meaning (if none does, each), and who is nearest to it, two levels deep."""
-        telling = [word for word in words if word not in self.number or not self.common[self.number[word]]]
-        for word in dict.fromkeys(telling or words):
-            if word not in self.number:
-                yield word + b"  (not in the corpus)"
-                continue
-            a = self.number[word]
-            yield word
-            shown = {a}
-            branches = self.nearest(a, BRANCHES[0], shown)
-            for i, (s, x) in enumerate(branches, 1):
-                bar = "    " if i == len(branches) else "\u2502   "
-                yield ("\u2514\u2500\u2500 " if i == len(branches) else "\u251c\u2500\u2500 ").encode() + b"%s  %.2f" % (self.names[x], s)
-                twigs = self.nearest(x, BRANCHES[1], shown)
-                for k, (s, y) in enumerate(twigs, 1):
-                    yield (bar + ("\u2514\u2500\u2500 " if k == len(twigs) else "\u251c\u2500\u2500 ")).encode() + b"%s  %.2f" % (self.names[y], s)
-
-
-# ---------------------------------------------------------------------------------------------
-# III  TRANSFORMER: content heads, RRPRAM heads, one residual stream (Vaswani and others 2017)
-
-class Shape:
-    """The transformer's measures, whole numbers within LIMITS. Raises ValueError, also where the heads do not divide embd, and TypeError."""
-
-    LIMITS = {"layers": (1, 32), "embd": (2, 1024), "content": (0, 64), "rrpram": (0, 64), "context": (2, 4096), "mlp": (1, 16)}
-
-    def __init__(self, layers=2, embd=48, content=2, rrpram=2, context=64, mlp=4):
-        self.layers, self.embd, self.content, self.rrpram, self.context, self.mlp = layers, embd, content, rrpram, context, mlp
-        for name, (low, high) in self.LIMITS.items():
-            value = getattr(self, name)
-            if not isinstance(value, int) or not low <= value <= high:
-                raise (ValueError if isinstance(value, int) else TypeError)("%s is a whole number from %d to %d, not %r" % (name, low, high, value))
-        heads = content + rrpram
-        if not heads or embd % heads:
-            raise ValueError("embd=%d cannot be divided among %d heads (content + rrpram)" % (embd, heads))
-        self.head_dim = embd // heads
-        self.content_dim, self.rrpram_dim = content * self.head_dim, rrpram * self.head_dim
-
-
-def zeros(n, m):
-    """A matrix of zeros.  [n][m]"""
-    return [[0.0] * m for _ in range(n)]
-
-
-class Layer:
-    """The matrices of one layer, rows first."""
-
-    def __init__(self, shape):
-        embd, hidden = shape.embd, shape.mlp * shape.embd
-        self.q = zeros(embd, shape.content_dim)           # content heads
-        self.k = zeros(embd, shape.content_dim)
-        self.v = zeros(embd, shape.content_dim)
-        self.r = [zeros(embd, shape.context) for _ in range(shape.rrpram)]      # RRPRAM heads: x Wr, a column a place
-        self.rv = zeros(embd, shape.rrpram_dim)
-        self.out = zeros(embd, embd)
-        self.up = zeros(embd, hidden)
-        self.down = zeros(hidden, embd)
-
-    def matrices(self):
-        """All of them, in the order of postgpt.c's parameters."""
-        return [self.q, self.k, self.v, *self.r, self.rv, self.out, self.up, self.down]
-
-
-class Transformer:
-    """wte [vocab][embd], wpe [context][embd], layers, head [embd][vocab], all zero at first."""
-
-    def __init__(self, shape, vocab=1280):
-        self.shape, self.vocab = shape, vocab
-        self.wte, self.wpe = zeros(vocab, shape.embd), zeros(shape.context, shape.embd)
-        self.layers = [Layer(shape) for _ in range(shape.layers)]
-        self.head = zeros(shape.embd, vocab)
-
-    def matrices(self):
-        """All matrices, in the order of postgpt.c's parameters."""
-        return [self.wte, self.wpe, *(m for layer in self.layers for m in layer.matrices()), self.head]
-
-    def n_params(self):
-        """The number of parameters."""
-        return sum(len(row) for matrix in self.matrices() for row in matrix)
-
-    def randomize(self, seed):
-        """Random weights instead of the ghost: what training usually starts from."""
-        rng, root = Rng(seed), sqrt(self.shape.embd)
-        for matrix in self.matrices():
-            for row in matrix:
-                row[:] = [(rng.uniform() - 0.5) / root for _ in row]
-
-
-class Rows:
-    """A matrix as its rows that are not all zero: the ghost leaves many empty, and an empty row adds nothing."""
-
-    def __init__(self, matrix):
-        self.at = [i for i, row in enumerate(matrix) if any(row)]
-        self.rows, self.nothing = [matrix[i] for i in self.at], [0.0] * len(matrix[0])
-
-    def times(self, x, y=None):
-        """y + x W, y zero where it is not given."""
-        return matvec(y or self.nothing, [x[i] for i in self.at], self.rows)
-
-
-class Window:
-    """A window of the text going through the transformer, token by token, keys and values cached.
-
-    seen: for each layer and head, how the newest token's attention is shared among the window's tokens.
-    """
-
-    def __init__(self, net):
-        self.net, self.head = net, Rows(net.head)
-        self.layers = [(Rows(layer.q), Rows(layer.k), Rows(layer.v), [Rows(r) for r in layer.r], Rows(layer.rv), layer.out and Rows(layer.out),
-                        Rows(layer.up), Rows(layer.down)) for layer in net.layers]
-        self.clear()
-
-    def clear(self):
-        """Forgets everything."""
-        shape = self.net.shape
-        self.ids, self.x, self.seen = [], None, []
-        self.keys = [[[] for _ in range(shape.content_dim)] for _ in range(shape.layers)]     # [layers][content_dim][n]
-        self.values = [[[] for _ in range(shape.content + shape.rrpram)] for _ in range(shape.layers)]    # [layers][heads][n][head_dim]
-
-    def forward(self, id):
-        """One token through all layers at the window's next position; the residual stream is left in x."""
-        net, shape = self.net, self.net.shape
-        content, d, root, n = shape.content, shape.head_dim, sqrt(shape.head_dim), len(self.ids) + 1
-        x = list(map(add, net.wte[id], net.wpe[n - 1]))
-        self.ids.append(id)
-        seen = []
-        for (q, k, v, r, rv, out, up, down), keys, values in zip(self.layers, self.keys, self.values):
-            if out:
-                normed = rmsnorm(x)
-                for row, key in zip(keys, k.times(normed)):
-                    row.append(key)
-                query, value, mixed = q.times(normed), v.times(normed) + rv.times(normed), []
-                for h, held in enumerate(values):
-                    held.append(value[h * d:h * d + d])
-                    if h < content:                           # what is relevant: q_i . k_j / sqrt(d)
-                        score = [s / root for s in matvec([0.0] * n, query[h * d:h * d + d], keys[h * d:h * d + d])]
-                    else:                                     # which places form a pattern: n_i . Wr[:, j]
-                        score = r[h - content].times(normed, [0.0] * n)
-                    score = softmax(score)
-                    seen.append(score)
-                    mixed += matvec([0.0] * d, score, held)
-                x = out.times(mixed, x)
-            x = down.times([u if u > 0.0 else 0.0 for u in up.times(rmsnorm(x))] if down.at else [], x)
-        self.x, self.seen = x, seen
-
-    def push(self, id):
-        """The next token of a text of any length. When the context is full it slides: the newest half of it becomes the
-        first positions, computed anew, so that the cost a token stays constant."""
-        if len(self.ids) == self.net.shape.context:
-            newest = self.ids[-(len(self.ids) // 2):]
-            self.clear()
-            for old in newest:
-                self.forward(old)
-        self.forward(id)
-
-    def logits(self):
-        """What the transformer says of the next token.  -> [vocab]"""
-        return self.head.times(rmsnorm(self.x))
-
-
-# ---------------------------------------------------------------------------------------------
-# IV  SEEDING: the ghost becomes flesh
-#
-# Each matrix is the closed-form answer to a question that the counts can answer.
-#
-# What stands where? The residual stream is divided into rooms, in this order (coordinates at width 48):
-#
-#     follow   33   x: who follows the token
-#     before    9   empty at first; there the first head writes who stood before the token
-#     place     4   where it stands: a sine and a cosine for each of two wavelengths
-#     constant  1   the same for every token
-#     fill      1   completes every embedding to one length, so that RMSNorm multiplies all by the same `scale`
-#
-# Who follows whom (wte, head)? x[a] and h[b], such that unigram(b) exp(x[a] . h[b]), normalised, comes
-# close to the Kneser-Ney bigram: weighted least squares, one side at a time. x is the follow room of wte, h
-# that of the head, and the log unigram stands in the head's row of the constant. With this alone the
-# transformer is a bigram.
-#
-# What does a token further back tell that the bigram does not know (RRPRAM heads)? A token at distance d
-# stands d before the one to come, d - 1 before the newest. A head that looks there may add x_d P h to the
-# logits. P is Newton's first step from 0: P = Cov(x)^-1 G Cov(h | bigram)^-1, where G is the mean of x_d (h
-# - the h that the bigram expected)^T. Cut to the rank of a head, P = u diag(s) v^T: u goes to its values, v
-# to its rows of the output matrix, and Wr finds the place.
-#
-# What stood here the last time (content heads)? Trained transformers find this circuit first: induction
-# heads (Elhage and others 2021, Olsson and others 2022). The first RRPRAM head also writes x_2 u, who stood
-# before, into the room `before`. From the second layer on, a content head asks with the newest token's x u
-# (q) for the places whose room is alike (k): what stands there came after such a token, and may come again.
-# So one kind of head finds the place, the other the likeness: at the default shape the first layer does the
-# one, the second the other. What to say of it is Newton's step again; its moments are taken at LESSONS
-# places of the corpus, where the head would look.
-#
-#     text      the | ghost | speaks | of | the | ?
-#     before      - | the   | ghost  | .. | of        at the last `the`, k is alike at `ghost`: it stands after a `the`
-#
-# The MLP adds nothing at first (down is 0); up is random, ready to be trained. All embeddings are SIZE times what this
-# says: RMSNorm undoes it.
-
-def rooms_of(embd, vocab, head_dim):
-    """The sizes of the rooms follow, before and place; head_dim: of a head that looks back, 0: there is none.
-    The constant and the filling coordinate are the last two."""
-    waves = 4 if embd >= 12 and head_dim else 0
-    left = embd - 2 - waves
-    before = min(head_dim, embd // 5) if waves else 0
-    follow = min(left - before, vocab - 1)                # a small vocabulary needs no approximation
-    return follow, before, waves
-
-
-NEAR = 3e-4                 # of the square of what is asked for
-
-
-def conjugate(times, b, rounds):
-    """x for which A x comes close to b, times(v) being A v, A symmetric and positive definite: conjugate
-    gradients from 0 (Hestenes and Stiefel 1952). Each round costs one product, and as many rounds as
-    coordinates would be exact; what is NEAR is near enough."""
-    x, rest, way, square = [0.0] * len(b), b, b, dot(b, b)
-    enough = NEAR * square
-    for _ in range(rounds):
-        if not square > enough:
-            break
-        image = times(way)
-        along = dot(way, image)
-        if not along > 0.0:                               # A is 0 in this direction
-            break
-        step = square / along
-        x = [a + step * k for a, k in zip(x, way)]
-        rest = [a - step * k for a, k in zip(rest, image)]
-        last, square = square, dot(rest, rest)
-        turn = square / last
-        way = [a + turn * k for a, k in zip(rest, way)]
-    return x
-
-
-RIDGE = 0.1                 # of regress: added to each square, so that a row counted little stays near 0
-ROUNDS = (4, 6, 6)          # of conjugate gradients: a sketch of x, then h, then x
-
-
-def outer(x, y):
-    """The sum over a of x[a] y[a]^T.  [n][r], [n][m] -> [r][m]"""
-    return [matvec([0.0] * len(y[0]), column, y) for column in zip(*x)]
-
-
-def weighed(weight, x):
-    """Row a of x, weight[a] times."""
-    return [[w * k for k in row] for w, row in zip(weight, x)]
-
-
-def even(x, n):
-    """Columns of x turned so that the sum over a of n[a] x[a] x[a]^T becomes the total of n times the
-    identity: where all weigh alike, least squares need no products, and elsewhere a few rounds of conjugate
-    gradients go far."""
-    whole = total(n)
-    root = [sqrt(a / whole) for a in n]
-    return weighed([1.0 / a if a > 0.0 else 0.0 for a in root], orthonormalize(weighed(root, x)))
-
-
-def regress(h, weight, target, left, right, rounds):
-    """Weighted least squares, a row at a time: x[a] = the vector for which x[a] . h[b] + (any constant) comes
-    closest to target(a, b) over all b, where a pair weighs weight(a, b) + left[a] right[b], and where the
-    target is 0 for the pairs that are not in the tables. h is even for the weights `right`. RIDGE pulls a row
-    that was counted little toward 0.  [vocab][r], Tables, [vocab]s -> [vocab][r]
-    """
-    r, x, whole, whole_mean = len(h[0]), [], total(right), matvec([0.0] * len(h[0]), right, h)
-    for a, (l, row, aims) in enumerate(zip(left, weight.rows, target.rows)):
-        progress.say("seeding: %d of %d tokens", a, len(left))
-        if not row:
-            x.append([0.0] * r)
-            continue
-        w, near = [value for _, value in row], [h[b] for b, _ in row]
-        push = [(value + l * right[b]) * aim for (b, value), (_, aim) in zip(row, aims)]
-        across, sum, hit = list(zip(*near)), l * whole, 0.0
-        spare = RIDGE + sum
-        for value, p in zip(w, push):
-            sum += value
-            hit += p
-        mean = matvec([l * m for m in whole_mean], w, near)
-
-        def squares(v):
-            """The sum over b of their weight times (h[b] less the mean) (h[b] less the mean)^T v, and the ridge."""
-            along = dot(mean, v) / sum
-            y = [spare * a - along * m for a, m in zip(v, mean)]
-            return matvec(y, map(mul, w, matvec([0.0] * len(w), v, across)), near)
-
-        aimed = matvec([0.0] * r, push, near)
-        x.append(conjugate(squares, [y - hit * m / sum for y, m in zip(aimed, mean)], rounds))
-    return x
-
-
-def seed_follow(pairs, bigram, r):
-    """Who follows whom: x and h such that unigram(b) exp(x[a] . h[b]), normalised, comes close to the
-    Kneser-Ney bigram.
-
-    The target log(P(b | a) / P(b)) is 0 (up to a constant a row) wherever a never met b; each side is fitted
-    to the other in turn, in closed form, and each pair weighs as often as the bigram expects it (alternating
-    least squares as in Hu, Koren and Volinsky 2008).  -> [vocab][r], [vocab][r]
-    """
-    left, weight, target, scaled = [], [], [], []
-    for a, (row, n) in enumerate(zip(pairs.rows, pairs.row_sum)):
-        node = bigram.child.get(a) if row else None
-        keep, prob = (bigram.backoff[node], bigram.prob[node]) if row else (0.0, {})
-        left.append(n * keep)
-        weight.append([(b, n * prob[b]) for b, _ in row])
-        target.append([(b, log(1.0 + prob[b] / (keep * bigram.unigram[b]))) for b, _ in row])
-        scaled.append([(b, t * sqrt(n * bigram.unigram[b])) for b, t in target[-1]])
-    weight, target = Table(weight), Table(target)
-    h = weighed([1.0 / sqrt(p) for p in bigram.unigram], subspace(Table(scaled), r, 1))
-    right = bigram.unigram
-    x = even(regress(h, weight, target, left, right, ROUNDS[0]), left)
-    h = even(regress(x, weight.transposed(), target.transposed(), right, left, ROUNDS[1]), right)
-    return regress(h, weight, target, left, right, ROUNDS[2]), h
-
-
-SHRINK = 0.4                # of a covariance toward a sphere: its own mean square, times this, is added
-SOLVE = 6                   # rounds of conjugate gradients for a shrunk covariance
-SIZE = 0.2                  # of the residual stream: RMSNorm undoes it, but the smaller it is, the sooner training can turn it
-
-
-def solve(c, b):
-    """A shrunk covariance's inverse times each of the vectors b.  [r][r], [n][r] -> [n][r]"""
-    sphere = SHRINK * total([row[i] for i, row in enumerate(c)]) / len(c)
-    return [conjugate(lambda v: matvec([sphere * k for k in v], v, c), list(row), SOLVE) for row in b]
-
-
-class Follow:
-    """What the heads are seeded from; every mean is over pairs that were counted.
-
-    x [vocab][r]: less its mean
-    expected[d] [vocab][r]: the mean h of what stands d after a token, as the bigram says (d = 1), and what the
-        head for d adds
-    xx, hh [r][r]: the covariance of x, and of h where the bigram is known
-    """
-
-    def __init__(self, text, pairs, bigram, x, h):
-        r = len(x[0])
-        every = matvec([0.0] * r, bigram.unigram, h)
-        self.h, expected = h, []
-        for a, n in enumerate(pairs.row_sum):
-            node = bigram.child[a] if n > 0.0 else 0
-            mean = [bigram.backoff[node] * k for k in every] if node else [0.0] * r
-            follows = bigram.prob[node] if node else {}
-            expected.append(matvec(mean, follows.values(), [h[b] for b in follows]))
-        share = [n / pairs.sum for n in pairs.row_sum]
-        self.x_mean = matvec([0.0] * r, share, x)
-        self.x = [[k - m for k, m in zip(row, self.x_mean)] for row in x]
-        self.xx = outer(weighed(share, self.x), self.x)
-        left = outer(weighed(share, expected), expected)
-        every = outer(weighed([n / pairs.sum for n in pairs.column_sum], h), h)
-        self.hh = [[a - b for a, b in zip(row, other)] for row, other in zip(every, left)]
-        if text.lines:
-            expected[text.ids[0]] = [0.0] * r             # nothing follows a document's end
-        self.expected = [None, expected]
-
-    def step(self, xx, told, n, rank):
-        """Newton's step as factors u diag(s) v^T of the rank that a head has room for. xx: the covariance of
-        what the head reads; told: the sum of that times (h less the h that was expected), n: of how many.
-        [r][r], [r][r] -> [r][rank], [rank], [r][rank]"""
-        c = [[value / n for value in row] for row in told]
-        c = solve(self.hh, zip(*solve(xx, zip(*c))))
-        return factor(Table([list(enumerate(row)) for row in c]), rank, 4)
-
-
-def read_windows(follow, text, context, code, relevance):
-    """What a content head would bring together: on windows of the corpus, at each place, the mean of x where
-    the code of the token before is alike to the newest one's.
-    -> the sum of that mean times itself; times (h - the h expected); of how many places"""
-    r, met, missed = len(follow.x[0]), [], []
-    spans = [(at, min(at + context, end - 1)) for start, end in zip(text.starts, text.starts[1:])
-             for at in ([start] if text.lines else range(start, end, context))]
-    for at, end in spans[::max(len(text.ids) // LESSONS, 1)]:
-        ids = text.ids[at:end]
-        keys, near = list(map(list, zip(*[code[id] for id in ids[:1] + ids]))), [follow.x[id] for id in ids]
-        for i, id in enumerate(ids):
-            met.append(matvec([0.0] * r, softmax(matvec([0.0] * (i + 1), [relevance * k for k in code[id]], keys)), near))
-            rest = follow.h[text.ids[at + i + 1]]
-            for back, expected in zip(ids[i::-1], follow.expected[1:]):
-                rest = list(map(sub, rest, expected[back]))
-            missed.append(rest)
-    return outer(met, met), outer(met, missed), len(met)
-
-
-CHORUS = 0.6                # how loud the content heads are
-SHARPNESS = 20.0            # of a head that reads places: at the default shape softmax then puts more than 90 % on one
-RELEVANCE = 1.5             # of a head that reads likeness, in standard deviations: it leans, and training may turn it
-REACH = 3                   # tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this
-LESSONS = 4096              # places of the corpus that content heads are seeded from
-
-
-def seed(net, meta):
-    """Fills the transformer's matrices from what was counted: no gradient step."""
-    shape, vocab, text = net.shape, net.vocab, meta.text
-    embd, d = shape.embd, shape.head_dim
-    r, n_before, waves = rooms_of(embd, vocab, d if shape.rrpram else 0)
-    before, place, constant_at, fill_at = r, r + n_before, embd - 2, embd - 1
-    turn, period = 6.283185307179586, (6.0, max(shape.context / 1.6, 40.0))
-
-    # who follows whom, one apart; and positional affinity: who stands before whom at each distance that a head can look at
-    reach = min(shape.layers * shape.rrpram + 1, REACH) if waves and r else 1
-    apart = [None] + [count_pairs(text, vocab, [0] * distance + [1], distance, 1.0) for distance in range(1, reach + 1)]
-    bigram = Chain(text, vocab, 2)
-    x, h = seed_follow(apart[1], bigram, r) if r else ([[] for _ in range(vocab)],) * 2
-
-    # the embeddings: rooms filled, then completed to one length
-    square = [dot(row, row) for row in x]
-    whole = 1.02 * max(square) + 0.01
-    constant, length = sqrt(whole / 4.0), whole + whole / 4.0
-    for t, row in enumerate(x):
-        net.wte[t][:r] = [SIZE * k for k in row]
-        net.wte[t][fill_at] = SIZE * sqrt(whole - square[t])
-        net.wte[t][constant_at] = SIZE * constant
-    swing = sqrt(length / (5.0 * waves)) if waves else 0.0
-    for i, row in enumerate(net.wpe):
-        for k in range(0, waves, 2):
-            angle = turn * i / period[k // 2]
-            row[place + k], row[place + k + 1] = SIZE * swing * sin(angle), SIZE * swing * cos(angle)
-    scale = sqrt(embd / (length + swing * swing * waves / 2.0))       # RMSNorm multiplies every embedding by this
-    for k in range(r):
-        net.head[k] = [row[k] / scale for row in h]
-    net.head[constant_at] = [log(p) / (constant * scale) for p in bigram.unigram]
-    # the MLP starts as the identity: nothing comes down, but what goes up is ready to be trained
-    rng = Rng(1)
-    for layer in net.layers:
-        for row in layer.up:
-            row[:] = [(rng.uniform() - 0.5) / sqrt(embd) for _ in row]
-    if not r:
-        return
-
-    follow = Follow(text, apart[1], bigram, x, h)
-
-    def read(matrix, column, u, gain):
-        """Lets a column of a matrix read (x less its mean) . u, `gain` times; the constant coordinate takes the mean off."""
-        for i, a in enumerate(u):
-            matrix[i][column] = a * gain / scale
-        matrix[constant_at][column] = -(dot(follow.x_mean, u) * gain / (constant * scale))
-
-    def tell(matrix, row, v, gain):
-        """Lets a row of a matrix add v, `gain` times, to the follow room."""
-        matrix[row][:r] = [SIZE * gain * a for a in v]
-
-    # RRPRAM heads: each looks at one distance, the nearer first; the first also writes who stands there into `before`
-    code = []
-    for l, layer in enumerate(net.layers):
-        for n in range(shape.rrpram):
-            distance = l * shape.rrpram + n + 2
-            if distance > reach:
-                continue
-            progress.say("seeding: heads that look %d back", distance)
-            told = apart[distance].times(h)
-            for nearer in range(1, distance):             # what is expected already: by the newest token, and by the heads before
-                told = [list(map(sub, a, b)) for a, b in zip(told, apart[distance - nearer].times(follow.expected[nearer]))]
-            u, s, v = follow.step(follow.xx, outer(follow.x, told), apart[1].sum, min(d, r))
-            for j in range(shape.context):
-                for k in range(0, waves, 2):
-                    angle = turn * (j + distance - 1) / period[k // 2]
-                    layer.r[n][place + k][j] = SHARPNESS / (swing * scale) * sin(angle)
-                    layer.r[n][place + k + 1][j] = SHARPNESS / (swing * scale) * cos(angle)
-            for k, (column, back) in enumerate(zip(zip(*u), zip(*v))):
-                read(layer.rv, n * d + k, column, 1.0)
-                tell(layer.out, shape.content_dim + n * d + k, back, s[k])
-                if not code and k < n_before:
-                    layer.out[shape.content_dim + n * d + k][before + k] = SIZE
-            back = [matvec([0.0] * r, map(mul, s, row), list(zip(*v))) for row in u]
-            follow.expected.append(outer(list(zip(*follow.x)), outer(list(zip(*back)), follow.hh)))
-            if not code:
-                first = list(map(list, zip(*u)))[:n_before]
-                code = [[dot(row, column) for column in first] for row in follow.x]
-    if not code:
-        return
-
-    # content heads: they look where the token before is alike, in all layers but the first, where nobody knows yet who stood before
-    share = [n / apart[1].sum for n in apart[1].row_sum]
-    spread = outer(weighed(share, code), code)
-    likeness = total([row[k] for k, row in enumerate(spread)])
-    if shape.content and shape.layers > 1 and likeness > 0.0:
-        relevance = RELEVANCE * len(first) / likeness
-        xx, told, n = read_windows(follow, text, shape.context, code, relevance / sqrt(d))
-        u, s, v = follow.step([[value / n for value in row] for row in xx], told, n, min(shape.content_dim, r))
-        for layer in net.layers[1:]:
-            for head in range(shape.content):
-                for k, column in enumerate(first):
-                    read(layer.q, head * d + k, column, relevance)
-                    layer.k[before + k][head * d + k] = 1.0 / scale
-            for k, (column, back) in enumerate(zip(zip(*u), zip(*v))):
-                read(layer.v, k, column, 1.0)
-                tell(layer.out, k, back, CHORUS / (shape.layers - 1) * s[k])
+    u = [[x / t if t > 1e-9 * s[0] else 0.0 for x, t in zip(matvec([0.0] * r, row, axes), s)] for row in y]
+    return u, s, [matvec([0.0] * r, row, axes) for row in q]
 
 
 # ---------------------------------------------------------------------------------------------
 # V  THE DARIO FIELD: p(x | context) = softmax((B + alpha H + beta F + gamma A + T) / tau)
+#
+# So the equation is called that weighs all that is known of the next token x. tau is the temperature. P is
+# the chain of chapter II, z the transformer's logits, a token `back` places behind the one to come is t_back:
+#
+#     B   lambda log P(x) + kappa z(x)               what the counts say, what the transformer computes
+#     H   sum of ECHO^(back - 2) trace(t_back, x), back = 2 .. 16     Hebbian resonance: who keeps x company
+#     F   sum of sqrt(back) / 12 promise(t_back, x), back = 2 .. 11   prophecy: what was promised and has
+#         not come since, the stronger the longer it is open; and the word under way is to be finished
+#     A   log(1 + heard(x) / (PRIOR share(x)))       destiny, the direction of the talk: how much more of x
+#         it has than the corpus; heard: how often x came, each time worth DRIFT less with every token since
+#     T   log(1 + odds recall(x) / P(x))             trauma: what followed earlier moments like this one: P
+#         exp(T) is the mixture P + odds recall. Its odds rise while what was expected keeps not coming
 
 ECHO = 0.85                 # resonance fades by this with each token back
 DRIFT = 0.99                # destiny keeps this much of what it heard at each token
@@ -1387,7 +1565,8 @@ PRIOR = 200.0               # tokens of the corpus that destiny has heard before
 CALM = 0.9                  # trauma keeps this much of its level at each token
 REST = 0.3                  # trauma up to this level is silent
 DEPTH = 4                   # tokens of context that recall looks at
-DOUBT = (66.0, 16.0, 16.0, 16.0)    # what recall adds to a context's count for each token that followed it, by the context's length
+DOUBT = (66.0, 16.0, 16.0, 16.0)        # what recall adds to a context's count for each token that followed
+                                        # it, by its length
 MATCH = 32                  # tokens: the longest match that is told from a longer one
 PLACES = 256                # moments: of those that ended on the same token the newest so many are looked at
 
@@ -1404,7 +1583,8 @@ MODES = {"meta": META, "full": FULL, "transformer": TRANSFORMER}
 class Field:
     """Hears a text token by token and says what it expects next.
 
-    The transformer sees its window; the field remembers the last `memory` tokens of the document. words: what it knows of spelling.
+    The transformer sees its window; the field remembers the last `memory` tokens of the document.
+    window, words, voice   the transformer's Window, what is known of spelling, the Voice that speaks; or None
     """
 
     def __init__(self, meta, coefficients, memory, window=None, words=None, voice=None):
@@ -1431,73 +1611,94 @@ class Field:
         return self.meta.chain.token_prob(self.ids, id)
 
     def push(self, id, expected):
-        """The next token, and how much it was expected: by the chain where it is heard, by the sampler where it is spoken."""
-        ids, before, n = self.ids, self.before, len(self.ids)
-        # trauma rises by what was not expected and decays otherwise
+        """The next token, and how much it was expected: by the chain where it is heard, by the sampler where
+        it is spoken."""
+        ids, n = self.ids, len(self.ids)
         self.level = CALM * self.level + (1.0 - CALM) * (1.0 - expected)
         ids.append(id)
-        if self.spelling:
-            self.spelling.write(id)
-        if self.voice:
-            self.voice.write(id)
-        before.append(self.newest.get(id, -1))
+        self.before.append(self.newest.get(id, -1))
         self.newest[id] = n
         self.destiny = [DRIFT * k for k in self.destiny]
         self.destiny[id] += 1.0
         if n >= self.memory:
             self.destiny[ids[n - self.memory]] -= self.gone                # what is forgotten leaves the sum
+        if self.spelling:
+            self.spelling.write(id)
+        if self.voice:
+            self.voice.write(id)
         if self.window:
             self.window.push(id)
 
-    def moments(self):
-        """The newest PLACES places where the newest token stood before, and how many tokens up to there, MATCH at most, are as the
-        newest are."""
-        ids, n = self.ids, len(self.ids)
-        start, at, places = max(n - self.memory, 0), self.before[n - 1] if n else -1, 0
-        while at >= start and places < PLACES:
-            length = 1
-            while length < MATCH and at - length >= start and ids[at - length] == ids[n - 1 - length]:
-                length += 1
-            yield at, length
-            at, places = self.before[at], places + 1
+    def start(self):
+        """The oldest place that is remembered."""
+        return max(len(self.ids) - self.memory, 0)
 
     def terms(self):
-        """Computes every term for the token to come: log_p, h, f, a and, with a window, z, [vocab] each; t, the few (token, value) that
-        are not 0."""
-        meta, ids, n = self.meta, self.ids, len(self.ids)
-        start = max(n - self.memory, 0)
-        heard, nothing = n - start, [0.0] * meta.vocab
-        # B: what the counts say, what the transformer computes
+        """Computes every term for the token to come: log_p, z, h, f, a, t, [vocab] each, and doubt, the
+        chain's."""
+        meta, ids, nothing = self.meta, self.ids, [0.0] * self.meta.vocab
         p = meta.chain.probs(ids)
         if self.voice:
             p = self.voice.speak(p)
         self.log_p, self.doubt = list(map(log, p)), meta.chain.doubt(ids)
-        if self.window:                                   # before the first token there is nothing to transform
+        self.z = nothing
+        # before the first token there is nothing to transform
+        if self.window:
             self.z = self.window.logits() if self.window.ids else self.log_p
-        # H: Hebbian resonance with the last tokens but the newest, fading with distance
-        self.h = h = nothing[:]
-        echo = 1.0
-        for back in range(2, min(ROOM_FOR_TRACE, heard) + 1):
+        self.h, echo = nothing[:], 1.0
+        for back in range(2, min(ROOM_FOR_TRACE, len(ids) - self.start()) + 1):
             for x, value in meta.trace.rows[ids[-back]]:
-                h[x] += echo * value
+                self.h[x] += echo * value
             echo *= ECHO
-        # F: prophecy: the word under way is to be finished, and what the last tokens promised is to come, if it has not since, the
-        # more the older
-        self.f = f = self.spelling.promise() if self.spelling else nothing[:]
-        since = set()
-        for back in range(2, min(ROOM_FOR_PROMISE - 1, heard) + 1):
+        self.f = self.spelling.promise() if self.spelling else nothing[:]
+        for _, promised in self.promised():
+            for x, value in promised:
+                self.f[x] += value
+        self.a = [log(1.0 + k / (PRIOR * q)) if k > 0.0 else 0.0 for k, q in zip(self.destiny, meta.share)]
+        recall, free = self.recall()
+        odds = self.co["trauma"] * (self.level - REST) / free if self.level > REST else 0.0
+        self.t = nothing[:]
+        for x, value in recall.items():
+            self.t[x] = log(1.0 + odds * value / p[x])
+
+    def promised(self):
+        """The open promises: (back, [(x, what x gains by t_back), ..]), the newest first."""
+        ids, since = self.ids, set()
+        for back in range(2, min(ROOM_FOR_PROMISE - 1, len(ids) - self.start()) + 1):
             age = sqrt(back) / ROOM_FOR_PROMISE
             since.add(ids[1 - back])
-            for x, value in meta.promise.rows[ids[-back]]:
-                if x not in since:
-                    f[x] += age * value
-        # A: destiny: how much more of the talk, lately, each token is than of the corpus, up to a constant
-        self.a = [log(1.0 + k / (PRIOR * q)) if k > 0.0 else 0.0 for k, q in zip(self.destiny, meta.share)]
-        # T: trauma: recall, a chain of the talk itself: what followed the newest 1, 2, .. tokens, each context mixed with the shorter ones
-        # (Witten and Bell 1991), and all with the chain of the corpus
+            yield back, [(x, age * value) for x, value in self.meta.promise.rows[ids[-back]]
+                         if x not in since]
+
+    def moments(self):
+        """The newest PLACES places where the newest token stood before, and how many tokens up to there,
+        MATCH at most, are as the newest are.
+
+        >>> ids = [0, 1, 2, 3, 0, 1, 2, 0, 1]             # a b c d a b c a b: `a b` stood twice before
+        >>> field = Field(Metaweights(ids, 4), COEFFICIENTS, 100)
+        >>> for id in ids: field.push(id, 1.0)
+        >>> list(field.moments())
+        [(5, 2), (1, 2)]
+        """
+        ids, n, start = self.ids, len(self.ids), self.start()
+        at = self.before[n - 1] if n else -1
+        for _ in range(PLACES):
+            if at < start:
+                break
+            length = 1
+            while length < MATCH and at - length >= start and ids[at - length] == ids[n - 1 - length]:
+                length += 1
+            yield at, length
+            at = self.before[at]
+
+    def recall(self):
+        """A chain of the talk itself, {x: recall(x)}, and what it leaves to the chain of the corpus, 0 to 1.
+        It mixes what followed the newest 1, 2, .. DEPTH tokens (Witten and Bell 1991): of n tokens that
+        followed a context, D of them different, recall(x) = (n(x) + doubt D recall(x after the shorter
+        context)) / (n + doubt D)."""
         followed = [{} for _ in range(DEPTH)]
         for at, length in self.moments():
-            x = ids[at + 1]
+            x = self.ids[at + 1]
             for counts in followed[:length]:
                 counts[x] = counts.get(x, 0) + 1
         recall, free = {}, 1.0
@@ -1510,239 +1711,46 @@ class Field:
                     recall[x] *= own / every
                 for x, k in counts.items():
                     recall[x] = recall.get(x, 0.0) + k / every
-        odds = self.co["trauma"] * (self.level - REST) / free if self.level > REST else 0.0
-        self.t = [(x, log(1.0 + odds * value / p[x])) for x, value in recall.items()]
+        return recall, free
 
     def weights(self, use):
-        """What each term is multiplied by. The chain alone, and META, leave it its full weight; else it is weighed with lambda, without the
-        transformer with ALONE, where it doubts, the more so the more it doubts; and so is the transformer with kappa."""
+        """What each term is multiplied by in a mode, as in terms. The chain alone, and META, leave it its
+        full weight; else it is weighed with lambda, without the transformer with ALONE, where it doubts, the
+        more so the more it doubts; and so is the transformer with kappa."""
+        if use == TRANSFORMER:
+            return 0.0, 1.0, 0.0, 0.0, 0.0, 0.0
         co = self.co
-        chain = 1.0 if use in ("B", META) else 1.0 - self.doubt * (1.0 - (co["lambda"] if "Z" in use else ALONE))
-        return {"B": chain, "Z": co["kappa"] * self.doubt, "H": co["alpha"], "F": co["beta"], "A": co["gamma"]}
+        doubted = 0.0 if use in ("B", META) else self.doubt * (1.0 - (co["lambda"] if "Z" in use else ALONE))
+        weights = 1.0 - doubted, co["kappa"] * self.doubt, co["alpha"], co["beta"], co["gamma"], 1.0
+        return [weight if name in use else 0.0 for name, weight in zip("BZHFAT", weights)]
 
     def logits(self, use):
         """The terms named in `use`, weighed and added.  -> [vocab]"""
-        if use == TRANSFORMER:
-            return self.z
-        weights = self.weights(use)
-        chain = weights.pop("B")
-        logits = self.log_p if chain == 1.0 else [chain * x for x in self.log_p]
-        used = [name for name in weights if name in use]
-        terms = [getattr(self, name.lower()) for name in used]
-        logits = matvec(logits, [weights[name] for name in used], terms)
-        if "T" in use:
-            logits = logits[:]
-            for x, value in self.t:
-                logits[x] += value
-        return logits
-
-
-    def parts(self, use, x):
-        """What each term adds to the logit of x: chain, transformer, H, F, A, T; their sum is logits(use)[x] but for rounding."""
-        if use == TRANSFORMER:
-            return [0.0, self.z[x], 0.0, 0.0, 0.0, 0.0]
-        weights = self.weights(use)
-        found = [weights["B"] * self.log_p[x]]
-        for name, term in (("Z", "z"), ("H", "h"), ("F", "f"), ("A", "a")):
-            found.append(weights[name] * getattr(self, term)[x] if name in use else 0.0)
-        return found + [dict(self.t).get(x, 0.0) if "T" in use else 0.0]
-
-    def promises(self, most):
-        """The open promises: up to `most` of (token, who promised it the most, how far back that is, nats), the strongest first."""
-        ids, found, since = self.ids, {}, set()
-        heard = len(ids) - max(len(ids) - self.memory, 0)
-        for back in range(2, min(ROOM_FOR_PROMISE - 1, heard) + 1):
-            since.add(ids[1 - back])
-            for x, value in self.meta.promise.rows[ids[-back]]:
-                if x not in since:
-                    value *= sqrt(back) / ROOM_FOR_PROMISE
-                    sum, best, who = found.get(x, (0.0, 0.0, 0))
-                    found[x] = (sum + value, value, back) if value > best else (sum + value, best, who)
-        best = sorted(found.items(), key=lambda item: (-item[1][0], item[0]))[:most]
-        return [(x, ids[-back], back, self.co["beta"] * sum) for x, (sum, _, back) in best]
+        terms = self.log_p, self.z, self.h, self.f, self.a, self.t
+        return matvec([0.0] * self.meta.vocab, self.weights(use), terms)
 
 
 # ---------------------------------------------------------------------------------------------
-# VI  SAMPLING
+# VI  SAMPLING, and the model: text on the screen
 
+# the defaults of the options of these names
+TEMPERATURE, REPETITION, DISCOUNT, VERBATIM = 0.75, 0.0, 0.2, 7
 RECENT = 12                 # tokens: what the repetition penalty looks back on
-BROKEN = 255
-
-# How a UTF-8 text may go on (Unicode, table 3-7). A state is how many bytes of the character are missing, and, times 4, which
-# narrower range its second byte has: 1 from A0, 2 to 9F, 3 from 90, 4 to 8F. BROKEN is where no text goes on.
-LEAD = [0] * 0x80 + [BROKEN] * 0x42 + [1] * 0x1E + [6] + [2] * 12 + [10] + [2] * 2 + [15] + [3] * 3 + [19] + [BROKEN] * 11
-LOW, HIGH = (0x80, 0xA0, 0x80, 0x90, 0x80), (0xBF, 0xBF, 0x9F, 0xBF, 0x8F)
-
-
-def utf8_run(state, data):
-    """The state after data, from a state."""
-    for byte in data:
-        if state == BROKEN:
-            break
-        if state:
-            state = state % 4 - 1 if LOW[state // 4] <= byte <= HIGH[state // 4] else BROKEN
-        else:
-            state = LEAD[byte]
-    return state
-
-
-class Speller:
-    """What may be written next: of words those that `spelling` allows, or any where it is None; of bytes only valid UTF-8, if `utf8`."""
-
-    def __init__(self, spelling, utf8):
-        self.spelling, self.utf8, self.state = spelling, utf8, 0
-
-    def write(self, data):
-        """These bytes have been written."""
-        if self.utf8:
-            state = utf8_run(self.state, data)
-            self.state = 0 if state == BROKEN else state              # what is broken already, in the prompt, is left behind
-
-    def valid(self, data):
-        """Do these bytes keep the text valid UTF-8?"""
-        return not self.utf8 or utf8_run(self.state, data) != BROKEN
-
-    def allows(self, data):
-        """May these bytes, a token's, come next?"""
-        return self.valid(data) and (self.spelling is None or self.spelling.allows(data))
-
-
-TEMPERATURE, REPETITION, DISCOUNT, VERBATIM = 0.75, 0.0, 0.2, 7        # the defaults of the options of these names
 GRACE = 60                  # tokens that a text may go on to the end of its sentence
-SPEAKS = 8                  # the order of the chain that speaks
-LONELY = 3.0                # nats that a token loses for each word that is missing to SHARED
-ONE_MORE = 1.5              # nats that a token gains by a word more
-GLAD = 0.7                  # nats that a run loses for each word that it is longer than half of --verbatim
-STUCK = 3.0                 # nats that a token loses from which no fork can be reached in time
-ABRUPT = 6.0                # nats that it costs to end a sentence at once; less with each word
-ODD = 8.0                   # nats that a number costs where the corpus has none, what follows a number as it does nowhere, and what goes
-                            # on with a whole word so
-WALL = 1e4                  # nats that it costs to go on verbatim
-AGAIN = 3                   # words: of a run as long that has been said already
-STALE = 4.0                 # nats that it costs to go on with
+
+Sampling = namedtuple("Sampling", "seed temperature top_k repetition top_p discount verbatim exact",
+                      defaults=(42, TEMPERATURE, 15, REPETITION, 1.0, None, VERBATIM, False))
+Sampling.__doc__ = """How to draw. temperature, top_k, repetition, top_p: see sample(). discount, verbatim:
+see Voice; with `lines`, where
+documents are to be invented, discount is 1 by default. exact: not on to the end of the sentence."""
 
 
-class Voice:
-    """The chain that speaks, and where it leaves the corpus.
-
-    spots   the places that the last two tokens and more stand before: place -> how many tokens match
-    run     token -> how many words of the corpus in a row have been said when it is said
-    shared  token -> the words that the best place has in common with what was said, within the same brackets
-    heard   how many words had begun after each token that was said
-    """
-
-    def __init__(self, places, tokenizer, cut, discount, verbatim):
-        tokens = tokenizer.text
-        self.places, self.encode, self.reader, self.verbatim = places, tokenizer.encode, Reader(tokens), verbatim
-        self.cut = [max(discount, 0.001) * d for d in cut]            # nothing is to have probability 0
-        self.digits = [id for id, text in enumerate(tokens) if DIGIT in [KIND[byte] for byte in text]]
-        self.tokens, self.ends = tokens, [id for id, traits in enumerate(self.reader.traits) if traits[5] or traits[6]]
-        self.clear()
-
-    def clear(self):
-        """A new document."""
-        self.spots, self.last, self.piece, self.before, self.heard = {}, None, [], ({}, None), []
-        self.reader.clear()
-
-    def write(self, id):
-        """The next token. The piece under way is read as the corpus would have it, should it be said in other tokens."""
-        text, traits = self.tokens[id], self.reader.traits
-        if self.piece:
-            last = self.piece[-1]
-            if len(self.piece) == LONGEST_WORD or (not traits[id][0] if traits[last][0] else KIND[text[0]] != KIND[self.tokens[last][-1]]):
-                self.piece, self.before = [], (self.spots, self.last)
-        self.piece.append(id)
-        self.spots, self.last = self.before
-        for token in self.encode(b"".join([self.tokens[old] for old in self.piece])):
-            self.follow(token)
-        self.reader.read(id)
-        self.heard.append(self.reader.words)
-
-    def follow(self, id):
-        """From every place to the one after it, where the corpus goes on with this token."""
-        match = self.spots.get
-        self.spots = {place: match(place - 1, 1) + 1 for place in self.places.after.get((self.last, id), ())}
-        self.last = id
-
-    def speak(self, p):
-        """What the chain says when it speaks, p being what it says when it listens: Kneser-Ney's recursion goes on over contexts of 2, 3 .. tokens,
-        with little taken off their counts.  [vocab] -> [vocab]"""
-        places, ids, words = self.places, self.places.ids, self.places.words
-        self.run, self.shared, self.level, self.reach, fit = {}, {}, set(), {}, []
-        for place, n in self.spots.items():
-            id, common, run = ids[place], words[place] - words[place - n], words[place + 1] - words[place - n]
-            if run > self.run.get(id, 0) and words[place + 1] > words[place]:
-                self.run[id] = run
-            if places.nested[place] == self.reader.nested:
-                fit.append((n, id))
-                self.shared[id] = max(common, self.shared.get(id, 0))
-                if places.spoken[place] == self.reader.spoken:
-                    self.level.add(id)
-                if common >= SHARED and self.verbatim:
-                    reach = common + places.until_fork(place)
-                    self.reach[id] = min(reach, self.reach.get(id, reach))
-        cut = self.cut
-        for order in range(2, SPEAKS):
-            fit = [(n, id) for n, id in fit if n >= order]
-            if not fit:
-                break
-            counts, many = Counter([id for _, id in fit]), [0, 0, 0, 0]
-            for n in counts.values():
-                many[min(n, 3)] += 1
-            keep = (cut[1] * many[1] + cut[2] * many[2] + cut[3] * many[3]) / len(fit)
-            p = [x * keep for x in p]
-            for id, n in counts.items():
-                p[id] += (n - cut[min(n, 3)]) / len(fit)
-        return p
-
-    def rests(self, id):
-        """Is what was said a whole sentence, or line, with this token to come?"""
-        text = self.tokens[id]
-        return b"\n" in text or self.reader.ended and (self.reader.traits[id][4] or text[:1] == b" " and not text[1:2].islower())
-
-    def stale(self, field):
-        """The tokens that would go on with a run of AGAIN words that this very text has said before."""
-        heard, n, found = self.heard, len(self.heard), set()
-        for at, match in field.moments():
-            if heard[-1] - (heard[n - 1 - match] if match < n else 0) >= AGAIN:
-                found.add(field.ids[at + 1])
-        return found
-
-    def rules(self, field, chain=True, spelling=None):
-        """What each token gains or loses where the text leaves the corpus or goes on with it: token -> nats. Without the chain only the
-        limit of verbatim holds; without the spelling any word may go on."""
-        gain, limit, reader = dict.fromkeys(self.run, 0.0), self.verbatim, self.reader
-        for id, run in self.run.items() if limit else ():
-            if run > limit:
-                gain[id] -= WALL
-            elif chain and run > limit // 2:
-                gain[id] -= GLAD * (run - limit // 2)
-        if not chain:
-            return gain
-        wanted = 0 if reader.ended else min(SHARED, reader.spoken)
-        number = self.last is not None and KIND[self.tokens[self.last][-1]] == DIGIT
-        for id, shared in self.shared.items():
-            gain[id] = gain.get(id, 0.0) + LONELY * min(shared, wanted)
-            if shared > wanted == SHARED:
-                gain[id] += ONE_MORE
-            if self.reach.get(id, 0) > limit:
-                gain[id] -= STUCK
-            if number and shared:
-                gain[id] += ODD
-        for id in () if number else self.digits:
-            if not self.shared.get(id):
-                gain[id] = gain.get(id, 0.0) - ODD
-        whole = spelling and spelling.word and spelling.known != BEGUN
-        for id in spelling.words.inside[KIND[spelling.word[0]]] if whole else ():
-            if id not in self.shared:
-                gain[id] = gain.get(id, 0.0) - ODD
-        short = 0 if reader.ended else SENTENCE - reader.spoken
-        for id in self.ends if short or reader.nested else ():
-            if id not in self.level:
-                gain[id] = gain.get(id, 0.0) - ABRUPT * (short or SENTENCE) / SENTENCE
-        for id in self.stale(field):
-            gain[id] = gain.get(id, 0.0) - STALE
-        return gain
+def best_first(logits):
+    """Token ids, the largest logit first, of equals the smaller id."""
+    heap = [(-x, id) for id, x in enumerate(logits)]
+    heapq.heapify(heap)
+    while heap:
+        yield heapq.heappop(heap)[1]
 
 
 def rule(logits, recent, repetition):
@@ -1754,156 +1762,55 @@ def rule(logits, recent, repetition):
 
 
 def sample(logits, tokens, recent, temperature, top_k, repetition, speller, rng, top_p=1.0):
-    """Draws a token: repetition penalty on the recent ids, temperature, top-k, softmax, top-p (the most probable that together have
-    so much: Holtzman and others 2020), one uniform draw.
+    """Draws a token: repetition penalty on the recent ids; top-k, the k most probable; softmax of logits /
+    temperature (0: the most probable comes); top-p, the most probable that together have so much (Holtzman
+    and others 2020); one uniform draw.
 
-    logits [vocab]; tokens: the bytes of each. Where no word may go on, the most probable that is valid comes. Returns the id and how much was
-    expected of it.
+    logits [vocab]; tokens: the bytes of each; speller: which of them may come. Where none may, the most
+    probable that is valid UTF-8 comes. Returns the id and how much was expected of it.
+
+    >>> sample([0.0, 1.0, 2.0], [b"a", b"b", b"c"], [], 1.0, 2, 0.0, Speller(None, False), Rng(1))
+    (2, 0.7310585786300049)
     """
     logits = rule(logits, recent, repetition)
-    most = (top_k or len(logits)) if temperature > 0.0 else 1
-    heap = [(-x, id) for id, x in enumerate(logits)]
-    heapq.heapify(heap)
-    kept, spare, best = [], None, heap[0][1]
-    while heap and len(kept) < most:
-        id = heapq.heappop(heap)[1]
-        if speller.allows(tokens[id]):
-            kept.append(id)
-        elif spare is None and speller.valid(tokens[id]):
-            spare = id
+    allowed = (id for id in best_first(logits) if speller.allows(tokens[id]))
+    kept = list(itertools.islice(allowed, (top_k or len(logits)) if temperature > 0.0 else 1))
     if not kept:
-        kept.append(best if spare is None else spare)
+        valid = (id for id in best_first(logits) if speller.valid(tokens[id]))
+        kept = [next(valid, next(best_first(logits)))]
     if len(kept) == 1:
         return kept[0], 1.0
     odds = [exp((logits[id] - logits[kept[0]]) / temperature) for id in kept]
-    sum, walked = total(odds), 0.0
+    whole, walked = total(odds), 0.0
     for n, x in enumerate(odds if top_p < 1.0 else (), 1):
         walked += x
-        if walked >= top_p * sum:
-            kept, odds, sum = kept[:n], odds[:n], walked
+        if walked >= top_p * whole:
+            kept, odds, whole = kept[:n], odds[:n], walked
             break
-    walked, draw = 0.0, rng.uniform()
+    walked, stop = 0.0, rng.uniform()
     for id, x in zip(kept, odds):
-        walked += x / sum
-        if draw < walked:
+        walked += x / whole
+        if stop < walked:
             break
-    return id, x / sum
-
-
-# The glass: why each token was said
-
-TERMS = ("chain", "net", "H", "F", "A", "T", "rules")
-CANDIDATES = 10             # that a row knows
-FAR_BACK = 64               # words: of the prompt, the run may begin in the last so many
-EXCERPTS, MARGIN = 3, 70    # of the corpus: how many a row has, and how many bytes before and after the run
-
-Row = namedtuple("Row", "id text p rank gave second second_text second_p place since level candidates excerpts attention promises")
-Row.__doc__ = """Why a token was said.
-
-id, text    the token, its bytes
-p, rank     its probability and rank among all tokens, after the rules and the temperature, before top-k
-gave        what each of TERMS gave it more than it gave the runner-up, nats: the difference of their logits in seven parts
-second, second_text, second_p   the runner-up: of the others that might have been said the most probable
-place       (line, column, words): the longest run of words that ends here, and where it stands first in the corpus; None where the last
-            two words stand nowhere side by side
-since       how many tokens the run has in this text
-level       trauma before the token: 0 where all came as expected, 1 where nothing did
-candidates  (text, p, seven parts of the logit) of those that might have been said, the most probable first
-excerpts    (before, run, after) of the corpus, for places where the run stands
-attention   for each layer and head, how it is shared among the window's tokens
-promises    (text, who promised it, how many tokens back, nats): what is still expected, the strongest first
-"""
-
-
-def begins_word(data, at):
-    """Does a word begin here? What stands after white space does; and every character of Han or kana, which have no spaces."""
-    return KIND[data[at]] < SPACE and (not at or KIND[data[at - 1]] >= SPACE) or 0xE3 <= data[at] <= 0xE9
-
-
-class Standing:
-    """Where a text stands in the corpus: the longest run of whole words, the last perhaps under way, that ends where the text does.
-
-    begun  where each word of the text begins; words  how many of them, the newest, are the run; at  where it stands first in the corpus
-    """
-
-    def __init__(self, corpus):
-        self.corpus, self.text, self.ends, self.begun, self.words, self.at = corpus, bytearray(), [], [], 0, -1
-
-    def find(self, words, at):
-        """The next place in the corpus, from `at` on, where the newest words stand, or -1."""
-        run = bytes(self.text[self.begun[-words]:])
-        at = self.corpus.find(run, at)
-        while at >= 0 and not begins_word(self.corpus, at):
-            at = self.corpus.find(run, at + 1)
-        return at
-
-    def write(self, data, look=True):
-        """The next token's bytes. look: not where the run is not wanted yet."""
-        for byte in data:
-            self.text.append(byte)
-            if begins_word(self.text, len(self.text) - 1):
-                self.begun.append(len(self.text) - 1)
-                self.words += 1
-        self.ends.append(len(self.text))
-        if look and self.words and (self.at < 0 or not self.corpus.startswith(self.text[self.begun[-self.words]:], self.at)):
-            most, self.words, self.at = min(self.words, FAR_BACK), 0, -1
-            while self.words < most:                      # a run with a word more stands there too, or later
-                longer = self.begun[-self.words] - self.begun[-self.words - 1] if self.words else 0
-                at = self.find(self.words + 1, max(self.at - longer, 0))
-                if at < 0:
-                    break
-                self.words, self.at = self.words + 1, at
-
-    def stand(self):
-        """(place, since, excerpts) as in Row."""
-        if self.words < min(len(self.begun), 2) or not self.words:
-            return None, 0, []
-        start, line, excerpts, at = self.begun[-self.words], self.corpus.rfind(b"\n", 0, self.at) + 1, [], self.at
-        while at >= 0 and len(excerpts) < EXCERPTS:
-            end = at + len(self.text) - start
-            excerpts.append((self.corpus[max(at - MARGIN, 0):at], self.corpus[at:end], self.corpus[end:end + MARGIN]))
-            at = self.find(self.words, at + 1)
-        column = 1 + len([byte for byte in self.corpus[line:self.at] if byte & 0xC0 != 0x80])
-        return (self.corpus.count(b"\n", 0, self.at) + 1, column, self.words), len(self.ends) - bisect.bisect_right(self.ends, start), excerpts
-
-
-def look_back(field, use, logits, final, id, temperature, tokens, speller, deep):
-    """The ledger's row of a token that is about to be said. logits, final [vocab]: before and after the rules."""
-    top, tau = max(final), temperature or 1.0
-    odds = [exp((x - top) / tau) for x in final]
-    sum, mine = total(odds), final[id]
-    rank = 1 + len([1 for other, x in enumerate(final) if x > mine or x == mine and other < id])
-    heap, found = [(-x, other) for other, x in enumerate(final)], []
-    heapq.heapify(heap)
-    while heap and len(found) < (CANDIDATES if deep else 2):
-        other = heapq.heappop(heap)[1]
-        if other == id or speller.allows(tokens[other]):
-            found.append(other)
-    if id not in found:
-        found[-1] = id
-    second = next((other for other in found if other != id), None)
-    if second is None:
-        second = -max((x, -other) for other, x in enumerate(final) if other != id)[1]
-    parts = lambda x: field.parts(use, x) + [final[x] - logits[x]]
-    return Row(id, tokens[id], odds[id] / sum, rank, list(map(sub, parts(id), parts(second))), second, tokens[second], odds[second] / sum,
-               None, 0, field.level, [(tokens[x], odds[x] / sum, parts(x)) for x in found] if deep else [], [],
-               field.window.seen if deep and field.window else [],
-               [(tokens[x], tokens[who], back, nats) for x, who, back, nats in field.promises(6)] if deep and "F" in use else [])
+    return id, x / whole
 
 
 # The model: a corpus, what was counted in it, and the ghost
 
 def check_options(**values):
-    """Raises TypeError or ValueError, which says what is right, for what the option of that name would refuse on the command line."""
+    """Raises TypeError or ValueError, which says what is right, for what the option of that name would refuse
+    on the command line."""
     for name, value in values.items():
         option, = [option for option in OPTIONS if option.name == name.replace("_", "-")]
         if option.takes == "word":
             fine, right = isinstance(value, str), value in re.split(", | or ", option.words)
         else:
-            fine = not isinstance(value, bool) and isinstance(value, (int, float) if option.takes == "number" else int)
+            kinds = (int, float) if option.takes == "number" else int
+            fine = isinstance(value, kinds) and not isinstance(value, bool)
             right = fine and option.low <= value <= option.high
         if not fine or not right:
-            raise (ValueError if fine else TypeError)("%s is %s, not %r" % (name, "one of " + option.words if option.takes == "word" else option.range(), value))
+            wanted = "one of " + option.words if option.takes == "word" else option.range()
+            raise (ValueError if fine else TypeError)("%s is %s, not %r" % (name, wanted, value))
 
 
 def mode_of(mode):
@@ -1913,15 +1820,16 @@ def mode_of(mode):
     return mode
 
 
-class Resting:
-    """The garbage collector rests meanwhile: nothing here is cyclic, and there are many small lists that it would look through."""
-
-    def __enter__(self):
-        self.awake = gc.isenabled()
-        gc.disable()
-
-    def __exit__(self, *error):
-        if self.awake:
+@contextlib.contextmanager
+def resting():
+    """The garbage collector rests meanwhile: nothing here is cyclic, and there are many small lists that it
+    would look through."""
+    awake = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if awake:
             gc.enable()
 
 
@@ -1931,7 +1839,8 @@ def alphabet_of(corpus, name, lines):
 
 
 def encode_text(tokenizer, data, lines):
-    """The tokens of data as documents: (ids, None), or with `lines` (ids, starts), a newline before each line and one after it."""
+    """The tokens of data as documents: (ids, None), or with `lines` (ids, starts), a newline before each line
+    and one after it."""
     encode = tokenizer.encode
     if not lines:
         return encode(data), None
@@ -1949,35 +1858,36 @@ class PostGPT:
     >>> b"".join(model.generate("A corpus", tokens=4, mode="meta", verbatim=0, exact=True))
     b' is bytes or text'
 
-    Building it counts the corpus and seeds the transformer, about two seconds for a book; with seeded=False that waits until the
-    transformer is first wanted. A model can be pickled: whoever loads it need not build it again. Text may be given as bytes or as
-    str, which is encoded as UTF-8; what is said is bytes.
+    Building it counts the corpus and seeds the transformer, about two seconds for a book; with seeded=False
+    that waits until the transformer is first wanted. A model can be pickled: whoever loads it need not build
+    it again. Text may be given as bytes or as str, which is encoded as UTF-8; what is said is bytes.
 
-    Options: merges, alphabet ("bytes" or "corpus"), order, lines, shape (a dict of Shape's arguments), init ("ghost" or
-    "random"), seed, memory, and the field's coefficients by name (in COEFFICIENTS); tokenizer, where it has been learned already.
-    Raises Failure where the corpus has less than two bytes, ValueError or TypeError, which says what is right, for a wrong option.
+    Options: merges, alphabet ("bytes" or "corpus"), order, lines, shape (a dict of Shape's arguments), init
+    ("ghost" or "random"), seed, memory, and the field's coefficients by name (in COEFFICIENTS); tokenizer,
+    where it has been learned already. Raises Failure where the corpus has less than two bytes, ValueError or
+    TypeError, which says what is right, for a wrong option.
     """
 
-    def __init__(self, corpus, merges=1024, alphabet="bytes", order=3, lines=False, shape=None, init="ghost", seed=42, memory=4096,
-                 tokenizer=None, seeded=True, **coefficients):
+    def __init__(self, corpus, merges=1024, alphabet="bytes", order=3, lines=False, shape=None, init="ghost",
+                 seed=42, memory=4096, tokenizer=None, seeded=True, **coefficients):
         corpus = as_bytes(corpus, "the corpus")
         if len(corpus) < 2:
-            raise Failure("the corpus %s: there is nothing to count" % ("has one byte" if corpus else "is empty"))
+            few = "has one byte" if corpus else "is empty"
+            raise Failure("the corpus %s: there is nothing to count" % few)
         for name in coefficients:
             if name not in COEFFICIENTS:
-                raise TypeError("PostGPT has no option %r; its coefficients are %s" % (name, ", ".join(COEFFICIENTS)))
-        check_options(merges=merges, alphabet=alphabet, order=order, init=init, seed=seed, memory=memory, **coefficients)
-        self.lines, self.memory, self.chosen, self.trained = lines, memory, coefficients, False
-        self.shape = Shape(**(shape or {}))
-        try:
-            corpus.decode()
-            self.utf8 = True
-        except UnicodeDecodeError:
-            self.utf8 = False
-        self.alphabet, self.crc32, self.corpus = alphabet, zlib.crc32(corpus), corpus
-        self.init, self.seed, self.network, self.places = init, seed, None, None
-        with Resting():
-            self.tokenizer = tokenizer or Tokenizer.learn(corpus, merges, alphabet_of(corpus, alphabet, lines))
+                raise TypeError("PostGPT has no option %r; its coefficients are %s"
+                                % (name, ", ".join(COEFFICIENTS)))
+        check_options(merges=merges, alphabet=alphabet, order=order, init=init, seed=seed, memory=memory,
+                      **coefficients)
+        self.corpus, self.crc32 = corpus, zlib.crc32(corpus)
+        self.utf8 = corpus.decode(errors="ignore").encode() == corpus
+        self.alphabet, self.lines, self.memory, self.chosen = alphabet, lines, memory, coefficients
+        self.shape, self.init, self.seed = Shape(**(shape or {})), init, seed
+        self.network, self.places, self.trained = None, None, False
+        with resting():
+            known = alphabet_of(corpus, alphabet, lines)
+            self.tokenizer = tokenizer or Tokenizer.learn(corpus, merges, known)
             ids, starts = encode_text(self.tokenizer, corpus, lines)
             self.words, self.han = words_of(corpus), HAN.search(corpus) is not None
             self.meta = Metaweights(ids, self.tokenizer.vocab, order, starts)
@@ -1993,40 +1903,14 @@ class PostGPT:
     def net(self):
         """The transformer, seeded when it is first wanted."""
         if not self.network:
-            with Resting():
+            with resting():
                 net = Transformer(self.shape, self.tokenizer.vocab)
                 if self.init == "ghost":
                     seed(net, self.meta)
                 else:
                     net.randomize(self.seed)
-            self.network = net                            # whole: where seeding is interrupted, nobody finds half a ghost
+            self.network = net                            # all at once: no interrupt leaves half a ghost
         return self.network
-
-    def train(self, steps, rate=0.003, batch=4, held_out=b"", report=None):
-        """Trains the transformer on the corpus: see train(). held_out: bytes that choose the best state."""
-        rest = Text(*encode_text(self.tokenizer, as_bytes(held_out, "the held-out text"), self.lines))
-        net, self.trained = self.net, True
-        with Resting():
-            train(net, self.meta.text, steps, rate, batch, self.seed, rest if len(rest.ids) > 1 else None, report)
-
-    def about(self, trained):
-        """What a checkpoint says of itself: where any of it differs, its weights mean something else."""
-        return [("format", "postgpt-checkpoint 2"),
-                ("shape", ",".join(["%s=%d" % (name, getattr(self.shape, name)) for name in Shape.LIMITS])),
-                ("merges", "%d" % len(self.tokenizer.pairs)), ("alphabet", "%s %d" % (self.alphabet, self.tokenizer.base)),
-                ("corpus_crc32", "%08x" % self.crc32), ("trained", "yes" if trained else "no")]
-
-    def save(self):
-        """The transformer as the bytes of a .safetensors file."""
-        return checkpoint_bytes(self.net, self.about(self.trained))
-
-    def load(self, data):
-        """The transformer from what save() returned. Raises Failure where it is not of this corpus and shape, or damaged."""
-        net = Transformer(self.shape, self.tokenizer.vocab)
-        trained = b'"trained":"yes"' in data[:1024]
-        checkpoint_take(net, self.about(trained), data)
-        self.trained = trained
-        self.network = net
 
     def field(self, use, words=(), voice=None):
         """A field for a mode's terms. words: those it knows beside the corpus'."""
@@ -2034,83 +1918,102 @@ class PostGPT:
                      Words(self.words, self.tokenizer.text, words, self.han), voice)
 
     def voice(self, discount=None, verbatim=VERBATIM):
-        """The chain that speaks. discount: with `lines`, where documents are to be invented, it is 1 by default."""
+        """The chain that speaks."""
         if not self.places:
             self.places = Places(self.meta.text.ids, self.tokenizer.text)
-        return Voice(self.places, self.tokenizer, self.meta.chain.cut, (1.0 if self.lines else DISCOUNT) if discount is None else discount, verbatim)
-
-    def generate(self, prompt=b"", tokens=100, mode="full", seed=42, temperature=TEMPERATURE, top_k=15, repetition=REPETITION, top_p=1.0,
-                 discount=None, verbatim=VERBATIM, exact=False):
-        """Yields what follows the prompt (bytes), token by token; bytes of a character under way are held back until it is whole.
-
-        mode: meta, full or transformer. After `tokens` the text goes on to the end of its sentence, with `lines` of its line, at most GRACE
-        tokens more; with `exact` it does not. discount, verbatim: see Voice. Raises Failure where the prompt has a byte that the alphabet lacks.
-        """
-        return (data for data, _ in self.speak(prompt, tokens, mode, seed, temperature, top_k, repetition, top_p, discount, verbatim, exact) if data)
-
-    def explain(self, prompt=b"", *args, **options):
-        """Yields the ledger of what generate() yields with the same options: a Row a token."""
-        return (row for _, row in self.speak(prompt, *args, why=2, **options))
+        discount = (1.0 if self.lines else DISCOUNT) if discount is None else discount
+        return Voice(self.places, self.tokenizer, self.meta.chain.cut, discount, verbatim)
 
     def heard(self, prompt):
-        """The tokens that a text (bytes) begins with. With `lines`, context does not reach behind the last line."""
-        tok = self.tokenizer
-        ids = tok.encode(b"\n") if self.lines else tok.encode(b"\n\n") if not prompt and 10 in tok.id_of_byte else []
-        return ids + tok.encode(prompt.rpartition(b"\n")[2] if self.lines else prompt)
+        """The tokens that a text (bytes) begins with. With `lines`, context does not reach behind the last
+        line."""
+        encode = self.tokenizer.encode
+        if self.lines:
+            return encode(b"\n") + encode(prompt.rpartition(b"\n")[2])
+        return encode(b"\n\n") if not prompt and 10 in self.tokenizer.id_of_byte else encode(prompt)
 
-    def speak(self, prompt, tokens=100, mode="full", seed=42, temperature=TEMPERATURE, top_k=15, repetition=REPETITION, top_p=1.0, discount=None,
-              verbatim=VERBATIM, exact=False, why=0):
-        """Checks the options at once; yields (bytes, Row) for generate, explain and the command line. why: 0 no rows, 1 without what only
-        the page shows, 2 whole rows."""
-        prompt, mode = as_bytes(prompt, "the prompt"), mode_of(mode)
-        check_options(tokens=tokens, seed=seed, temperature=temperature, top_k=top_k, repetition=repetition, top_p=top_p, verbatim=verbatim,
-                      discount=0.0 if discount is None else discount)
-        return self.tokens(prompt, tokens, mode, seed, temperature, top_k, repetition, top_p, discount, verbatim, exact, why)
+    def generate(self, prompt=b"", tokens=100, mode="full", *how, **named):
+        """Yields what follows the prompt (bytes), token by token; bytes of a character under way are held
+        back until it is whole.
 
-    def tokens(self, prompt, tokens, mode, seed, temperature, top_k, repetition, top_p, discount, verbatim, exact, why):
+        mode: meta, full or transformer. how, named: a Sampling's. After `tokens` the text goes on to the end
+        of its sentence, with `lines` of its line, at most GRACE tokens more. Raises Failure where the prompt
+        has a byte that the alphabet lacks.
+        """
+        return (data for data, _ in self.speak(prompt, tokens, mode, Sampling(*how, **named)) if data)
+
+    def speak(self, prompt, tokens, mode, how, why=0):
+        """Checks the options at once; yields (bytes, Row) for generate, explain and the command line. why: 0
+        no rows, 1 without what only the page shows, 2 whole rows."""
+        given = [pair for pair in zip(how._fields, how) if pair[0] != "exact" and pair[1] is not None]
+        check_options(tokens=tokens, **dict(given))
+        return self.say(as_bytes(prompt, "the prompt"), tokens, MODES[mode_of(mode)], how, why)
+
+    def say(self, prompt, tokens, use, how, why):
         """What speak() yields."""
-        use, context, tok, ids = MODES[mode], self.shape.context, self.tokenizer, self.heard(prompt)
+        tok, ids, rng, row = self.tokenizer, self.heard(prompt), Rng(how.seed), None
         # the words of the prompt may be used too, but for the last, which may be cut short
-        voice = self.voice(discount, verbatim)
+        voice = self.voice(how.discount, how.verbatim)
         field = self.field(use, words_of(b"".join(PIECE.findall(prompt)[:-1])), voice)
-        window, field.window = field.window, None
-        for id in ids[max(len(ids) - self.memory - context, 0):]:
-            field.push(id, field.expected(id))
-        # a full window drops its oldest `step` tokens at a time: what it would have dropped by now need not go through it
-        field.window, step = window, context - context // 2
-        if window:
-            for id in ids[max((len(ids) - context + step - 1) // step * step, 0):]:
-                window.push(id)
-        rng, held, speller = Rng(seed), b"", Speller(None if self.lines else field.spelling, self.utf8)      # a line may be a new name
+        self.listen(field, ids)
+        # a line may be a new name
+        speller, waiting = Speller(None if self.lines else field.spelling, self.utf8), b""
         speller.write(prompt)
-        standing, row = Standing(self.corpus) if why else None, None
-        for id in ids if why else ():
-            standing.write(tok.text[id], False)
-        for n in range(tokens if exact else tokens + GRACE):
+        standing = Standing(self.corpus, [tok.text[id] for id in ids]) if why else None
+        for n in range(tokens if how.exact else tokens + GRACE):
             field.terms()
             before, recent = field.logits(use), field.ids[:-RECENT - 1:-1]
             logits = before[:]
             for id, nats in voice.rules(field, "B" in use, speller.spelling).items():
                 logits[id] += nats
-            id, chance = sample(logits, tok.text, recent, temperature, top_k, repetition, speller, rng, top_p)
-            if n >= tokens and (b"\n" in tok.text[id] if self.lines else voice.rests(id)):
+            id, expected = sample(logits, tok.text, recent, how.temperature, how.top_k, how.repetition,
+                                  speller, rng, how.top_p)
+            text = tok.text[id]
+            if n >= tokens and (b"\n" in text if self.lines else voice.rests(id)):
                 break
             if why:
-                row = look_back(field, use, before, rule(logits, recent, repetition), id, temperature, tok.text, speller, why > 1)
-                standing.write(tok.text[id])
-                place, since, excerpts = standing.stand()
-                row = row._replace(place=place, since=since, excerpts=excerpts)
-            speller.write(tok.text[id])
-            held += tok.text[id]
-            yield b"" if speller.state else held, row
+                final = rule(logits, recent, how.repetition)
+                row = look_back(field, use, before, final, id, how.temperature, tok.text, speller, standing,
+                                why > 1)
+            speller.write(text)
+            waiting += text
+            yield b"" if speller.state else waiting, row
             if not speller.state:
-                held = b""
-            if self.lines and tok.text[id] == b"\n":
+                waiting = b""
+            if self.lines and text == b"\n":
                 field.reset()                             # the next line is another document
-            field.push(id, chance)
+            field.push(id, expected)
+
+    def listen(self, field, ids):
+        """Pushes a text of any length: what nobody remembers at its end is left out.
+
+        A full window drops its oldest `step` tokens at a time: what it would have dropped by now need not go
+        through it.
+        """
+        context, n = self.shape.context, len(ids)
+        step = context - context // 2
+        window, field.window = field.window, None
+        for id in ids[max(n - self.memory - context, 0):]:
+            field.push(id, field.expected(id))
+        field.window = window
+        for id in ids[max((n - context + step - 1) // step * step, 0):] if window else ():
+            window.push(id)
+
+    # Second reading
+
+    def explain(self, prompt=b"", tokens=100, mode="full", *how, **named):
+        """Yields the ledger of what generate() yields with the same options: a Row a token.
+
+        >>> model = PostGPT("A corpus is bytes or text; a little one says little. " * 9, merges=30)
+        >>> row = next(model.explain("A corpus is bytes or", verbatim=0))
+        >>> row.text, row.second_text, ["%s %.1f" % pair for pair in zip(TERMS, row.gave)]
+        (b' text', b' little', ['chain 15.7', 'net 1.0', 'H 0.2', 'F 0.2', 'A 0.0', 'T 0.0', 'rules 7.5'])
+        """
+        return (row for _, row in self.speak(prompt, tokens, mode, Sampling(*how, **named), 2))
 
     def logprobs(self, ids, mode="full"):
-        """The log probability (nats) of every id after those before it, at temperature 1, without top-k or repetition penalty.
+        """The log probability (nats) of every id after those before it, at temperature 1, without top-k or
+        repetition penalty.
 
         With `lines` ids is one document, and its first id is only context.
         """
@@ -2126,6 +2029,344 @@ class PostGPT:
     def evaluate(self, data):
         """Held-out figures of data: see evaluate()."""
         return evaluate(self, data)
+
+    def train(self, steps, rate=0.003, batch=4, held_out=b"", report=None):
+        """Trains the transformer on the corpus: see train(). held_out: bytes that choose the best state."""
+        rest = Text(*encode_text(self.tokenizer, as_bytes(held_out, "the held-out text"), self.lines))
+        net, self.trained = self.net, True
+        with resting():
+            rest = rest if len(rest.ids) > 1 else None
+            train(net, self.meta.text, steps, rate, batch, self.seed, rest, report)
+
+    def about(self, trained):
+        """What a checkpoint says of itself: where any of it differs, its weights mean something else."""
+        return [("format", "postgpt-checkpoint 2"),
+                ("shape", ",".join(["%s=%d" % (name, getattr(self.shape, name)) for name in Shape.LIMITS])),
+                ("merges", "%d" % len(self.tokenizer.pairs)),
+                ("alphabet", "%s %d" % (self.alphabet, self.tokenizer.base)),
+                ("corpus_crc32", "%08x" % self.crc32), ("trained", "yes" if trained else "no")]
+
+    def save(self):
+        """The transformer as the bytes of a .safetensors file."""
+        return checkpoint_bytes(self.net, self.about(self.trained))
+
+    def load(self, data):
+        """The transformer from what save() returned. Raises Failure where it is not of this corpus and shape,
+        or damaged."""
+        net = Transformer(self.shape, self.tokenizer.vocab)
+        trained = b'"trained":"yes"' in data[:1024]
+        checkpoint_take(net, self.about(trained), data)
+        self.trained = trained
+        self.network = net
+
+
+# Second reading of VI: what may be written, where the speaker leaves the corpus, why each token was said.
+#
+# How a UTF-8 text may go on (Unicode, table 3-7). For each state: how many bytes of the character are
+# missing, and from where to where the next may go. 0: none is missing; BROKEN is where no text goes on.
+
+UTF8 = ((0, 0, 0), (1, 0x80, 0xBF), (2, 0x80, 0xBF), (3, 0x80, 0xBF),
+        (2, 0xA0, 0xBF), (2, 0x80, 0x9F), (3, 0x90, 0xBF), (3, 0x80, 0x8F))           # after E0, ED, F0, F4
+BROKEN = 255
+LEAD = ([0] * 0x80 + [BROKEN] * 0x42 + [1] * 0x1E + [4] + [2] * 12 + [5] + [2] * 2 + [6] + [3] * 3 + [7]
+        + [BROKEN] * 11)                                  # the state after each first byte
+
+
+def utf8_run(state, data):
+    """The state after data, from a state."""
+    for byte in data:
+        if state:
+            missing, low, high = UTF8[state]
+            state = missing - 1 if low <= byte <= high else BROKEN
+        else:
+            state = LEAD[byte]
+        if state == BROKEN:
+            break
+    return state
+
+
+class Speller:
+    """What may be written next: of words those that `spelling` allows, or any where it is None; of bytes only
+    valid UTF-8, if `utf8`."""
+
+    def __init__(self, spelling, utf8):
+        self.spelling, self.utf8, self.state = spelling, utf8, 0
+
+    def write(self, data):
+        """These bytes have been written."""
+        state = utf8_run(self.state, data) if self.utf8 else 0
+        # what is broken already, in the prompt, is left behind
+        self.state = 0 if state == BROKEN else state
+
+    def valid(self, data):
+        """Do these bytes keep the text valid UTF-8?"""
+        return not self.utf8 or utf8_run(self.state, data) != BROKEN
+
+    def allows(self, data):
+        """May these bytes, a token's, come next?"""
+        return self.valid(data) and (self.spelling is None or self.spelling.allows(data))
+
+
+SPEAKS = 8                  # the order of the chain that speaks
+AGAIN = 3                   # words: of a run as long that has been said already
+# The rules, in nats. A token loses
+WALL = 1e4                  # if it makes a run of words of the corpus longer than `verbatim`,
+GLAD = 0.7                  # for each word by which the run is longer than half of that,
+STUCK = 3.0                 # if no fork can be reached from it in time,
+ODD = 8.0                   # if it is a number where the corpus has none, or follows one, or a whole word, as
+                            # it does nowhere there,
+ABRUPT = 6.0                # if it ends a sentence too early (less with each word) or within brackets,
+STALE = 4.0                 # if it goes on with a run of AGAIN words that were said already;
+LONELY = 3.0                # it gains for each word that its best place shares with what was said, up to
+                            # SHARED,
+ONE_MORE = 1.5              # and for more than that
+
+
+class Voice:
+    """The chain that speaks, and where it leaves the corpus. Kneser-Ney's discounts set mass aside for what
+    was never seen: right for predicting what somebody else wrote, wrong for speaking, where who draws from it
+    says what nobody says. So the voice takes off only `discount` of them, and asks contexts of up to SPEAKS -
+    1 tokens.
+
+    spots   the places that the last two tokens and more stand before: place -> how many tokens match
+    run     token -> how many words of the corpus in a row have been said when it is said
+    shared  token -> the words that the best place has in common with what was said, within the same brackets
+    heard   how many words had begun after each token that was said
+    """
+
+    def __init__(self, places, tokenizer, cut, discount, verbatim):
+        self.places, self.encode, self.verbatim = places, tokenizer.encode, verbatim
+        self.reader = Reader(tokenizer.text)
+        self.cut = [max(discount, 0.001) * d for d in cut]            # nothing is to have probability 0
+        self.tokens, traits = tokenizer.text, enumerate(self.reader.traits)
+        self.digits = [id for id, text in enumerate(self.tokens) if DIGIT in [KIND[byte] for byte in text]]
+        self.ends = [id for id, trait in traits if trait.closes or trait.breaks]
+        self.clear()
+
+    def clear(self):
+        """A new document."""
+        self.spots, self.last, self.piece, self.before, self.heard = {}, None, [], ({}, None), []
+        self.reader.clear()
+
+    def write(self, id):
+        """The next token. The piece under way is read as the corpus would have it, should it be said in other
+        tokens."""
+        text, traits = self.tokens[id], self.reader.traits
+        if self.piece:
+            last = self.piece[-1]
+            ended = (not traits[id].white if traits[last].white
+                     else KIND[text[0]] != KIND[self.tokens[last][-1]])
+            if ended or len(self.piece) == LONGEST_WORD:
+                self.piece, self.before = [], (self.spots, self.last)
+        self.piece.append(id)
+        self.spots, self.last = self.before
+        for token in self.encode(b"".join([self.tokens[old] for old in self.piece])):
+            # from every place to the one after it, where the corpus goes on with this token
+            match, places = self.spots.get, self.places.after.get((self.last, token), ())
+            self.spots, self.last = {place: match(place - 1, 1) + 1 for place in places}, token
+        self.reader.read(id)
+        self.heard.append(self.reader.words)
+
+    def speak(self, p):
+        """What the chain says when it speaks, p being what it says when it listens: the recursion of chapter
+        II goes on over contexts of 2, 3, .. tokens.  [vocab] -> [vocab]"""
+        places, reader, words = self.places, self.reader, self.places.words
+        self.run, self.shared, self.level, self.reach, fit = {}, {}, set(), {}, []
+        for place, n in self.spots.items():
+            id, common = places.ids[place], words[place] - words[place - n]
+            if words[place + 1] > words[place]:
+                self.run[id] = max(words[place + 1] - words[place - n], self.run.get(id, 0))
+            if places.nested[place] == reader.nested:
+                fit.append((n, id))
+                self.shared[id] = max(common, self.shared.get(id, 0))
+                if places.spoken[place] == reader.spoken:
+                    self.level.add(id)
+                if common >= SHARED and self.verbatim:
+                    reach = common + places.until_fork(place)
+                    self.reach[id] = min(reach, self.reach.get(id, reach))
+        for order in range(2, SPEAKS):
+            fit = [(n, id) for n, id in fit if n >= order]
+            if not fit:
+                break
+            p = mixed(p, *discounted(Counter([id for _, id in fit]), self.cut))
+        return p
+
+    def rests(self, id):
+        """Is what was said a whole sentence, or line, with this token to come?"""
+        text = self.tokens[id]
+        begins = self.reader.traits[id].han or text[:1] == b" " and not text[1:2].islower()
+        return b"\n" in text or self.reader.ended and begins
+
+    def stale(self, field):
+        """The tokens that would go on with a run of AGAIN words that this very text has said before."""
+        heard, n = self.heard, len(self.heard)
+        return {field.ids[at + 1] for at, match in field.moments()
+                if heard[-1] - (heard[n - 1 - match] if match < n else 0) >= AGAIN}
+
+    def rules(self, field, chain=True, spelling=None):
+        """What each token gains or loses: token -> nats. Without the chain only the limit of verbatim holds;
+        without the spelling any word may go on."""
+        gain, limit, reader = defaultdict(float), self.verbatim, self.reader
+        for id, run in self.run.items() if limit else ():
+            if run > limit:
+                gain[id] -= WALL
+            elif chain and run > limit // 2:
+                gain[id] -= GLAD * (run - limit // 2)
+        if not chain:
+            return gain
+        wanted = 0 if reader.ended else min(SHARED, reader.spoken)
+        number = self.last is not None and KIND[self.tokens[self.last][-1]] == DIGIT
+        for id, shared in self.shared.items():
+            gain[id] += LONELY * min(shared, wanted)
+            if shared > wanted == SHARED:
+                gain[id] += ONE_MORE
+            if self.reach.get(id, 0) > limit:
+                gain[id] -= STUCK
+            if number and shared:
+                gain[id] += ODD
+        for id in () if number else self.digits:
+            if not self.shared.get(id):
+                gain[id] -= ODD
+        if spelling and spelling.word and spelling.known != BEGUN:
+            for id in spelling.words.inside[KIND[spelling.word[0]]]:
+                if id not in self.shared:
+                    gain[id] -= ODD
+        short = 0 if reader.ended else SENTENCE - reader.spoken
+        for id in self.ends if short or reader.nested else ():
+            if id not in self.level:
+                gain[id] -= ABRUPT * (short or SENTENCE) / SENTENCE
+        for id in self.stale(field):
+            gain[id] -= STALE
+        return gain
+
+
+# The glass: why each token was said
+
+TERMS = ("chain", "net", "H", "F", "A", "T", "rules")
+CANDIDATES, PROMISES = 10, 6            # that a row knows
+FAR_BACK = 64               # words: of the prompt, the run may begin in the last so many
+EXCERPTS, MARGIN = 3, 70    # of the corpus: how many a row has, and how many bytes before and after the run
+
+Row = namedtuple("Row", "id text p rank gave second second_text second_p place since level "
+                        "candidates excerpts attention promises")
+Row.__doc__ = """Why a token was said.
+
+id, text    the token, its bytes
+p, rank     its probability and rank among all tokens, after the rules and the temperature, before top-k
+gave        what each of TERMS gave it more than it gave the runner-up, nats: the difference of their logits
+            in seven parts
+second, second_text, second_p   the runner-up: of the others that might have been said the most probable
+place       (line, column, words): the longest run of words that ends here, and where it stands first in the
+            corpus; None where the last two words stand nowhere side by side
+since       how many tokens the run has in this text
+level       trauma before the token: 0 where all came as expected, 1 where nothing did
+candidates  (text, p, seven parts of the logit) of those that might have been said, the most probable first
+excerpts    (before, run, after) of the corpus, for places where the run stands
+attention   for each layer and head, how it is shared among the window's tokens
+promises    (text, who promised it, how many tokens back, nats): what is still expected, the strongest first
+"""
+
+
+class Standing:
+    """Where a text stands in the corpus: the longest run of whole words, the last perhaps under way, that
+    ends where the text does.
+
+    begun  where each word of the text begins; words  how many of them, the newest, are the run; at  where it
+    stands first
+    """
+
+    def __init__(self, corpus, tokens):
+        self.corpus, self.text, self.ends, self.begun = corpus, bytearray(), [], []
+        self.words, self.at = 0, -1
+        for data in tokens:
+            self.write(data)
+
+    @staticmethod
+    def begins(data, at):
+        """Does a word begin here? What stands after white space does; and every character of Han or kana,
+        without spaces."""
+        return KIND[data[at]] < SPACE and (not at or KIND[data[at - 1]] >= SPACE) or 0xE3 <= data[at] <= 0xE9
+
+    def write(self, data):
+        """The next token's bytes."""
+        for byte in data:
+            self.text.append(byte)
+            if self.begins(self.text, len(self.text) - 1):
+                self.begun.append(len(self.text) - 1)
+                self.words += 1
+        self.ends.append(len(self.text))
+
+    def find(self, words, at):
+        """The next place in the corpus, from `at` on, where the newest words stand, or -1."""
+        run = bytes(self.text[self.begun[-words]:])
+        at = self.corpus.find(run, at)
+        while at >= 0 and not self.begins(self.corpus, at):
+            at = self.corpus.find(run, at + 1)
+        return at
+
+    def look(self):
+        """(place, since, excerpts) as in Row, of the text as it is now."""
+        corpus, begun = self.corpus, self.begun
+        if self.words and (self.at < 0 or not corpus.startswith(self.text[begun[-self.words]:], self.at)):
+            most, self.words, self.at = min(self.words, FAR_BACK), 0, -1
+            while self.words < most:                      # a run with a word more stands there too, or later
+                longer = begun[-self.words] - begun[-self.words - 1] if self.words else 0
+                at = self.find(self.words + 1, max(self.at - longer, 0))
+                if at < 0:
+                    break
+                self.words, self.at = self.words + 1, at
+        if self.words < min(len(begun), 2) or not self.words:
+            return None, 0, []
+        start, line, excerpts, at = begun[-self.words], corpus.rfind(b"\n", 0, self.at) + 1, [], self.at
+        while at >= 0 and len(excerpts) < EXCERPTS:
+            end = at + len(self.text) - start
+            excerpts.append((corpus[max(at - MARGIN, 0):at], corpus[at:end], corpus[end:end + MARGIN]))
+            at = self.find(self.words, at + 1)
+        column = 1 + len([byte for byte in corpus[line:self.at] if byte & 0xC0 != 0x80])
+        since = len(self.ends) - bisect.bisect_right(self.ends, start)
+        return (corpus.count(b"\n", 0, self.at) + 1, column, self.words), since, excerpts
+
+
+def strongest_promises(field):
+    """Up to PROMISES open promises: (token, who promised it the most, how far back that is, nats), the
+    strongest first."""
+    found = {}
+    for back, promised in field.promised():
+        for x, value in promised:
+            nats, best, who = found.get(x, (0.0, 0.0, 0))
+            found[x] = (nats + value, value, back) if value > best else (nats + value, best, who)
+    best = sorted(found.items(), key=lambda item: (-item[1][0], item[0]))[:PROMISES]
+    return [(x, field.ids[-back], back, field.co["beta"] * nats) for x, (nats, _, back) in best]
+
+
+def look_back(field, use, logits, final, id, temperature, tokens, speller, standing, deep):
+    """The Row of a token that is about to be said. logits, final [vocab]: before and after the rules; deep:
+    with what only the page shows."""
+    top, tau = max(final), temperature or 1.0
+    odds = [exp((x - top) / tau) for x in final]
+    whole, mine, weights = total(odds), final[id], field.weights(use)
+    terms = (field.log_p, field.z, field.h, field.f, field.a, field.t)
+
+    def parts(x):
+        """What each of TERMS adds to the logit of x."""
+        return [w and w * term[x] for w, term in zip(weights, terms)] + [final[x] - logits[x]]
+
+    rank = 1 + len([1 for other, x in enumerate(final) if x > mine or x == mine and other < id])
+    allowed = (x for x in best_first(final) if x == id or speller.allows(tokens[x]))
+    found = list(itertools.islice(allowed, CANDIDATES if deep else 2))
+    if id not in found:
+        found[-1] = id
+    second = next((x for x in [*found, *itertools.islice(best_first(final), 2)] if x != id))
+    standing.write(tokens[id])
+    place, since, excerpts = standing.look()
+    row = Row(id, tokens[id], odds[id] / whole, rank, list(map(sub, parts(id), parts(second))), second,
+              tokens[second], odds[second] / whole, place, since, field.level, [], excerpts, [], [])
+    if not deep:
+        return row
+    promises = strongest_promises(field) if "F" in use else []
+    return row._replace(candidates=[(tokens[x], odds[x] / whole, parts(x)) for x in found],
+                        attention=field.window.seen if field.window else [],
+                        promises=[(tokens[x], tokens[who], back, nats) for x, who, back, nats in promises])
 
 
 # ---------------------------------------------------------------------------------------------
@@ -3535,13 +3776,10 @@ def put_page(model, pages, options):
     hold_signals(False)
 
 
-SPEAKING = ("tokens", "temperature", "top-k", "repetition", "top-p", "discount", "verbatim", "exact")
-
-
 def continue_prompt(model, prompt, options, said=None):
     """The prompt and what follows it, in one mode, or in both under a heading each. said: the text so far
     by sample and mode, which goes on where there is one; it gets what is added."""
-    both, how = options["mode"] == "both", {name.replace("-", "_"): options[name] for name in SPEAKING}
+    both, names = options["mode"] == "both", [name.replace("_", "-") for name in Sampling._fields[1:]]
     for i in range(options["samples"]):
         for mode in ("meta", "full") if both else (options["mode"],):
             if stopped:
@@ -3555,8 +3793,9 @@ def continue_prompt(model, prompt, options, said=None):
                 put(prompt)
             if said is not None:
                 said.setdefault((i, mode), bytearray(prompt))
-            for data, row in model.speak(text, mode=mode, seed=(options["seed"] + i) % (1 << 64),
-                                         why=2 if options["page"] else int(options["why"]), **how):
+            how = Sampling((options["seed"] + i) % (1 << 64), *[options[name] for name in names])
+            why = 2 if options["page"] else int(options["why"])
+            for data, row in model.speak(text, options["tokens"], mode, how, why):
                 put(data)
                 if said is not None:
                     said[i, mode] += data

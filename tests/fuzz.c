@@ -59,7 +59,6 @@ static void tiny(Model *model, Options *o, Bytes *corpus) {
 }
 
 static void count(Model *model, const Bytes *corpus) {
-    tokenizer_spell(&model->tokenizer);
     model->utf8 = utf8_run(0, corpus->data, corpus->length) == 0;
     model_count(model, corpus);
 }

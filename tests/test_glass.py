@@ -16,6 +16,7 @@ import time
 import unittest
 
 import twins
+from postgpt import strongest_promises
 from twins import Case, PYTHON, book
 
 SMALL = ("--no-cache", "--merges", "60", "--shape", "layers=1,embd=16,content=1,rrpram=1,context=16,mlp=1")
@@ -316,10 +317,10 @@ class Ledger(unittest.TestCase):
             field.push(id, 1.0)
         field.spelling = None
         field.terms()
-        for x, who, back, nats in field.promises(6):
+        for x, who, back, nats in strongest_promises(field):
             self.assertAlmostEqual(nats, field.co["beta"] * field.f[x])
             self.assertEqual(field.ids[-back], who)
-        self.assertEqual([x for x, *_ in field.promises(6)], sorted(range(len(field.f)), key=lambda x: (-field.f[x], x))[:6])
+        self.assertEqual([x for x, *_ in strongest_promises(field)], sorted(range(len(field.f)), key=lambda x: (-field.f[x], x))[:6])
 
 
 class Library(unittest.TestCase):

@@ -224,7 +224,7 @@ class TheGhost(unittest.TestCase):
 
     def test_the_first_head_writes_into_a_room_of_its_own_who_stood_before(self):
         """After the first layer the coordinates between `follow` and `place` tell the token before, whichever the newest is."""
-        follow, before, _ = postgpt.rooms_of(48, self.model.tokenizer.vocab, 12)
+        follow, before, *_ = postgpt.rooms_of(48, self.model.tokenizer.vocab, 12)
         self.assertFalse(any(any(row[follow:follow + before]) for row in self.net.wte))
         below = copy.copy(self.net)
         below.shape, below.layers = copy.copy(self.net.shape), self.net.layers[:1]
