@@ -5192,9 +5192,9 @@ static size_t quoted(Bytes *to, const unsigned char *data, size_t length, size_t
         if (!valid || *c < ' ' || *c == 127 || (*c == 0xC2 && c[1] < 0xA0))
             for (size_t k = 0; k < n; k++) {
                 const char *name = c[k] ? strchr("\tt\nn\rr", c[k]) : NULL;
-                wide = size += (size_t)(name && c[k] < ' ' ? sprintf(shown + size, "\\%c",
-                                                                     name[1]) : sprintf(shown + size,
-                                                                             "\\x%02x", c[k]));
+                if (name && c[k] < ' ') size += (size_t)sprintf(shown + size, "\\%c", name[1]);
+                else size += (size_t)sprintf(shown + size, "\\x%02x", c[k]);
+                wide = size;
             }
         else {
             if (*c == '"' || *c == '\\') shown[size++] = '\\';
@@ -5233,8 +5233,8 @@ static void cells_of(Cells cell, const Row *row) {
 
 /* A token in quotes, or the name of its column. Returns the columns it takes. */
 static size_t put_token(Bytes *line, const Tokenizer *tok, const Row *row, int second, size_t most) {
-    const size_t id = !row ? 0 : second ? row->second : row->id;
-    if (row) return quoted(line, tok->text + tok->start[id], tok->start[id + 1] - tok->start[id], most);
+    const Slice text = token_text(tok, !row ? 0 : second ? row->second : row->id);
+    if (row) return quoted(line, text.data, text.length, most);
     if (line) bytes_put(line, second ? "second" : "token");
     return second ? 6 : 5;
 }
@@ -5448,16 +5448,15 @@ static void json_add(Bytes *to, const unsigned char *data, size_t n) {
  * as it is. */
 static void page_put(Ledger *why, const char *format, ...) {
     Bytes *to = why->page, text = {0};
-    const Tokenizer *tok = why->tok;
     char room[32];
     va_list args;
     va_start(args, format);
     for (const char *c = format; *c; c++) {
         if (*c != '%') { bytes_add(to, c, 1); continue; }
         if (*++c == 'q') {
-            const uint32_t id = va_arg(args, uint32_t);
+            const Slice token = token_text(why->tok, va_arg(args, uint32_t));
             text.length = 0;
-            quoted(&text, tok->text + tok->start[id], tok->start[id + 1] - tok->start[id], 100);
+            quoted(&text, token.data, token.length, 100);
             bytes_add(to, "\"", 1);
             json_add(to, text.data, text.length);
             bytes_add(to, "\"", 1);
@@ -5485,8 +5484,8 @@ static void page_put(Ledger *why, const char *format, ...) {
 
 /* A token of the page: its text, and how it is quoted. A character stands at the token that completes it. */
 static void page_token(Ledger *why, uint32_t id) {
-    const Tokenizer *tok = why->tok;
-    bytes_add(&why->held, tok->text + tok->start[id], tok->start[id + 1] - tok->start[id]);
+    const Slice text = token_text(why->tok, id);
+    bytes_add(&why->held, text.data, text.length);
     const unsigned char state = utf8_run(0, why->held.data, why->held.length);
     const int whole = !state || state == BROKEN;
     page_put(why, why->page->data[why->page->length - 1] == '[' ? "[%t,%q" : ",[%t,%q", why->held.data,
