@@ -3366,10 +3366,10 @@ static void ledger_begin(Ledger *why, const Ids *ids) {
 typedef struct Pass Pass;
 typedef void Work(Pass *pass, size_t from, size_t to);      /* does numbers from .. to - 1 of something */
 
-/* Threads: each processor that is free takes its part of a window. A work on numbers 0 .. n - 1 is cut into parts
- * of `many`, and whoever is free takes one. Each number is written in one part, by the same sum as if
- * there were no parts: nobody can tell from the result who did what. The helpers stand by for a whole
- * training, since a thread begun anew for each work would come too late.
+/* Threads: each processor that is free takes its part of a window. A work on numbers 0 .. n - 1 is cut
+ * into parts of `many`, and whoever is free takes one. Each number is written in one part, by the same sum
+ * as if there were no parts: nobody can tell from the result who did what. The helpers stand by for a
+ * whole training, since a thread begun anew for each work would come too late.
  *
  * left     parts that nobody has taken: 0 between two works, so that there is nothing to take
  * undone   parts that are not done: the next work begins when it is 0
@@ -5671,23 +5671,108 @@ static void look_at(const Bytes *corpus, const Options *o) {
             " standard input)", o->prompt, o->prompt);
 }
 
-int main(int argc, char **argv) {
-    Options o = OPTIONS;
-    /* freed at once, it tells glibc to keep what is freed: the next table wants it */
-    void *volatile room = malloc((size_t)30 << 20);
-    free(room);
-    arithmetic_check();
-    /* not signal(): in strict C it forgets the handler after the first one */
-    struct sigaction on_signal = {0}, before;
-    on_signal.sa_handler = interrupted;
-    on_signal.sa_flags = SA_RESTART;
+/* What is counted of the corpus; behind it stands what --holdout holds out. */
+static Bytes read_corpus(const Options *o, size_t *held_out) {
+    Bytes corpus = read_file(o->corpus, "the corpus");
+    const size_t length = corpus.length;
+    if (length < 2)
+        fail("the corpus %s %s: there is nothing to count", o->corpus, length ? "has one byte" : "is empty");
+    *held_out = (size_t)((double)length * o->holdout);
+    corpus.length -= *held_out;
+    if (corpus.length < 2) fail("--holdout leaves too little of the corpus %s to build on", o->corpus);
+    return corpus;
+}
+
+/* The model, loaded, trained and saved as the options ask. What cannot be written is found before. */
+static void build_model(Model *model, const Bytes *corpus, size_t held_out, const Bytes *checkpoint) {
+    const Options *o = model->options;
+    if (o->page && !draft_begin(o->page)) fail("cannot write %s: %s", o->page, strerror(errno));
+    draft_drop();                                      /* it can be written, as far as one can know */
+    if (o->save && !draft_begin(o->save)) fail("cannot write %s: %s", o->save, strerror(errno));
+    model->utf8 = utf8_run(0, corpus->data, corpus->length) == 0;
+    model_count(model, corpus);
+    if (o->load) model_load(model, corpus, checkpoint);
+    if (o->train) train_model(model, corpus, corpus->data + corpus->length, held_out);
+    else if (o->save) model_save(model, corpus, 0);
+}
+
+/* The program. */
+static void run(Options *o) {
+    size_t held_out;
+    Bytes corpus = read_corpus(o, &held_out), prompt = {NULL, 0, 0}, text = {NULL, 0, 0},
+        checkpoint = {NULL, 0, 0};
+    look_at(&corpus, o);
+    if (o->prompt && !strcmp(o->prompt, "-")) prompt = read_file(NULL, "the prompt");
+    else if (o->prompt) prompt = (Bytes){(unsigned char *)o->prompt, strlen(o->prompt), 0};
+    if (o->tree) {
+        Company company;
+        kinds_make();
+        company_make(&company, corpus.data, corpus.length);
+        company_tree(&company, prompt.data, prompt.length, put);
+        return;
+    }
+    Model model;
+    memset(&model, 0, sizeof model);
+    model.options = o;
+    Tokenizer *tok = &model.tokenizer;
+    tokenizer_make(tok, corpus.data, corpus.length, o->lines, !strcmp(o->alphabet, "corpus"));
+    const size_t vocab = tok->base + o->merges;
+    /* the default suits every vocabulary */
+    if (o->sampling.top_k > vocab && o->sampling.top_k > OPTIONS.sampling.top_k)
+        usage_error("--top-k takes a whole number from 0 to %zu, not '%zu'", vocab, o->sampling.top_k);
+    /* what cannot be used is found before anything takes long */
+    const char *name = o->encode ? o->encode : o->eval, *rest = "what --holdout holds out";
+    check_bytes(&model, prompt.data, prompt.length, "the prompt");
+    if (name) text = read_file(name, "the text");
+    check_bytes(&model, text.data, text.length, name);
+    check_bytes(&model, corpus.data + corpus.length, held_out, rest);
+    if (o->eval && !text.length) fail("%s is empty: there is nothing to evaluate", name);
+    if (o->holdout > 0.0 && !held_out) fail("%s is empty: there is nothing to evaluate", rest);
+    if (o->load) checkpoint = read_file(o->load, "the checkpoint");
+    load_tokenizer(&model, &corpus);
+    if (o->encode) { model_encode(&model, &text); return; }
+    build_model(&model, &corpus, held_out, &checkpoint);
+    if (o->info) put_info(&model, &corpus);
+    if (o->holdout > 0.0) put_figures(&model, corpus.data + corpus.length, held_out);
+    if (o->eval) put_figures(&model, text.data, text.length);
+    Bytes page = {0};
+    Ledger why = {.tok = tok, .page = o->page ? &page : NULL};
+    if (o->why || o->page) {
+        standing_make(&why.standing, &corpus);
+        best_make(&why.best, tok->vocab);
+        if (o->page) page_begin(&why, o);
+        model.why = &why;
+    }
+    if (o->interactive) converse(&model, o->prompt ? &prompt : NULL);
+    else if (o->prompt) continue_prompt(&model, prompt.data, prompt.length, NULL);
+    else if (!o->info && !o->eval && o->holdout <= 0.0 && !o->train && !o->save) demonstrate(&model, &corpus);
+    if (o->page) {
+        page_put(&why, "]})</script>\n");
+        save_file(o->page, page.data, page.length, 0);
+    }
+}
+
+/* What a signal does; not by signal(): in strict C it forgets the handler after the first one. */
+static void catch_signals(void) {
+    const struct sigaction on_signal = {.sa_handler = interrupted, .sa_flags = SA_RESTART};
     const int numbers[] = {SIGPIPE, SIGINT, SIGTERM, SIGHUP};
+    struct sigaction before;
     /* a closed pipe is a silent end, also where it was ignored */
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+    for (size_t i = 0; i < 4; i++)
         if (!i || (!sigaction(numbers[i], NULL, &before) && before.sa_handler != SIG_IGN))
             sigaction(numbers[i], &on_signal, NULL);
     signal(SIGXFSZ, SIG_IGN);                          /* a file too large is an error like others */
     atexit(draft_drop);
+}
+
+/* Runs the command line; exit codes: 0, 1 what cannot be done, 2 a wrong command line, 130 an interrupt. */
+int main(int argc, char **argv) {
+    Options o = OPTIONS;
+    /* freed at once, it tells glibc to keep what is freed */
+    void *volatile room = malloc((size_t)30 << 20);
+    free(room);
+    arithmetic_check();
+    catch_signals();
     parse(&o, argc, argv);
     if (o.help) {
         put_text(USAGE);
@@ -5704,80 +5789,9 @@ int main(int argc, char **argv) {
         fclose(source);
         fprintf(stderr, "postgpt: seed %" PRIu64 "\n", o.sampling.seed);
     }
-
     if (o.tree && (!o.prompt || !*o.prompt))
         usage_error("--tree needs a prompt: the words whose company it shows");
     if (isatty(2) && !o.quiet) progress_next = seconds() + 1.0;
-    Bytes corpus = read_file(o.corpus, "the corpus"), prompt = {NULL, 0, 0};
-    const size_t length = corpus.length, held_out = (size_t)((double)length * o.holdout);
-    if (length < 2)
-        fail("the corpus %s %s: there is nothing to count", o.corpus, length ? "has one byte" : "is empty");
-    corpus.length -= held_out;
-    if (corpus.length < 2) fail("--holdout leaves too little of the corpus %s to build on", o.corpus);
-    look_at(&corpus, &o);
-    if (o.prompt && !strcmp(o.prompt, "-")) prompt = read_file(NULL, "the prompt");
-    else if (o.prompt) prompt = (Bytes){(unsigned char *)o.prompt, strlen(o.prompt), 0};
-
-    if (o.tree) {
-        Company company;
-        kinds_make();
-        company_make(&company, corpus.data, corpus.length);
-        company_tree(&company, prompt.data, prompt.length, put);
-        return 0;
-    }
-    Model model;
-    memset(&model, 0, sizeof model);
-    model.options = &o;
-    Tokenizer *tok = &model.tokenizer;
-    tokenizer_make(tok, corpus.data, corpus.length, o.lines, !strcmp(o.alphabet, "corpus"));
-    /* the default suits every vocabulary */
-    if (o.sampling.top_k > tok->base + o.merges && o.sampling.top_k > OPTIONS.sampling.top_k) {
-        char value[32];
-        snprintf(value, sizeof value, "%zu", o.sampling.top_k);
-        option_refuse(&(Option){.name = "top-k", .takes = COUNT, .high = (double)(tok->base + o.merges)},
-                      value);
-    }
-    /* what cannot be used is found before anything takes long */
-    const char *name = o.encode ? o.encode : o.eval, *rest = "what --holdout holds out";
-    Bytes text = {NULL, 0, 0}, checkpoint = {NULL, 0, 0};
-    check_bytes(&model, prompt.data, prompt.length, "the prompt");
-    if (name) text = read_file(name, "the text");
-    check_bytes(&model, text.data, text.length, name);
-    check_bytes(&model, corpus.data + corpus.length, held_out, rest);
-    if (o.eval && !text.length) fail("%s is empty: there is nothing to evaluate", name);
-    if (o.holdout > 0.0 && !held_out) fail("%s is empty: there is nothing to evaluate", rest);
-    if (o.load) checkpoint = read_file(o.load, "the checkpoint");
-    load_tokenizer(&model, &corpus);
-    if (o.encode) {
-        model_encode(&model, &text);
-        return 0;
-    }
-    if (o.page && !draft_begin(o.page)) fail("cannot write %s: %s", o.page, strerror(errno));
-    draft_drop();                                      /* it can be written, as far as one can know */
-    if (o.save && !draft_begin(o.save)) fail("cannot write %s: %s", o.save, strerror(errno));
-    model.utf8 = utf8_run(0, corpus.data, corpus.length) == 0;
-    model_count(&model, &corpus);
-    if (o.load) model_load(&model, &corpus, &checkpoint);
-    if (o.train) train_model(&model, &corpus, corpus.data + corpus.length, held_out);
-    else if (o.save) model_save(&model, &corpus, 0);
-    if (o.info) put_info(&model, &corpus);
-    if (o.holdout > 0.0) put_figures(&model, corpus.data + corpus.length, held_out);
-    if (o.eval) put_figures(&model, text.data, text.length);
-    Ledger why = {.tok = tok};
-    Bytes page = {0};
-    if (o.why || o.page) {
-        standing_make(&why.standing, &corpus);
-        best_make(&why.best, tok->vocab);
-        why.page = o.page ? &page : NULL;
-        if (o.page) page_begin(&why, &o);
-        model.why = &why;
-    }
-    if (o.interactive) converse(&model, o.prompt ? &prompt : NULL);
-    else if (o.prompt) continue_prompt(&model, prompt.data, prompt.length, NULL);
-    else if (!o.info && !o.eval && o.holdout <= 0.0 && !o.train && !o.save) demonstrate(&model, &corpus);
-    if (o.page) {
-        page_put(&why, "]})</script>\n");
-        save_file(o.page, page.data, page.length, 0);
-    }
+    run(&o);
     return 0;
 }

@@ -3888,7 +3888,48 @@ def look_at(corpus, prompt, options):
              " from standard input)" % (prompt, prompt))
 
 
+def read_corpus(options):
+    """What is counted of the corpus, and what --holdout holds out of it. Raises Failure."""
+    path = options["corpus"]
+    data = read_file(path, "the corpus")
+    if len(data) < 2:
+        raise Failure("the corpus %s %s: there is nothing to count" %
+                      (path, "has one byte" if data else "is empty"))
+    at = len(data) - int(len(data) * options["holdout"])
+    if at < 2:
+        raise Failure("--holdout leaves too little of the corpus %s to build on" % path)
+    return data[:at], data[at:]
+
+
 MODELS = ("merges", "alphabet", "order", "lines", "shape", "init", "seed", "memory")      # PostGPT's
+
+
+def build_model(corpus, rest, tokenizer, checkpoint, options):
+    """The model, loaded, trained and saved as the options ask. What cannot be written is found before."""
+    draft = None
+    try:
+        hold_signals(True)
+        if options["page"]:
+            save_draft(options["page"]).drop()            # it can be written, as far as one can know
+        if options["save"]:
+            draft = save_draft(options["save"])
+        hold_signals(False)
+        chosen = {name: options[name] for name in COEFFICIENTS if options[name] is not None}
+        chosen.update({name: options[name] for name in MODELS})
+        model = PostGPT(corpus, tokenizer=tokenizer, seeded=False, **chosen)
+        if options["load"]:
+            try:
+                model.load(checkpoint)
+            except Failure as failure:
+                raise Failure("cannot use %s: %s" % (options["load"], failure))
+        if options["train"]:
+            train_model(model, rest, options, draft)
+        elif draft:
+            save_file(options["save"], model.save(), draft)
+        return model
+    finally:
+        if draft:
+            draft.drop()
 
 
 def run(args):
@@ -3908,15 +3949,7 @@ def run(args):
         raise Misuse("--tree needs a prompt: the words whose company it shows")
     if os.isatty(2) and not options["quiet"]:
         progress.watch()
-    path = options["corpus"]
-    everything = read_file(path, "the corpus")
-    if len(everything) < 2:
-        raise Failure("the corpus %s %s: there is nothing to count" %
-                      (path, "has one byte" if everything else "is empty"))
-    held_out = int(len(everything) * options["holdout"])
-    corpus, rest = everything[:len(everything) - held_out], everything[len(everything) - held_out:]
-    if len(corpus) < 2:
-        raise Failure("--holdout leaves too little of the corpus %s to build on" % path)
+    corpus, rest = read_corpus(options)
     look_at(corpus, prompt, options)
     if prompt is not None:
         prompt = read_file(None, "the prompt") if prompt == "-" else to_bytes(prompt)
@@ -3940,35 +3973,14 @@ def run(args):
     if options["encode"]:
         ids, _ = encode_text(tokenizer, text, options["lines"])
         return put(" ".join(map(str, ids)).encode() + b"\n")
-    options["pages"], draft = [], None
-    try:
-        hold_signals(True)
-        if options["page"]:
-            save_draft(options["page"]).drop()            # it can be written, as far as one can know
-        if options["save"]:
-            draft = save_draft(options["save"])
-        hold_signals(False)
-        chosen = {name: options[name] for name in COEFFICIENTS if options[name] is not None}
-        chosen.update({name: options[name] for name in MODELS})
-        model = PostGPT(corpus, tokenizer=tokenizer, seeded=False, **chosen)
-        if options["load"]:
-            try:
-                model.load(checkpoint)
-            except Failure as failure:
-                raise Failure("cannot use %s: %s" % (options["load"], failure))
-        if options["train"]:
-            train_model(model, rest, options, draft)
-        elif draft:
-            save_file(options["save"], model.save(), draft)
-    finally:
-        if draft:
-            draft.drop()
+    model = build_model(corpus, rest, tokenizer, checkpoint, options)
     if options["info"]:
         put_info(model, corpus, options)
     if options["holdout"]:
         put_figures(model, rest)
     if options["eval"]:
         put_figures(model, text)
+    options["pages"] = []
     if options["interactive"]:
         converse(model, prompt, options)
     elif prompt is not None:
