@@ -7,6 +7,17 @@
  * here stands in the order in which postgpt.py does it.
  *
  *     cc -std=c11 -O3 -ffp-contract=off -o postgpt postgpt.c -lm -pthread
+ *
+ * A first reading goes down to "Second reading" in each chapter, and from there to the next chapter:
+ *
+ *     0    Arithmetic     49 lines   sums, softmax, cross-entropy
+ *     I    Tokenizer     232 lines   bytes to tokens
+ *     II   Metaweights   384 lines   the chain, and who stands near whom
+ *     III  Transformer   179 lines   two kinds of attention, one residual stream
+ *     IV   Seeding       196 lines   the first question: who follows whom
+ *     V    Dario field   192 lines   all that is known, in one sum
+ *     VI   Sampling      230 lines   a token is drawn, and there is text on the screen
+ *                       1462 lines
  */
 #define _POSIX_C_SOURCE 200809L
 #define _FILE_OFFSET_BITS 64
@@ -49,7 +60,8 @@ static double seconds(void) {
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-/* One line on the terminal, in place, about what takes longer than a second. Nothing is said before progress_next is set. */
+/* One line on the terminal, in place, about what takes longer than a second. Nothing is said before
+ * progress_next is set. */
 static double progress_next;
 static int progress_shown;
 
@@ -127,7 +139,8 @@ static void bytes_put(Bytes *to, const char *format, ...) {       /* up to 250 b
     bytes_add(to, text, n < 0 ? 0 : (size_t)n < sizeof text ? (size_t)n : sizeof text - 1);
 }
 
-/* Where one of the first two is 1, a signal asks to stop what goes on: from the first step to the saved file, or, an interrupt, an answer. */
+/* Where one of the first two is 1, a signal asks to stop what goes on: from the first step to the saved file,
+ * or, an interrupt, an answer. */
 static volatile sig_atomic_t training, conversing, waiting, stopped;
 
 /* ---------------------------------------------------------------------------------------------
@@ -173,6 +186,14 @@ static void softmax(double *x, size_t n) {
     for (size_t i = 0; i < n; i++) x[i] /= sum;
 }
 
+/* y = x / sqrt(mean(x^2) + 1e-5), no gain (Zhang and Sennrich 2019). */
+static void rmsnorm(double *y, const double *x, size_t n) {
+    const double scale = 1.0 / sqrt(dot(x, x, n) / (double)n + 1e-5);
+    for (size_t i = 0; i < n; i++) y[i] = x[i] * scale;
+}
+
+/* Second reading of 0 */
+
 /* Eight at a time, for each comparison waits for the one before. */
 static double greatest(const double *x, size_t n) {
     double top[8];
@@ -195,12 +216,6 @@ static double cross_entropy(const double *logits, size_t n, uint32_t id) {
     return log(sum) - (logits[id] - top);
 }
 
-/* y = x / sqrt(mean(x^2) + 1e-5), no gain (Zhang and Sennrich 2019). */
-static void rmsnorm(double *y, const double *x, size_t n) {
-    const double scale = 1.0 / sqrt(dot(x, x, n) / (double)n + 1e-5);
-    for (size_t i = 0; i < n; i++) y[i] = x[i] * scale;
-}
-
 typedef struct { uint64_t state; } Rng;           /* SplitMix64 (Steele, Lea and Flood 2014) */
 
 static uint64_t rng_next(Rng *rng) {
@@ -211,8 +226,6 @@ static uint64_t rng_next(Rng *rng) {
 }
 
 static double rng_uniform(Rng *rng) { return (double)(rng_next(rng) >> 11) * 0x1p-53; }       /* in [0, 1) */
-
-/* Second reading of 0: what Python brings along. */
 
 /* Is a product rounded before it is added, and are sums taken in their order? A compiler may have been told
  * otherwise; what is volatile it cannot know beforehand. */
@@ -225,7 +238,8 @@ static void arithmetic_check(void) {
     for (size_t i = 0; i < n; i++) squares[i] = -(y[i] * y[0]);
     matvec(squares, &y[1], y, 1, n, n);
     if (squares[n - 1] != 0.0 || dot(one, many, n) != 1.0)
-        fail("this build computes otherwise than it is told: compile with -ffp-contract=off, and without -ffast-math");
+        fail("this build computes otherwise than it is told: "
+             "compile with -ffp-contract=off, and without -ffast-math");
 }
 
 /* A hash table from 64-bit keys to 32-bit values: open addressing, power-of-two size, at most two thirds
@@ -504,39 +518,7 @@ static void tokenizer_learn(Tokenizer *tok, const unsigned char *data, size_t le
     free(heap.keys);
 }
 
-/* Merges one piece: the earliest learned pair first, leftmost first, until none is left. */
-static void tokenizer_merge(Tokenizer *tok, struct Piece *piece) {
-    const size_t n = piece->length;
-    uint32_t *token = alloc(3 * n, sizeof *token), *before = token + n, *after = before + n;
-    Heap heap = {0};
-    for (size_t i = 0; i < n; i++) {
-        token[i] = tok->id_of_byte[tok->bytes.data[piece->at + i]];
-        before[i] = i ? (uint32_t)i - 1 : NONE;
-        after[i] = i + 1 < n ? (uint32_t)i + 1 : NONE;
-        const uint32_t joined = i ? map_get(&tok->rank, pair_key(token[i - 1], token[i])) : NONE;
-        if (joined != NONE) heap_push(&heap, pair_key(joined, i - 1));
-    }
-    while (heap.used) {
-        const uint64_t top = heap_pop(&heap);
-        const uint32_t at = (uint32_t)top, id = (uint32_t)(top >> 32), right = after[at];
-        if (token[at] == NONE || right == NONE || map_get(&tok->rank,
-                                                          pair_key(token[at], token[right])) != id) continue;
-        token[at] = id;
-        token[right] = NONE;
-        after[at] = after[right];
-        if (after[at] != NONE) before[after[at]] = at;
-        const uint32_t sides[2] = {before[at], at};
-        for (int s = 0; s < 2; s++) {
-            const uint32_t l = sides[s], r = l == NONE ? NONE : after[l];
-            const uint32_t joined = r == NONE ? NONE : map_get(&tok->rank, pair_key(token[l], token[r]));
-            if (joined != NONE) heap_push(&heap, pair_key(joined, l));
-        }
-    }
-    piece->ids = tok->ids.n;
-    for (size_t i = 0; i < n; i++) if (token[i] != NONE) ids_add(&tok->ids, token[i]);
-    piece->count = tok->ids.n - piece->ids;
-    free(token); free(heap.keys);
-}
+static void tokenizer_merge(Tokenizer *tok, struct Piece *piece);     /* the earliest learned pair first */
 
 /* The ids of the piece that starts at data[*at], which becomes its end. */
 static struct Piece *tokenizer_merged(Tokenizer *tok, const unsigned char *data, size_t *at, size_t length) {
@@ -555,7 +537,43 @@ static void tokenizer_encode(Tokenizer *tok, Ids *out, const unsigned char *data
     }
 }
 
-/* Second reading of I. Could learning `merges` pairs from data have given these, as far as counts tell? What
+/* Second reading of I */
+
+/* Merges one piece: the earliest learned pair first, leftmost first, until none is left. */
+static void tokenizer_merge(Tokenizer *tok, struct Piece *piece) {
+    const size_t n = piece->length;
+    uint32_t *token = alloc(3 * n, sizeof *token), *before = token + n, *after = before + n;
+    Heap heap = {0};
+    for (size_t i = 0; i < n; i++) {
+        token[i] = tok->id_of_byte[tok->bytes.data[piece->at + i]];
+        before[i] = i ? (uint32_t)i - 1 : NONE;
+        after[i] = i + 1 < n ? (uint32_t)i + 1 : NONE;
+        const uint32_t joined = i ? map_get(&tok->rank, pair_key(token[i - 1], token[i])) : NONE;
+        if (joined != NONE) heap_push(&heap, pair_key(joined, i - 1));
+    }
+    while (heap.used) {
+        const uint64_t top = heap_pop(&heap);
+        const uint32_t at = (uint32_t)top, id = (uint32_t)(top >> 32), right = after[at];
+        if (token[at] == NONE || right == NONE) continue;
+        if (map_get(&tok->rank, pair_key(token[at], token[right])) != id) continue;
+        token[at] = id;
+        token[right] = NONE;
+        after[at] = after[right];
+        if (after[at] != NONE) before[after[at]] = at;
+        const uint32_t sides[2] = {before[at], at};
+        for (int s = 0; s < 2; s++) {
+            const uint32_t l = sides[s], r = l == NONE ? NONE : after[l];
+            const uint32_t joined = r == NONE ? NONE : map_get(&tok->rank, pair_key(token[l], token[r]));
+            if (joined != NONE) heap_push(&heap, pair_key(joined, l));
+        }
+    }
+    piece->ids = tok->ids.n;
+    for (size_t i = 0; i < n; i++) if (token[i] != NONE) ids_add(&tok->ids, token[i]);
+    piece->count = tok->ids.n - piece->ids;
+    free(token); free(heap.keys);
+}
+
+/* Could learning `merges` pairs from data have given these, as far as counts tell? What
  * a pair joined occurs in the text that they make, in itself or in what was joined of it; none was joined
  * less than twice or more often than one before it, and none is left that should have been. Of two equal
  * tokens every other pair at least is joined: aaa has two, of which one is. */
@@ -739,9 +757,11 @@ static void chain_make(Chain *chain, const Text *text, size_t vocab, size_t orde
     }
     for (size_t k = 0; k < order; k++) discounts(tally[k], cuts[k]);
     memcpy(chain->cut, cuts[order - 1], sizeof chain->cut);
-    for (size_t k = 0; k < nodes; k++)
-        chain->backoff[k] = discounted(count + chain->first[k], chain->first[k + 1] - chain->first[k],
-                                       cuts[depth[k]], chain->prob + chain->first[k]);
+    for (size_t k = 0; k < nodes; k++) {
+        const size_t at = chain->first[k];
+        chain->backoff[k] = discounted(count + at, chain->first[k + 1] - at, cuts[depth[k]],
+                                       chain->prob + at);
+    }
     chain->unigram = alloc(vocab, sizeof *chain->unigram);
     for (size_t t = 0; t < vocab; t++) chain->unigram[t] = chain->backoff[0] * (1.0 / (double)vocab);
     for (size_t i = 0; i < chain->first[1]; i++) chain->unigram[chain->token[i]] += chain->prob[i];
@@ -956,20 +976,7 @@ typedef struct {
     double *share;               /* destiny: how much of the text each token is, [vocab] */
 } Metaweights;
 
-/* log((met + chance) / ((n(a) + 1) chance)), met: how many of the n(a) places of a have an x within 12
- * tokens, once or more; chance: that any 12 tokens have one, 1 - (1 - share of x)^12. often[vocab] */
-static void metaweights_promises(Metaweights *meta, const double *often) {
-    const double weight[ROOM_FOR_PROMISE + 1] = {0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
-    Table *promise = &meta->promise;
-    count_pairs(promise, &meta->text, meta->vocab, weight, ROOM_FOR_PROMISE, ONCE, 2.0);
-    for (size_t a = 0; a < meta->vocab; a++)
-        for (size_t i = promise->first[a]; i < promise->first[a + 1]; i++) {
-            const double q = 1.0 - often[promise->column[i]] / (double)meta->text.n, q3 = q * q * q,
-                chance = 1.0 - q3 * q3 * (q3 * q3);
-            promise->value[i] = log((promise->value[i] + chance) / ((often[a] + 1.0) * chance));
-        }
-    table_prune(promise);
-}
+static void metaweights_promises(Metaweights *meta, const double *often);
 
 static void metaweights_make(Metaweights *meta, Text text, size_t vocab, size_t order) {
     double weight[ROOM_FOR_TRACE + 1] = {0.0}, *often = alloc(vocab, sizeof *often);
@@ -986,8 +993,24 @@ static void metaweights_make(Metaweights *meta, Text text, size_t vocab, size_t 
     for (size_t x = 0; x < vocab; x++) often[x] = (often[x] + 0.5) / ((double)text.n + 0.5 * (double)vocab);
 }
 
-/* Second reading of II: what the speaker of chapter VI must know of words and sentences; and the tree of
- * whole words. */
+/* Second reading of II */
+
+/* log((met + chance) / ((n(a) + 1) chance)), met: how many of the n(a) places of a have an x within 12
+ * tokens, once or more; chance: that any 12 tokens have one, 1 - (1 - share of x)^12. often[vocab] */
+static void metaweights_promises(Metaweights *meta, const double *often) {
+    const double weight[ROOM_FOR_PROMISE + 1] = {0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+    Table *promise = &meta->promise;
+    count_pairs(promise, &meta->text, meta->vocab, weight, ROOM_FOR_PROMISE, ONCE, 2.0);
+    for (size_t a = 0; a < meta->vocab; a++)
+        for (size_t i = promise->first[a]; i < promise->first[a + 1]; i++) {
+            const double q = 1.0 - often[promise->column[i]] / (double)meta->text.n, q3 = q * q * q,
+                chance = 1.0 - q3 * q3 * (q3 * q3);
+            promise->value[i] = log((promise->value[i] + chance) / ((often[a] + 1.0) * chance));
+        }
+    table_prune(promise);
+}
+
+/* What the speaker of chapter VI must know of words and sentences; and the tree of whole words */
 enum { UNKNOWN, BEGUN, WHOLE_WORD };
 #define STUB 4.0                 /* nats, times trust: what a token loses that would end the word under way
                                   * unfinished */
@@ -1206,9 +1229,8 @@ static Trait trait_of(Slice text) {
         trait.brackets |= is_one_of(text.data[i], "([{)]}\"\n");
     }
     while (n && is_one_of(text.data[n - 1], ")]}'\"")) n--;
-    trait.closes = n && (is_one_of(text.data[n - 1], ".!?") || (n > 2
-                                                                && !memcmp(text.data + n - 3, "\xE3\x80\x82",
-                                                                        3)));
+    trait.closes = n && is_one_of(text.data[n - 1], ".!?");
+    trait.closes |= n > 2 && !memcmp(text.data + n - 3, "\xE3\x80\x82", 3);
     return trait;
 }
 
@@ -1267,10 +1289,9 @@ typedef struct {
 static void places_make(Places *places, const Text *text, const Tokenizer *tok) {
     const size_t n = text->n;
     Reader reader;
-    *places = (Places){.ids = text->ids, .n = n, .older = alloc(n, sizeof(uint32_t)),
-        .words = alloc(n + 1, sizeof(uint32_t)),
-                       .spoken = alloc(n + 1, 1), .nested = alloc(n + 1, 1), .ended = alloc(n + 1, 1),
-                           .far = alloc(n, 1)};
+    *places = (Places){.ids = text->ids, .n = n, .older = alloc(n, sizeof(uint32_t)), .far = alloc(n, 1),
+                       .words = alloc(n + 1, sizeof(uint32_t)), .spoken = alloc(n + 1, 1),
+                       .nested = alloc(n + 1, 1), .ended = alloc(n + 1, 1)};
     reader_make(&reader, tok);
     map_make(&places->newest, n / 2);
     places->ended[0] = 1;
@@ -1561,14 +1582,12 @@ typedef struct {
 
 static void window_make(Window *w, const Transformer *net) {
     const Shape s = net->shape;
-    *w = (Window){net, 0, alloc(s.context, sizeof *w->ids),
-        alloc(s.layers * net->content_dim * s.context, sizeof(double)),
-                  alloc(s.layers * s.context * s.embd, sizeof(double)), alloc(s.embd, sizeof(double)),
-                      alloc(s.embd, sizeof(double)),
-                  alloc(s.embd, sizeof(double)), alloc(s.embd, sizeof(double)),
-                      alloc(s.mlp * s.embd, sizeof(double)),
-                  alloc(net->vocab, sizeof(double)), alloc(s.layers * (s.content + s.rrpram) * s.context,
-                                                           sizeof(double))};
+    const size_t d = sizeof(double), heads = s.content + s.rrpram;
+    *w = (Window){.net = net, .ids = alloc(s.context, sizeof *w->ids), .x = alloc(s.embd, d),
+                  .keys = alloc(s.layers * net->content_dim * s.context, d),
+                  .values = alloc(s.layers * s.context * s.embd, d), .normed = alloc(s.embd, d),
+                  .query = alloc(s.embd, d), .mixed = alloc(s.embd, d), .hidden = alloc(s.mlp * s.embd, d),
+                  .logits = alloc(net->vocab, d), .seen = alloc(s.layers * heads * s.context, d)};
 }
 
 static void window_free(Window *w) {
@@ -1691,10 +1710,12 @@ static const double *window_logits(Window *w) {
 static const size_t ROUNDS[3] = {4, 6, 6};         /* of conjugate gradients: a sketch of x, then h, then x */
 
 /* told in the second reading */
-static void orthonormalize(double *q, size_t n, size_t r),
-    subspace(double *q, const Table *table, size_t r, int rounds);
+static void regress(double *x, const double *h, size_t r, const Table *weight, const double *target,
+                    const double *left, const double *right, size_t rounds);
+static void even(double *x, const double *n, size_t vocab, size_t r);
+static void orthonormalize(double *q, size_t n, size_t r);
+static void subspace(double *q, const Table *table, size_t r, int rounds);
 
-/* three sizes; where the last three begin */
 typedef struct { size_t follow, before, waves, place, constant, fill; } Rooms;
 
 /* head_dim: of a head that looks back, 0: there is none.
@@ -1707,111 +1728,6 @@ static Rooms rooms_of(size_t embd, size_t vocab, size_t head_dim) {
     if (rooms.follow > vocab - 1) rooms.follow = vocab - 1;
     rooms.place = rooms.follow + rooms.before;
     return rooms;
-}
-
-/* A symmetric and positive definite matrix of n * n: a spare multiple of the identity, and either a dense
- * one, or the sum over `many` rows met[many][n] of w met met^T, less mean mean^T / sum. */
-typedef struct {
-    size_t n, many;
-    double spare, sum;
-    const double *dense, *mean, *w, *met;        /* dense: NULL where it is the other */
-    double *columns, *along;                     /* met transposed, [n][many]; [many] */
-} Squares;
-
-static void squares_times(double *y, const Squares *s, const double *v) {
-    const double along = s->dense ? 0.0 : dot(s->mean, v, s->n) / s->sum;
-    for (size_t i = 0; i < s->n; i++) y[i] = s->dense ? s->spare * v[i] : s->spare * v[i] - along
-        * s->mean[i];
-    if (s->dense) {
-        matvec(y, v, s->dense, s->n, s->n, s->n);
-        return;
-    }
-    zero(s->along, s->many);
-    matvec(s->along, v, s->columns, s->n, s->many, s->many);
-    for (size_t b = 0; b < s->many; b++) s->along[b] = s->w[b] * s->along[b];
-    matvec(y, s->along, s->met, s->many, s->n, s->n);
-}
-
-/* x[n] for which A x comes close to b: conjugate gradients from 0 (Hestenes and Stiefel 1952). Each round
- * costs one product, and as many rounds as coordinates would be exact; what is NEAR is near enough. work[2
- * n]; b is used up. */
-static void conjugate(double *x, const Squares *a, double *b, size_t rounds, double *work) {
-    const size_t n = a->n;
-    double *way = work, *image = work + n, square = dot(b, b, n);
-    zero(x, n);
-    memcpy(way, b, n * sizeof *way);
-    const double enough = NEAR * square;
-    for (size_t k = 0; k < rounds && square > enough; k++) {
-        squares_times(image, a, way);
-        const double along = dot(way, image, n), step = square / along, last = square;
-        if (!(along > 0.0)) break;                                  /* A is 0 in this direction */
-        for (size_t i = 0; i < n; i++) {
-            x[i] += step * way[i];
-            b[i] -= step * image[i];
-        }
-        square = dot(b, b, n);
-        const double keep = square / last;
-        for (size_t i = 0; i < n; i++) way[i] = b[i] + keep * way[i];
-    }
-}
-
-/* c[r][r] = the sum over a of weight[a] * x[a] y[a]^T; weight NULL: 1 */
-static void outer(double *c, const double *weight, const double *x, const double *y, size_t n, size_t r) {
-    zero(c, r * r);
-    for (size_t a = 0; a < n; a++)
-        for (size_t i = 0; i < r; i++) {
-            const double xi = weight ? weight[a] * x[a * r + i] : x[a * r + i];
-            for (size_t j = 0; j < r; j++) c[i * r + j] += xi * y[a * r + j];
-        }
-}
-
-/* x[vocab][r]: the x[a] of the normal equations, a row at a time. The pair (a, b) weighs weight(a, b) +
- * left[a] right[b], and its target is 0 where it is not in the tables: only the pairs that were met cost
- * time, for over all b the sum of right[b] h[b] h[b]^T is the total of right times the identity, h[vocab][r]
- * being even. */
-static void regress(double *x, const double *h, size_t r, const Table *weight, const double *target,
-                    const double *left, const double *right, size_t rounds) {
-    const size_t vocab = weight->rows;
-    const double whole = total(right, vocab);
-    double *whole_mean = alloc(r, 8), *mean = alloc(r, 8), *right_side = alloc(r, 8), *work = alloc(2 * r, 8);
-    double *met = alloc(vocab * r, 8), *columns = alloc(vocab * r, 8), *wt = alloc(vocab, 8);
-    matvec(whole_mean, right, h, vocab, r, r);
-    zero(x, vocab * r);
-    for (size_t a = 0; a < vocab; a++) {
-        const size_t begin = weight->first[a], many = weight->first[a + 1] - begin;
-        const double *w = weight->value + begin;
-        double sum_w = left[a] * whole, sum_wt = 0.0;
-        progress("seeding: %zu of %zu tokens", a, vocab);
-        if (!many) continue;
-        for (size_t e = 0; e < many; e++) {
-            const size_t b = weight->column[begin + e];
-            wt[e] = (w[e] + left[a] * right[b]) * target[begin + e];
-            sum_w += w[e];
-            sum_wt += wt[e];
-            for (size_t i = 0; i < r; i++) columns[i * many + e] = met[e * r + i] = h[b * r + i];
-        }
-        for (size_t i = 0; i < r; i++) mean[i] = left[a] * whole_mean[i];
-        matvec(mean, w, met, many, r, r);                           /* times sum_w */
-        zero(right_side, r);
-        matvec(right_side, wt, met, many, r, r);
-        for (size_t i = 0; i < r; i++) right_side[i] -= sum_wt * mean[i] / sum_w;
-        const Squares squares = {r, many, RIDGE + left[a] * whole, sum_w, NULL, mean, w, met, columns, wt};
-        conjugate(x + a * r, &squares, right_side, rounds, work);
-    }
-    free(whole_mean); free(mean); free(right_side); free(work); free(met); free(columns); free(wt);
-}
-
-/* Columns of x[vocab][r] turned so that the sum over a of n[a] x[a] x[a]^T becomes the total of n times the
- * identity: where all weigh alike, least squares need no products, and elsewhere a few rounds of conjugate
- * gradients go far. */
-static void even(double *x, const double *n, size_t vocab, size_t r) {
-    const double whole = total(n, vocab);
-    for (size_t a = 0; a < vocab; a++) for (size_t k = 0; k < r; k++) x[a * r + k] *= sqrt(n[a] / whole);
-    orthonormalize(x, vocab, r);
-    for (size_t a = 0; a < vocab; a++) {
-        const double root = n[a] > 0.0 ? 1.0 / sqrt(n[a] / whole) : 0.0;
-        for (size_t k = 0; k < r; k++) x[a * r + k] *= root;
-    }
 }
 
 /* x[vocab][r] and h[vocab][r], who follows whom, from the counted pairs and their Kneser-Ney bigram. P(b | a)
@@ -1986,6 +1902,111 @@ static void seed(Transformer *net, const Metaweights *meta) {
 #define RELEVANCE 1.5            /* of a head that reads likeness, in standard deviations: it leans, and
                                   * training may turn it */
 #define LESSONS 4096             /* places of the corpus that content heads are seeded from */
+
+/* A symmetric and positive definite matrix of n * n: a spare multiple of the identity, and either a dense
+ * one, or the sum over `many` rows met[many][n] of w met met^T, less mean mean^T / sum. */
+typedef struct {
+    size_t n, many;
+    double spare, sum;
+    const double *dense, *mean, *w, *met;        /* dense: NULL where it is the other */
+    double *columns, *along;                     /* met transposed, [n][many]; [many] */
+} Squares;
+
+static void squares_times(double *y, const Squares *s, const double *v) {
+    const double along = s->dense ? 0.0 : dot(s->mean, v, s->n) / s->sum;
+    for (size_t i = 0; i < s->n; i++) y[i] = s->dense ? s->spare * v[i] : s->spare * v[i] - along
+        * s->mean[i];
+    if (s->dense) {
+        matvec(y, v, s->dense, s->n, s->n, s->n);
+        return;
+    }
+    zero(s->along, s->many);
+    matvec(s->along, v, s->columns, s->n, s->many, s->many);
+    for (size_t b = 0; b < s->many; b++) s->along[b] = s->w[b] * s->along[b];
+    matvec(y, s->along, s->met, s->many, s->n, s->n);
+}
+
+/* x[n] for which A x comes close to b: conjugate gradients from 0 (Hestenes and Stiefel 1952). Each round
+ * costs one product, and as many rounds as coordinates would be exact; what is NEAR is near enough. work[2
+ * n]; b is used up. */
+static void conjugate(double *x, const Squares *a, double *b, size_t rounds, double *work) {
+    const size_t n = a->n;
+    double *way = work, *image = work + n, square = dot(b, b, n);
+    zero(x, n);
+    memcpy(way, b, n * sizeof *way);
+    const double enough = NEAR * square;
+    for (size_t k = 0; k < rounds && square > enough; k++) {
+        squares_times(image, a, way);
+        const double along = dot(way, image, n), step = square / along, last = square;
+        if (!(along > 0.0)) break;                                  /* A is 0 in this direction */
+        for (size_t i = 0; i < n; i++) {
+            x[i] += step * way[i];
+            b[i] -= step * image[i];
+        }
+        square = dot(b, b, n);
+        const double keep = square / last;
+        for (size_t i = 0; i < n; i++) way[i] = b[i] + keep * way[i];
+    }
+}
+
+/* c[r][r] = the sum over a of weight[a] * x[a] y[a]^T; weight NULL: 1 */
+static void outer(double *c, const double *weight, const double *x, const double *y, size_t n, size_t r) {
+    zero(c, r * r);
+    for (size_t a = 0; a < n; a++)
+        for (size_t i = 0; i < r; i++) {
+            const double xi = weight ? weight[a] * x[a * r + i] : x[a * r + i];
+            for (size_t j = 0; j < r; j++) c[i * r + j] += xi * y[a * r + j];
+        }
+}
+
+/* x[vocab][r]: the x[a] of the normal equations, a row at a time. The pair (a, b) weighs weight(a, b) +
+ * left[a] right[b], and its target is 0 where it is not in the tables: only the pairs that were met cost
+ * time, for over all b the sum of right[b] h[b] h[b]^T is the total of right times the identity, h[vocab][r]
+ * being even. */
+static void regress(double *x, const double *h, size_t r, const Table *weight, const double *target,
+                    const double *left, const double *right, size_t rounds) {
+    const size_t vocab = weight->rows;
+    const double whole = total(right, vocab);
+    double *whole_mean = alloc(r, 8), *mean = alloc(r, 8), *right_side = alloc(r, 8), *work = alloc(2 * r, 8);
+    double *met = alloc(vocab * r, 8), *columns = alloc(vocab * r, 8), *wt = alloc(vocab, 8);
+    matvec(whole_mean, right, h, vocab, r, r);
+    zero(x, vocab * r);
+    for (size_t a = 0; a < vocab; a++) {
+        const size_t begin = weight->first[a], many = weight->first[a + 1] - begin;
+        const double *w = weight->value + begin;
+        double sum_w = left[a] * whole, sum_wt = 0.0;
+        progress("seeding: %zu of %zu tokens", a, vocab);
+        if (!many) continue;
+        for (size_t e = 0; e < many; e++) {
+            const size_t b = weight->column[begin + e];
+            wt[e] = (w[e] + left[a] * right[b]) * target[begin + e];
+            sum_w += w[e];
+            sum_wt += wt[e];
+            for (size_t i = 0; i < r; i++) columns[i * many + e] = met[e * r + i] = h[b * r + i];
+        }
+        for (size_t i = 0; i < r; i++) mean[i] = left[a] * whole_mean[i];
+        matvec(mean, w, met, many, r, r);                           /* times sum_w */
+        zero(right_side, r);
+        matvec(right_side, wt, met, many, r, r);
+        for (size_t i = 0; i < r; i++) right_side[i] -= sum_wt * mean[i] / sum_w;
+        const Squares squares = {r, many, RIDGE + left[a] * whole, sum_w, NULL, mean, w, met, columns, wt};
+        conjugate(x + a * r, &squares, right_side, rounds, work);
+    }
+    free(whole_mean); free(mean); free(right_side); free(work); free(met); free(columns); free(wt);
+}
+
+/* Columns of x[vocab][r] turned so that the sum over a of n[a] x[a] x[a]^T becomes the total of n times the
+ * identity: where all weigh alike, least squares need no products, and elsewhere a few rounds of conjugate
+ * gradients go far. */
+static void even(double *x, const double *n, size_t vocab, size_t r) {
+    const double whole = total(n, vocab);
+    for (size_t a = 0; a < vocab; a++) for (size_t k = 0; k < r; k++) x[a * r + k] *= sqrt(n[a] / whole);
+    orthonormalize(x, vocab, r);
+    for (size_t a = 0; a < vocab; a++) {
+        const double root = n[a] > 0.0 ? 1.0 / sqrt(n[a] / whole) : 0.0;
+        for (size_t k = 0; k < r; k++) x[a * r + k] *= root;
+    }
+}
 
 /* The covariance c[r][r], shrunk, inverted, times each row of x[r][r]. */
 static void solve(const double *c, double *x, size_t r) {
@@ -2419,6 +2440,84 @@ static void field_push(Field *field, uint32_t id, double expected) {
     if (field->window) window_push(field->window, id);
 }
 
+/* told in the second reading */
+static void field_promised(Field *field, double *f, double *strongest, size_t *who);
+static double field_recall(Field *field, double *t);
+
+/* Computes every term for the token to come. */
+static void field_terms(Field *field) {
+    const Metaweights *meta = field->meta;
+    const size_t vocab = meta->vocab, n = field->text.n, heard = n - field_start(field);
+    const uint32_t *ids = field->text.ids;
+    double echo = 1.0;
+    chain_probs(&meta->chain, field->p, ids, n);
+    if (field->voice) voice_speak(field->voice, field->p);
+    for (size_t x = 0; x < vocab; x++) field->log_p[x] = log(field->p[x]);
+    field->doubt = chain_doubt(&meta->chain, ids, n);
+    /* before the first token there is nothing to transform */
+    field->z = field->window && field->window->n ? window_logits(field->window) : field->log_p;
+    zero(field->h, vocab);
+    for (size_t back = 2; back <= ROOM_FOR_TRACE && back <= heard; back++, echo *= ECHO) {
+        const size_t a = ids[n - back];
+        for (size_t i = meta->trace.first[a]; i < meta->trace.first[a + 1]; i++)
+            field->h[meta->trace.column[i]] += echo * meta->trace.value[i];
+    }
+    spelling_promise(&field->spelling, field->f);
+    field_promised(field, field->f, NULL, NULL);
+    for (size_t x = 0; x < vocab; x++) field->a[x] = field->destiny[x] > 0.0
+        ? log(1.0 + field->destiny[x] / (PRIOR * meta->share[x])) : 0.0;
+    const double left = field_recall(field, field->t);
+    const double odds = field->level > REST ? field->co->trauma * (field->level - REST) / left : 0.0;
+    for (size_t x = 0; x < vocab; x++)
+        if (field->t[x] > 0.0) field->t[x] = log(1.0 + odds * field->t[x] / field->p[x]);
+}
+
+/* What each term is multiplied by in a mode: chain, transformer, H, F, A, T. The chain alone, and META, leave
+ * it its full weight; else it is weighed with lambda, without the transformer with ALONE, where it doubts,
+ * the more so the more it doubts; and so is the transformer with kappa. */
+static void field_weights(const Field *field, int use, double weights[N_PARTS]) {
+    const Coefficients *co = field->co;
+    const double doubted = use == META || use == USE_CHAIN ? 0.0 : field->doubt
+        * (1.0 - (use & USE_NET ? co->lambda : ALONE));
+    const double all[N_PARTS] = {1.0 - doubted, use == USE_NET ? 1.0 : co->kappa * field->doubt, co->alpha,
+        co->beta, co->gamma, 1.0};
+    for (int k = 0; k < N_PARTS; k++) weights[k] = use >> k & 1 ? all[k] : 0.0;
+}
+
+/* What the terms named in `use` add to the logit of x. */
+static void field_parts(const Field *field, int use, uint32_t x, double parts[N_PARTS]) {
+    const double term[N_PARTS] = {field->log_p[x], field->z[x], field->h[x], field->f[x], field->a[x],
+        field->t[x]};
+    field_weights(field, use, parts);
+    for (int k = 0; k < N_PARTS; k++) parts[k] *= term[k];
+}
+
+/* logits[vocab]: the terms named in `use`, weighed and added. */
+static void field_logits(const Field *field, double *logits, int use) {
+    const double *term[N_PARTS] = {field->log_p, field->z, field->h, field->f, field->a, field->t};
+    const size_t vocab = field->meta->vocab;
+    double weights[N_PARTS];
+    field_weights(field, use, weights);
+    zero(logits, vocab);
+    for (int k = 0; k < N_PARTS; k++)
+        for (size_t x = 0; weights[k] != 0.0 && x < vocab; x++) logits[x] += weights[k] * term[k][x];
+}
+
+/* Second reading of V */
+
+/* Pushes a text of any length: what nobody remembers at its end is left out. A full window drops its oldest
+ * `step` tokens at a time: what it would have dropped by now need not go through it. */
+static void field_listen(Field *field, const Ids *ids, size_t context) {
+    const size_t n = ids->n, step = context - context / 2, reach = field->co->memory + context;
+    Window *window = field->window;
+    field->window = NULL;
+    for (size_t i = n > reach ? n - reach : 0; i < n; i++)
+        field_push(field, ids->ids[i], field_expected(field, ids->ids[i]));
+    field->window = window;
+    for (size_t i = n > context ? (n - context + step - 1) / step * step : 0; window && i < n; i++)
+        window_push(window, ids->ids[i]);
+}
+
 /* The open promises, the newest first: f[x] gains what x was promised. x's strongest promise and how far back
  * that is go to strongest[x] and who[x], NULL: nobody asks. */
 static void field_promised(Field *field, double *f, double *strongest, size_t *who) {
@@ -2484,65 +2583,6 @@ static double field_recall(Field *field, double *t) {
         }
     }
     return free_mass;
-}
-
-/* Computes every term for the token to come. */
-static void field_terms(Field *field) {
-    const Metaweights *meta = field->meta;
-    const size_t vocab = meta->vocab, n = field->text.n, heard = n - field_start(field);
-    const uint32_t *ids = field->text.ids;
-    double echo = 1.0;
-    chain_probs(&meta->chain, field->p, ids, n);
-    if (field->voice) voice_speak(field->voice, field->p);
-    for (size_t x = 0; x < vocab; x++) field->log_p[x] = log(field->p[x]);
-    field->doubt = chain_doubt(&meta->chain, ids, n);
-    /* before the first token there is nothing to transform */
-    field->z = field->window && field->window->n ? window_logits(field->window) : field->log_p;
-    zero(field->h, vocab);
-    for (size_t back = 2; back <= ROOM_FOR_TRACE && back <= heard; back++, echo *= ECHO) {
-        const size_t a = ids[n - back];
-        for (size_t i = meta->trace.first[a]; i < meta->trace.first[a + 1]; i++)
-            field->h[meta->trace.column[i]] += echo * meta->trace.value[i];
-    }
-    spelling_promise(&field->spelling, field->f);
-    field_promised(field, field->f, NULL, NULL);
-    for (size_t x = 0; x < vocab; x++) field->a[x] = field->destiny[x] > 0.0
-        ? log(1.0 + field->destiny[x] / (PRIOR * meta->share[x])) : 0.0;
-    const double left = field_recall(field, field->t);
-    const double odds = field->level > REST ? field->co->trauma * (field->level - REST) / left : 0.0;
-    for (size_t x = 0; x < vocab; x++)
-        if (field->t[x] > 0.0) field->t[x] = log(1.0 + odds * field->t[x] / field->p[x]);
-}
-
-/* What each term is multiplied by in a mode: chain, transformer, H, F, A, T. The chain alone, and META, leave
- * it its full weight; else it is weighed with lambda, without the transformer with ALONE, where it doubts,
- * the more so the more it doubts; and so is the transformer with kappa. */
-static void field_weights(const Field *field, int use, double weights[N_PARTS]) {
-    const Coefficients *co = field->co;
-    const double doubted = use == META || use == USE_CHAIN ? 0.0 : field->doubt
-        * (1.0 - (use & USE_NET ? co->lambda : ALONE));
-    const double all[N_PARTS] = {1.0 - doubted, use == USE_NET ? 1.0 : co->kappa * field->doubt, co->alpha,
-        co->beta, co->gamma, 1.0};
-    for (int k = 0; k < N_PARTS; k++) weights[k] = use >> k & 1 ? all[k] : 0.0;
-}
-
-/* What the terms named in `use` add to the logit of x. */
-static void field_parts(const Field *field, int use, uint32_t x, double parts[N_PARTS]) {
-    const double term[N_PARTS] = {field->log_p[x], field->z[x], field->h[x], field->f[x], field->a[x],
-        field->t[x]};
-    field_weights(field, use, parts);
-    for (int k = 0; k < N_PARTS; k++) parts[k] *= term[k];
-}
-
-/* logits[vocab]: the terms named in `use`, weighed and added. */
-static void field_logits(const Field *field, double *logits, int use) {
-    const double *term[N_PARTS] = {field->log_p, field->z, field->h, field->f, field->a, field->t};
-    const size_t vocab = field->meta->vocab;
-    double weights[N_PARTS];
-    field_weights(field, use, weights);
-    zero(logits, vocab);
-    for (int k = 0; k < N_PARTS; k++)
-        for (size_t x = 0; weights[k] != 0.0 && x < vocab; x++) logits[x] += weights[k] * term[k][x];
 }
 
 /* ---------------------------------------------------------------------------------------------
@@ -2699,27 +2739,13 @@ typedef struct {
     Ledger *why;                 /* where it is asked for, else NULL */
 } Model;
 
-/* The tokens of data as documents: one, or with `lines` one a line, a newline before it and one after it. */
-static Text text_make(Tokenizer *tok, Ids *ids, size_t **start, const unsigned char *data, size_t length,
-                      int lines) {
-    size_t n_docs = 0, size = 16;
-    *start = alloc(size, sizeof **start);
-    for (size_t at = 0, end; lines ? at < length : !n_docs; at = end + 1) {
-        const unsigned char *newline = lines ? memchr(data + at, '\n', length - at) : NULL;
-        end = newline ? (size_t)(newline - data) : length;
-        if (lines) ids_add(ids, tok->id_of_byte['\n']);
-        tokenizer_encode(tok, ids, data + at, end - at);
-        if (lines) ids_add(ids, tok->id_of_byte['\n']);
-        *start = grow(*start, n_docs + 2, &size, sizeof **start);
-        (*start)[++n_docs] = ids->n;
-    }
-    return (Text){ids->ids, ids->n, *start, n_docs, lines};
-}
+static Text encode_text(Tokenizer *tok, Ids *ids, size_t **start, const unsigned char *data, size_t length,
+                        int lines);
 
 /* Counts the corpus and seeds the transformer. */
 static void model_count(Model *model, const Bytes *corpus) {
     const Options *o = model->options;
-    const Text text = text_make(&model->tokenizer, &model->ids, &model->start, corpus->data, corpus->length,
+    const Text text = encode_text(&model->tokenizer, &model->ids, &model->start, corpus->data, corpus->length,
                                 o->lines);
     words_make(&model->words, &model->tokenizer);
     metaweights_make(&model->meta, text, model->tokenizer.vocab, o->order);
@@ -2729,47 +2755,9 @@ static void model_count(Model *model, const Bytes *corpus) {
     else transformer_randomize(&model->net, o->sampling.seed);
 }
 
-/* The field's coefficients: those that were given, else the default. */
-static Coefficients model_coefficients(const Model *model) {
-    Coefficients co = model->options->field;
-    if (co.lambda < 0.0) co.lambda = model->trained ? TRAINED_LAMBDA : LAMBDA;
-    if (co.kappa < 0.0) co.kappa = model->trained ? TRAINED_KAPPA : KAPPA;
-    return co;
-}
-
-/* The chain that speaks. */
-static Voice *model_voice(Model *model) {
-    const Sampling *how = &model->options->sampling;
-    const double discount = how->discount >= 0.0 ? how->discount : model->options->lines ? 1.0 : DISCOUNT;
-    if (!model->places.ids) places_make(&model->places, &model->meta.text, &model->tokenizer);
-    return voice_make(&model->places, &model->meta.chain, &model->tokenizer, discount, how->verbatim);
-}
-
-/* The tokens that a text begins with. With `lines`, context does not reach behind the last line. */
-static Ids model_heard(Model *model, const unsigned char *prompt, size_t length) {
-    Tokenizer *tok = &model->tokenizer;
-    Ids ids = {0};
-    const unsigned char *last = prompt;
-    for (size_t i = 0; model->options->lines && i < length; i++) if (prompt[i] == '\n') last = prompt + i + 1;
-    if (model->options->lines) ids_add(&ids, tok->id_of_byte['\n']);
-    else if (!length && tok->id_of_byte['\n'] != NONE)
-        tokenizer_encode(tok, &ids, (const unsigned char *)"\n\n", 2);
-    tokenizer_encode(tok, &ids, last, (size_t)(prompt + length - last));
-    return ids;
-}
-
-/* Pushes a text of any length: what nobody remembers at its end is left out. A full window drops its oldest
- * `step` tokens at a time: what it would have dropped by now need not go through it. */
-static void field_listen(Field *field, const Ids *ids, size_t context) {
-    const size_t n = ids->n, step = context - context / 2, reach = field->co->memory + context;
-    Window *window = field->window;
-    field->window = NULL;
-    for (size_t i = n > reach ? n - reach : 0; i < n; i++)
-        field_push(field, ids->ids[i], field_expected(field, ids->ids[i]));
-    field->window = window;
-    for (size_t i = n > context ? (n - context + step - 1) / step * step : 0; window && i < n; i++)
-        window_push(window, ids->ids[i]);
-}
+static Coefficients model_coefficients(const Model *model);
+static Voice *model_voice(Model *model);
+static Ids model_heard(Model *model, const unsigned char *prompt, size_t length);
 
 /* Generates, handing each token's bytes to `write`; bytes of a character under way are held back until it is
  * whole. After the tokens asked for the text goes on to the end of its sentence, with `lines` of its line, at
@@ -2806,8 +2794,9 @@ static void generate(Model *model, const unsigned char *prompt, size_t length, i
         const uint32_t id = sample(&best, logits, odds, kept, tok, &field.text, &o->sampling, &speller, &rng,
                                    &expected);
         const Slice text = token_text(tok, id);
-        if (i >= o->tokens && (o->lines ? memchr(text.data, '\n', text.length) != NULL
-                               : voice_rests(field.voice, id))) break;
+        const int whole = o->lines ? memchr(text.data, '\n', text.length) != NULL
+            : voice_rests(field.voice, id);
+        if (i >= o->tokens && whole) break;
         if (why) ledger_add(why, &field, mode, before, logits, id, &o->sampling, &speller);
         speller_write(&speller, text.data, text.length);
         bytes_add(&waiting, text.data, text.length);
@@ -2826,9 +2815,55 @@ static void generate(Model *model, const unsigned char *prompt, size_t length, i
     free(ids.ids); free(words.words); free(waiting.data); free(before); free(logits); free(odds); free(kept);
 }
 
-/* Second reading of VI: what may be written, where the speaker leaves the corpus, why each token was said.
- *
- * How a UTF-8 text may go on (Unicode, table 3-7). For each state: how many bytes of the character are
+/* Second reading of VI: what may be written, where the speaker leaves the corpus, why each token was said. */
+
+/* The tokens of data as documents: one, or with `lines` one a line, a newline before it and one after it. */
+static Text encode_text(Tokenizer *tok, Ids *ids, size_t **start, const unsigned char *data, size_t length,
+                      int lines) {
+    size_t n_docs = 0, size = 16;
+    *start = alloc(size, sizeof **start);
+    for (size_t at = 0, end; lines ? at < length : !n_docs; at = end + 1) {
+        const unsigned char *newline = lines ? memchr(data + at, '\n', length - at) : NULL;
+        end = newline ? (size_t)(newline - data) : length;
+        if (lines) ids_add(ids, tok->id_of_byte['\n']);
+        tokenizer_encode(tok, ids, data + at, end - at);
+        if (lines) ids_add(ids, tok->id_of_byte['\n']);
+        *start = grow(*start, n_docs + 2, &size, sizeof **start);
+        (*start)[++n_docs] = ids->n;
+    }
+    return (Text){ids->ids, ids->n, *start, n_docs, lines};
+}
+
+/* The field's coefficients: those that were given, else the default. */
+static Coefficients model_coefficients(const Model *model) {
+    Coefficients co = model->options->field;
+    if (co.lambda < 0.0) co.lambda = model->trained ? TRAINED_LAMBDA : LAMBDA;
+    if (co.kappa < 0.0) co.kappa = model->trained ? TRAINED_KAPPA : KAPPA;
+    return co;
+}
+
+/* The chain that speaks. */
+static Voice *model_voice(Model *model) {
+    const Sampling *how = &model->options->sampling;
+    const double discount = how->discount >= 0.0 ? how->discount : model->options->lines ? 1.0 : DISCOUNT;
+    if (!model->places.ids) places_make(&model->places, &model->meta.text, &model->tokenizer);
+    return voice_make(&model->places, &model->meta.chain, &model->tokenizer, discount, how->verbatim);
+}
+
+/* The tokens that a text begins with. With `lines`, context does not reach behind the last line. */
+static Ids model_heard(Model *model, const unsigned char *prompt, size_t length) {
+    Tokenizer *tok = &model->tokenizer;
+    Ids ids = {0};
+    const unsigned char *last = prompt;
+    for (size_t i = 0; model->options->lines && i < length; i++) if (prompt[i] == '\n') last = prompt + i + 1;
+    if (model->options->lines) ids_add(&ids, tok->id_of_byte['\n']);
+    else if (!length && tok->id_of_byte['\n'] != NONE)
+        tokenizer_encode(tok, &ids, (const unsigned char *)"\n\n", 2);
+    tokenizer_encode(tok, &ids, last, (size_t)(prompt + length - last));
+    return ids;
+}
+
+/* How a UTF-8 text may go on (Unicode, table 3-7). For each state: how many bytes of the character are
  * missing, and from where to where the next may go. 0: none is missing; BROKEN is where no text goes on. */
 static const unsigned char UTF8[8][3] = {{0, 0, 0}, {1, 0x80, 0xBF}, {2, 0x80, 0xBF}, {3, 0x80, 0xBF},
                                          /* after E0, ED, F0, F4 */
@@ -2973,8 +3008,8 @@ static void voice_write(Voice *voice, uint32_t id) {
     if (voice->piece.n) {
         const uint32_t last = voice->piece.ids[voice->piece.n - 1];
         const unsigned char first = *token_text(tok, id).data, before = token_end(tok, last);
-        if (voice->piece.n == LONGEST_WORD || (traits[last].white ? !traits[id].white
-                                               : kind_of[first] != kind_of[before])) {
+        const int ended = traits[last].white ? !traits[id].white : kind_of[first] != kind_of[before];
+        if (ended || voice->piece.n == LONGEST_WORD) {
             voice->start = spots_copy(voice->start, &voice->start_size, voice->spots, voice->n);
             voice->n_start = voice->n;
             voice->last_start = voice->last;
@@ -3186,8 +3221,8 @@ static void standing_look(Standing *s) {
     /* a run with a word more stands there too, or later */
     for (s->words = 0; s->words < most; s->words++) {
         const size_t longer = s->words ? standing_start(s, s->words) - standing_start(s, s->words + 1) : 0;
-        const size_t at = standing_find(s, s->words + 1, s->at == NOWHERE || s->at < longer ? 0 : s->at
-                                        - longer);
+        const size_t from = s->at == NOWHERE || s->at < longer ? 0 : s->at - longer;
+        const size_t at = standing_find(s, s->words + 1, from);
         if (at == NOWHERE) break;
         s->at = at;
     }
@@ -3309,7 +3344,7 @@ static void ledger_add(Ledger *why, Field *field, int use, const double *logits,
     for (size_t i = n; i-- > 0;) if (found[i] != id) row.second = found[i];
     /* nothing else might have been said: the most probable of the others */
     best_first(&why->best, final);
-    while (row.second == id) row.second = best_next(&why->best);
+    while (row.second == id && vocab > 1) row.second = best_next(&why->best);
     row.p = exp((mine - top) / tau) / sum;
     row.second_p = exp((final[row.second] - top) / tau) / sum;
     ledger_parts(field, use, logits, final, id, row.gave);
@@ -5015,7 +5050,7 @@ static void model_encode(Model *model, const Bytes *file) {
     Ids ids = {0};
     size_t *start;
     Bytes line = {0};
-    const Text text = text_make(&model->tokenizer, &ids, &start, file->data, file->length,
+    const Text text = encode_text(&model->tokenizer, &ids, &start, file->data, file->length,
                                 model->options->lines);
     for (size_t i = 0; i < text.n; i++) bytes_put(&line, i ? " %u" : "%u", text.ids[i]);
     bytes_add(&line, "\n", 1);
@@ -5028,7 +5063,7 @@ static void put_figures(Model *model, const unsigned char *data, size_t length) 
     Ids ids = {0};
     size_t *start;
     double nats[N_ROWS];
-    const Text text = text_make(&model->tokenizer, &ids, &start, data, length, model->options->lines);
+    const Text text = encode_text(&model->tokenizer, &ids, &start, data, length, model->options->lines);
     const double tokens = (double)evaluate(model, &text, nats);
     for (size_t i = 0; i < N_ROWS; i++)
         put_line("%-18s  %8.4f bits/byte  %8.4f nats/token\n", ROWS[i].label,
@@ -5148,7 +5183,7 @@ static void train_model(Model *model, const Bytes *corpus, const unsigned char *
     model->trained = 1;
     if (o->save) model_save(model, corpus, 1);
     training = 1;
-    const Text held_out = text_make(&model->tokenizer, &ids, &start, rest, length, o->lines);
+    const Text held_out = encode_text(&model->tokenizer, &ids, &start, rest, length, o->lines);
     const Training done = train(&model->net, &model->meta.text, held_out.n > 1 ? &held_out : NULL, o);
     if (o->save) model_save(model, corpus, 0);
     if (isatty(2))

@@ -8,12 +8,24 @@ says honestly what each part is worth. Both twins print the same bytes, so every
 here stands in the order in which postgpt.c does it.
 
     python3 postgpt.py "The transformer architecture"
+
+A first reading goes down to "Second reading" in each chapter, and from there to the next chapter:
+
+    0    Arithmetic     58 lines   sums, softmax, cross-entropy
+    I    Tokenizer     125 lines   bytes to tokens
+    II   Metaweights   263 lines   the chain, and who stands near whom
+    III  Transformer   132 lines   two kinds of attention, one residual stream
+    IV   Seeding       131 lines   the first question: who follows whom
+    V    Dario field   131 lines   all that is known, in one sum
+    VI   Sampling      160 lines   a token is drawn, and there is text on the screen
+                      1000 lines
 """
 import os
 try:
     import signal
     if __name__ == "__main__" and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
-        signal.signal(signal.SIGINT, lambda number, frame: os._exit(130))     # an interrupt before main() gives no traceback
+        # an interrupt before main() gives no traceback
+        signal.signal(signal.SIGINT, lambda number, frame: os._exit(130))
 except KeyboardInterrupt:
     os._exit(130)
 import bisect
@@ -42,7 +54,8 @@ class Failure(Exception):
 
 
 class Progress:
-    """One line on the terminal, in place, about what takes longer than a second. Nothing is said before watch()."""
+    """One line on the terminal, in place, about what takes longer than a second. Nothing is said before
+    watch()."""
 
     def __init__(self):
         self.next, self.shown = None, False
@@ -126,6 +139,14 @@ def softmax(x):
     return [a / s for a in x]
 
 
+def rmsnorm(x):
+    """x / sqrt(mean(x^2) + 1e-5), no gain (Zhang and Sennrich 2019).  [n] -> [n]"""
+    scale = 1.0 / sqrt(dot(x, x) / len(x) + 1e-5)
+    return [a * scale for a in x]
+
+
+# Second reading of 0
+
 def cross_entropy(logits, id):
     """-log softmax(logits)[id], in nats: what it costs to be told `id` where these were the logits (Shannon
     1948).
@@ -135,12 +156,6 @@ def cross_entropy(logits, id):
     """
     top = max(logits)
     return log(total([exp(x - top) for x in logits])) - (logits[id] - top)
-
-
-def rmsnorm(x):
-    """x / sqrt(mean(x^2) + 1e-5), no gain (Zhang and Sennrich 2019).  [n] -> [n]"""
-    scale = 1.0 / sqrt(dot(x, x) / len(x) + 1e-5)
-    return [a * scale for a in x]
 
 
 class Rng:
@@ -178,15 +193,6 @@ PIECE = re.compile(rb"""
 """, re.VERBOSE)
 KIND = [LETTER if byte.isalpha() or byte >= b"\x80" else DIGIT if byte.isdigit() else
         SPACE if byte == b" " else WHITE if byte.isspace() else MARK for byte in map(bytes, zip(range(256)))]
-
-
-def as_bytes(text, what):
-    """Bytes of what is given as bytes or as text, which is encoded as UTF-8. Raises TypeError."""
-    if isinstance(text, str):
-        return text.encode("utf-8", "surrogateescape")
-    if isinstance(text, (bytes, bytearray, memoryview)):
-        return bytes(text)
-    raise TypeError("%s is bytes or str, not %s" % (what, type(text).__name__))
 
 
 class Tokenizer:
@@ -281,6 +287,27 @@ class Tokenizer:
                 heapq.heappush(heap, (-counts[pair], pair))
         return self
 
+    def encode(self, data):
+        """Token ids of any bytes, or of a str as UTF-8: each piece is merged, the earliest learned pair
+        first. Raises Failure at a byte that the alphabet lacks."""
+        data = as_bytes(data, "a text to encode")
+        missing = set(data) - set(self.alphabet)
+        if missing:
+            raise Failure("the text has the byte 0x%02x, which the corpus' alphabet lacks "
+                          "(--alphabet bytes knows all)" % min(missing))
+        ids, seen = [], self.seen
+        for piece in PIECE.findall(data):
+            if piece not in seen:
+                seen[piece] = self.merge(piece)
+            ids += seen[piece]
+        return ids
+
+    # Second reading
+
+    def decode(self, ids):
+        """The bytes of the tokens, joined."""
+        return b"".join([self.text[id] for id in ids])
+
     def merge(self, piece):
         """One piece's ids: the earliest learned pair first, leftmost first, until none is left."""
         token, n = [self.id_of_byte[byte] for byte in piece], len(piece)
@@ -305,26 +332,6 @@ class Tokenizer:
             consider(before[at], at)
             consider(at, after[at])
         return [id for id in token if id >= 0]
-
-    def encode(self, data):
-        """Token ids of any bytes, or of a str as UTF-8. Raises Failure at a byte that the alphabet lacks."""
-        data = as_bytes(data, "a text to encode")
-        missing = set(data) - set(self.alphabet)
-        if missing:
-            raise Failure("the text has the byte 0x%02x, which the corpus' alphabet lacks "
-                          "(--alphabet bytes knows all)" % min(missing))
-        ids, seen = [], self.seen
-        for piece in PIECE.findall(data):
-            if piece not in seen:
-                seen[piece] = self.merge(piece)
-            ids += seen[piece]
-        return ids
-
-    def decode(self, ids):
-        """The bytes of the tokens, joined."""
-        return b"".join([self.text[id] for id in ids])
-
-    # Second reading
 
     def passes(self, data, merges):
         """Could learning `merges` pairs from data have given these, as far as counts tell?
@@ -351,6 +358,15 @@ class Tokenizer:
         most = most if len(self.pairs) == merges else 1
         return all([n <= most or len(self.text[left]) + len(self.text[right]) > LONGEST
                     for (left, right), n in left_over.items()])
+
+
+def as_bytes(text, what):
+    """Bytes of what is given as bytes or as text, which is encoded as UTF-8. Raises TypeError."""
+    if isinstance(text, str):
+        return text.encode("utf-8", "surrogateescape")
+    if isinstance(text, (bytes, bytearray, memoryview)):
+        return bytes(text)
+    raise TypeError("%s is bytes or str, not %s" % (what, type(text).__name__))
 
 
 # ---------------------------------------------------------------------------------------------
@@ -414,9 +430,8 @@ def discounted(counts, cut):
 class Chain:
     """The chain of any order over token ids.
 
-    Contexts form a tree, newest token first: node 0 is the empty context, and child[node * vocab + t] the
-    context with t before it. prob[node][token] is the first summand of P, backoff[node] the weight of the
-    second.
+    Contexts form a tree: node 0 is the empty one, child[node * vocab + t] the one with t before it. The
+    first summand of P is prob[node][token], the weight of the second backoff[node].
 
     >>> chain = Chain(Text([0, 1, 2, 0, 1, 3, 0, 1, 2]), 4, 2)         # a b c a b d a b c
     >>> ["%.1f" % d for d in chain.cut], "%.3f" % chain.token_prob([], 2)
@@ -443,9 +458,8 @@ class Chain:
     def count(self, text):
         """The tree: child; for every node {token: n(c token)}; and how many tokens it looks at.
 
-        With `lines` a document's first contexts have nothing before them, so they count occurrences too; at
-        the start of a running text a context that is cut short counts nothing, but its tokens are entered,
-        with 0.
+        With `lines` a document's first contexts, which have nothing before them, count occurrences too; a
+        running text's first are entered with 0.
 
         >>> text = Text([0, 1, 2, 0, 1, 3, 0, 1, 2])    # a b c a b d a b c: b comes thrice, always after a
         >>> child, counts, depth = Chain(text, 4, 3).count(text)
@@ -506,8 +520,8 @@ class Chain:
 
 
 def mixed(p, prob, backoff):
-    """P after a longer context: prob + backoff * p, prob a dict of the few tokens that it has met.  [vocab]
-    -> [vocab]"""
+    """P after a longer context: prob + backoff * p, prob a dict of the tokens it has met.  [vocab] ->
+    [vocab]"""
     p = [x * backoff for x in p]
     for token, q in prob.items():
         p[token] += q
@@ -618,6 +632,8 @@ class Metaweights:
         self.promise = self.promises(often)
         self.share = [(often[x] + 0.5) / (len(ids) + 0.5 * vocab) for x in range(vocab)]
 
+    # Second reading
+
     def promises(self, often):
         """log((met + chance) / ((n(a) + 1) chance)), met: how many of the n(a) places of a have an x within
         12 tokens, once or more; chance: that any 12 tokens have one, 1 - (1 - share of x)^12."""
@@ -637,8 +653,7 @@ class Metaweights:
         return Table(rows)
 
 
-# Second reading of II: what the speaker of chapter VI must know of words and sentences; and the tree of whole
-# words.
+# What the speaker of chapter VI must know of words and sentences; and the tree of whole words
 
 UNKNOWN, BEGUN, WHOLE_WORD = range(3)
 STUB = 4.0                  # nats, times trust: what a token loses that would end the word under way
@@ -953,28 +968,6 @@ class Company:
 # tokens, they are read off the place j itself (Wr has a column a place). With sines and cosines of the place
 # in x_i and in Wr, it looks at one distance whatever stands there: see chapter IV.
 
-class Shape:
-    """The transformer's shape, whole numbers within LIMITS. Raises ValueError, also where the heads do not
-    divide embd, and TypeError."""
-
-    LIMITS = dict(layers=(1, 32), embd=(2, 1024), content=(0, 64), rrpram=(0, 64),
-                  context=(2, 4096), mlp=(1, 16))
-
-    def __init__(self, layers=2, embd=48, content=2, rrpram=2, context=64, mlp=4):
-        self.layers, self.embd, self.content = layers, embd, content
-        self.rrpram, self.context, self.mlp = rrpram, context, mlp
-        for name, (low, high) in self.LIMITS.items():
-            value = getattr(self, name)
-            if not isinstance(value, int) or not low <= value <= high:
-                raise (ValueError if isinstance(value, int) else TypeError)(
-                    "%s is a whole number from %d to %d, not %r" % (name, low, high, value))
-        heads = content + rrpram
-        if not heads or embd % heads:
-            raise ValueError("embd=%d cannot be divided among %d heads (content + rrpram)" % (embd, heads))
-        self.head_dim = embd // heads
-        self.content_dim, self.rrpram_dim = content * self.head_dim, rrpram * self.head_dim
-
-
 def zeros(n, m):
     """A matrix of zeros.  [n][m]"""
     return [[0.0] * m for _ in range(n)]
@@ -1021,19 +1014,6 @@ class Transformer:
                 row[:] = [(rng.uniform() - 0.5) / root for _ in row]
 
 
-class Rows:
-    """A matrix as its rows that are not all zero: the ghost leaves many empty, and an empty row adds
-    nothing."""
-
-    def __init__(self, matrix):
-        self.at = [i for i, row in enumerate(matrix) if any(row)]
-        self.rows, self.zeros = [matrix[i] for i in self.at], [0.0] * len(matrix[0])
-
-    def times(self, x, y=None):
-        """y + x W, y zero where it is not given. Where y is shorter than the rows, so is what comes back."""
-        return matvec(self.zeros if y is None else y, [x[i] for i in self.at], self.rows)
-
-
 class Window:
     """The text that the transformer sees, going through it token by token, keys and values cached.
 
@@ -1065,8 +1045,7 @@ class Window:
             *heads, out, up, down = layer
             if out:                                       # a transformer may have been silenced: chapter VIII
                 x = out.times(self.attend(heads, keys, values, rmsnorm(x)), x)
-            if down.at:
-                # [embd] -> [hidden] -> [embd]
+            if down.at:                                   # [embd] -> [hidden] -> [embd]
                 x = down.times([u if u > 0.0 else 0.0 for u in up.times(rmsnorm(x))], x)
         self.x = x
 
@@ -1081,9 +1060,8 @@ class Window:
         for h, cached in enumerate(values):
             cached.append(value[h * d:h * d + d])
             if h < content:                               # q_i . k_j / sqrt(d)
-                # [n]
                 score = matvec([0.0] * n, query[h * d:h * d + d], keys[h * d:h * d + d])
-                score = [s / root for s in score]
+                score = [s / root for s in score]         # [n]
             else:                                         # n_i . Wr[:, j], j up to here
                 score = r[h - content].times(normed, [0.0] * n)
             self.seen.append(softmax(score))
@@ -1103,6 +1081,43 @@ class Window:
     def logits(self):
         """What the transformer says of the next token.  -> [vocab]"""
         return self.head.times(rmsnorm(self.x))
+
+
+# Second reading of III
+
+class Shape:
+    """The transformer's shape, whole numbers within LIMITS. Raises ValueError, also where the heads do not
+    divide embd, and TypeError."""
+
+    LIMITS = dict(layers=(1, 32), embd=(2, 1024), content=(0, 64), rrpram=(0, 64),
+                  context=(2, 4096), mlp=(1, 16))
+
+    def __init__(self, layers=2, embd=48, content=2, rrpram=2, context=64, mlp=4):
+        self.layers, self.embd, self.content = layers, embd, content
+        self.rrpram, self.context, self.mlp = rrpram, context, mlp
+        for name, (low, high) in self.LIMITS.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or not low <= value <= high:
+                raise (ValueError if isinstance(value, int) else TypeError)(
+                    "%s is a whole number from %d to %d, not %r" % (name, low, high, value))
+        heads = content + rrpram
+        if not heads or embd % heads:
+            raise ValueError("embd=%d cannot be divided among %d heads (content + rrpram)" % (embd, heads))
+        self.head_dim = embd // heads
+        self.content_dim, self.rrpram_dim = content * self.head_dim, rrpram * self.head_dim
+
+
+class Rows:
+    """A matrix as its rows that are not all zero: the ghost leaves many empty, and an empty row adds
+    nothing."""
+
+    def __init__(self, matrix):
+        self.at = [i for i, row in enumerate(matrix) if any(row)]
+        self.rows, self.zeros = [matrix[i] for i in self.at], [0.0] * len(matrix[0])
+
+    def times(self, x, y=None):
+        """y + x W, y zero where it is not given. Where y is shorter than the rows, so is what comes back."""
+        return matvec(self.zeros if y is None else y, [x[i] for i in self.at], self.rows)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -1154,80 +1169,6 @@ def rooms_of(embd, vocab, head_dim):
 NEAR = 3e-4                 # of the square of what is asked for
 RIDGE = 0.1                 # added to each square, so that a row counted little stays near 0
 ROUNDS = (4, 6, 6)          # of conjugate gradients: a sketch of x, then h, then x
-
-
-def conjugate(times, b, rounds):
-    """x for which A x comes close to b, times(v) being A v, A symmetric and positive definite: conjugate
-    gradients from 0 (Hestenes and Stiefel 1952). Each round costs one product, and as many rounds as
-    coordinates would be exact; what is NEAR is near enough."""
-    x, rest, way, square = [0.0] * len(b), b, b, dot(b, b)
-    enough = NEAR * square
-    for _ in range(rounds):
-        if not square > enough:
-            break
-        image = times(way)
-        along = dot(way, image)
-        if not along > 0.0:                               # A is 0 in this direction
-            break
-        step = square / along
-        x = [a + step * k for a, k in zip(x, way)]
-        rest = [a - step * k for a, k in zip(rest, image)]
-        last, square = square, dot(rest, rest)
-        keep = square / last
-        way = [a + keep * k for a, k in zip(rest, way)]
-    return x
-
-
-def outer(x, y):
-    """The sum over a of x[a] y[a]^T.  [n][r], [n][m] -> [r][m]"""
-    return [matvec([0.0] * len(y[0]), column, y) for column in zip(*x)]
-
-
-def weighed(weight, x):
-    """Row a of x, weight[a] times."""
-    return [[w * k for k in row] for w, row in zip(weight, x)]
-
-
-def regress(h, weight, target, left, right, rounds):
-    """The x[a] of the normal equations, a row at a time. The pair (a, b) weighs weight(a, b) + left[a]
-    right[b], and its target is 0 where it is not in the tables: only the pairs that were met cost time, for
-    over all b the sum of right[b] h[b] h[b]^T is total(right) times the identity, h being even.  [vocab][r],
-    Tables, [vocab]s -> [vocab][r]
-    """
-    r, x, whole, whole_mean = len(h[0]), [], total(right), matvec([0.0] * len(h[0]), right, h)
-    for a, (l, weights, targets) in enumerate(zip(left, weight.rows, target.rows)):
-        progress.say("seeding: %d of %d tokens", a, len(left))
-        if not weights:
-            x.append([0.0] * r)
-            continue
-        w, met = [value for _, value in weights], [h[b] for b, _ in weights]
-        wt = [(value + l * right[b]) * t for (b, value), (_, t) in zip(weights, targets)]
-        sum_w, sum_wt = l * whole, 0.0
-        spare = RIDGE + sum_w
-        for value, p in zip(w, wt):
-            sum_w += value
-            sum_wt += p
-        # mean: times sum_w
-        mean, columns = matvec([l * m for m in whole_mean], w, met), list(zip(*met))
-
-        def squares(v):
-            """The left side times v: (sum of w h h^T - mean mean^T / sum_w + (spare) I) v."""
-            along = dot(mean, v) / sum_w
-            y = [spare * a - along * m for a, m in zip(v, mean)]
-            return matvec(y, map(mul, w, matvec([0.0] * len(w), v, columns)), met)
-
-        aimed = matvec([0.0] * r, wt, met)
-        x.append(conjugate(squares, [y - sum_wt * m / sum_w for y, m in zip(aimed, mean)], rounds))
-    return x
-
-
-def even(x, n):
-    """Columns of x turned so that the sum over a of n[a] x[a] x[a]^T becomes total(n) times the identity:
-    where all weigh alike, least squares need no products, and elsewhere a few rounds of conjugate gradients
-    go far."""
-    whole = total(n)
-    root = [sqrt(a / whole) for a in n]
-    return weighed([1.0 / a if a > 0.0 else 0.0 for a in root], orthonormalize(weighed(root, x)))
 
 
 def seed_follow(pairs, bigram, r):
@@ -1344,6 +1285,80 @@ RELEVANCE = 1.5             # of a head that reads likeness, in standard deviati
                             # may turn it
 REACH = 3                   # tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this
 LESSONS = 4096              # places of the corpus that content heads are seeded from
+
+
+def conjugate(times, b, rounds):
+    """x for which A x comes close to b, times(v) being A v, A symmetric and positive definite: conjugate
+    gradients from 0 (Hestenes and Stiefel 1952). Each round costs one product, and as many rounds as
+    coordinates would be exact; what is NEAR is near enough."""
+    x, rest, way, square = [0.0] * len(b), b, b, dot(b, b)
+    enough = NEAR * square
+    for _ in range(rounds):
+        if not square > enough:
+            break
+        image = times(way)
+        along = dot(way, image)
+        if not along > 0.0:                               # A is 0 in this direction
+            break
+        step = square / along
+        x = [a + step * k for a, k in zip(x, way)]
+        rest = [a - step * k for a, k in zip(rest, image)]
+        last, square = square, dot(rest, rest)
+        keep = square / last
+        way = [a + keep * k for a, k in zip(rest, way)]
+    return x
+
+
+def outer(x, y):
+    """The sum over a of x[a] y[a]^T.  [n][r], [n][m] -> [r][m]"""
+    return [matvec([0.0] * len(y[0]), column, y) for column in zip(*x)]
+
+
+def weighed(weight, x):
+    """Row a of x, weight[a] times."""
+    return [[w * k for k in row] for w, row in zip(weight, x)]
+
+
+def regress(h, weight, target, left, right, rounds):
+    """The x[a] of the normal equations, a row at a time. The pair (a, b) weighs weight(a, b) + left[a]
+    right[b], and its target is 0 where it is not in the tables: only the pairs that were met cost time, for
+    over all b the sum of right[b] h[b] h[b]^T is total(right) times the identity, h being even.  [vocab][r],
+    Tables, [vocab]s -> [vocab][r]
+    """
+    r, x, whole, whole_mean = len(h[0]), [], total(right), matvec([0.0] * len(h[0]), right, h)
+    for a, (l, weights, targets) in enumerate(zip(left, weight.rows, target.rows)):
+        progress.say("seeding: %d of %d tokens", a, len(left))
+        if not weights:
+            x.append([0.0] * r)
+            continue
+        w, met = [value for _, value in weights], [h[b] for b, _ in weights]
+        wt = [(value + l * right[b]) * t for (b, value), (_, t) in zip(weights, targets)]
+        sum_w, sum_wt = l * whole, 0.0
+        spare = RIDGE + sum_w
+        for value, p in zip(w, wt):
+            sum_w += value
+            sum_wt += p
+        # mean: times sum_w
+        mean, columns = matvec([l * m for m in whole_mean], w, met), list(zip(*met))
+
+        def squares(v):
+            """The left side times v: (sum of w h h^T - mean mean^T / sum_w + (spare) I) v."""
+            along = dot(mean, v) / sum_w
+            y = [spare * a - along * m for a, m in zip(v, mean)]
+            return matvec(y, map(mul, w, matvec([0.0] * len(w), v, columns)), met)
+
+        aimed = matvec([0.0] * r, wt, met)
+        x.append(conjugate(squares, [y - sum_wt * m / sum_w for y, m in zip(aimed, mean)], rounds))
+    return x
+
+
+def even(x, n):
+    """Columns of x turned so that the sum over a of n[a] x[a] x[a]^T becomes total(n) times the identity:
+    where all weigh alike, least squares need no products, and elsewhere a few rounds of conjugate gradients
+    go far."""
+    whole = total(n)
+    root = [sqrt(a / whole) for a in n]
+    return weighed([1.0 / a if a > 0.0 else 0.0 for a in root], orthonormalize(weighed(root, x)))
 
 
 def solve(c, b):
@@ -1634,16 +1649,14 @@ class Field:
         return max(len(self.ids) - self.memory, 0)
 
     def terms(self):
-        """Computes every term for the token to come: log_p, z, h, f, a, t, [vocab] each, and doubt, the
-        chain's."""
+        """Every term for the token to come: log_p, z, h, f, a, t, [vocab] each, and the chain's doubt."""
         meta, ids, nothing = self.meta, self.ids, [0.0] * self.meta.vocab
         p = meta.chain.probs(ids)
         if self.voice:
             p = self.voice.speak(p)
         self.log_p, self.doubt = list(map(log, p)), meta.chain.doubt(ids)
         self.z = nothing
-        # before the first token there is nothing to transform
-        if self.window:
+        if self.window:                                   # before the first token it has nothing to say
             self.z = self.window.logits() if self.window.ids else self.log_p
         self.h, echo = nothing[:], 1.0
         for back in range(2, min(ROOM_FOR_TRACE, len(ids) - self.start()) + 1):
@@ -1660,6 +1673,37 @@ class Field:
         self.t = nothing[:]
         for x, value in recall.items():
             self.t[x] = log(1.0 + odds * value / p[x])
+
+    def weights(self, use):
+        """What each term is multiplied by in a mode. The chain has full weight alone and in META; else, the
+        more it doubts, that of lambda (without the transformer, of ALONE), and the transformer that of
+        kappa."""
+        if use == TRANSFORMER:
+            return 0.0, 1.0, 0.0, 0.0, 0.0, 0.0
+        co = self.co
+        doubted = 0.0 if use in ("B", META) else self.doubt * (1.0 - (co["lambda"] if "Z" in use else ALONE))
+        weights = 1.0 - doubted, co["kappa"] * self.doubt, co["alpha"], co["beta"], co["gamma"], 1.0
+        return [weight if name in use else 0.0 for name, weight in zip("BZHFAT", weights)]
+
+    def logits(self, use):
+        """The terms named in `use`, weighed and added.  -> [vocab]"""
+        terms = self.log_p, self.z, self.h, self.f, self.a, self.t
+        return matvec([0.0] * self.meta.vocab, self.weights(use), terms)
+
+    # Second reading
+
+    def listen(self, ids, context):
+        """Pushes a text of any length: what nobody remembers at its end is left out.
+
+        A full window drops its oldest `step` tokens at a time: what it would have dropped by now need not go
+        through it.
+        """
+        n, step, window, self.window = len(ids), context - context // 2, self.window, None
+        for id in ids[max(n - self.memory - context, 0):]:
+            self.push(id, self.expected(id))
+        self.window = window
+        for id in ids[max((n - context + step - 1) // step * step, 0):] if window else ():
+            window.push(id)
 
     def promised(self):
         """The open promises: (back, [(x, what x gains by t_back), ..]), the newest first."""
@@ -1712,22 +1756,6 @@ class Field:
                 for x, k in counts.items():
                     recall[x] = recall.get(x, 0.0) + k / every
         return recall, free
-
-    def weights(self, use):
-        """What each term is multiplied by in a mode, as in terms. The chain alone, and META, leave it its
-        full weight; else it is weighed with lambda, without the transformer with ALONE, where it doubts, the
-        more so the more it doubts; and so is the transformer with kappa."""
-        if use == TRANSFORMER:
-            return 0.0, 1.0, 0.0, 0.0, 0.0, 0.0
-        co = self.co
-        doubted = 0.0 if use in ("B", META) else self.doubt * (1.0 - (co["lambda"] if "Z" in use else ALONE))
-        weights = 1.0 - doubted, co["kappa"] * self.doubt, co["alpha"], co["beta"], co["gamma"], 1.0
-        return [weight if name in use else 0.0 for name, weight in zip("BZHFAT", weights)]
-
-    def logits(self, use):
-        """The terms named in `use`, weighed and added.  -> [vocab]"""
-        terms = self.log_p, self.z, self.h, self.f, self.a, self.t
-        return matvec([0.0] * self.meta.vocab, self.weights(use), terms)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -1797,60 +1825,6 @@ def sample(logits, tokens, recent, temperature, top_k, repetition, speller, rng,
 
 # The model: a corpus, what was counted in it, and the ghost
 
-def check_options(**values):
-    """Raises TypeError or ValueError, which says what is right, for what the option of that name would refuse
-    on the command line."""
-    for name, value in values.items():
-        option, = [option for option in OPTIONS if option.name == name.replace("_", "-")]
-        if option.takes == "word":
-            fine, right = isinstance(value, str), value in re.split(", | or ", option.words)
-        else:
-            kinds = (int, float) if option.takes == "number" else int
-            fine = isinstance(value, kinds) and not isinstance(value, bool)
-            right = fine and option.low <= value <= option.high
-        if not fine or not right:
-            wanted = "one of " + option.words if option.takes == "word" else option.range()
-            raise (ValueError if fine else TypeError)("%s is %s, not %r" % (name, wanted, value))
-
-
-def mode_of(mode):
-    """A mode's name. Raises ValueError."""
-    if mode not in MODES:
-        raise ValueError("a mode is one of %s, not %r" % (", ".join(MODES), mode))
-    return mode
-
-
-@contextlib.contextmanager
-def resting():
-    """The garbage collector rests meanwhile: nothing here is cyclic, and there are many small lists that it
-    would look through."""
-    awake = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if awake:
-            gc.enable()
-
-
-def alphabet_of(corpus, name, lines):
-    """The bytes that are numbered: all, or those that occur; a document begins and ends with a newline."""
-    return range(256) if name == "bytes" else sorted({*corpus, *(b"\n" if lines else b"")})
-
-
-def encode_text(tokenizer, data, lines):
-    """The tokens of data as documents: (ids, None), or with `lines` (ids, starts), a newline before each line
-    and one after it."""
-    encode = tokenizer.encode
-    if not lines:
-        return encode(data), None
-    newline, ids, starts = encode(b"\n"), [], [0]
-    for line in (data[:-1] if data.endswith(b"\n") else data).split(b"\n") if data else ():
-        ids += newline + encode(line) + newline
-        starts.append(len(ids))
-    return ids, starts
-
-
 class PostGPT:
     """The model: a corpus, what was counted in it, and the ghost.
 
@@ -1858,26 +1832,19 @@ class PostGPT:
     >>> b"".join(model.generate("A corpus", tokens=4, mode="meta", verbatim=0, exact=True))
     b' is bytes or text'
 
-    Building it counts the corpus and seeds the transformer, about two seconds for a book; with seeded=False
-    that waits until the transformer is first wanted. A model can be pickled: whoever loads it need not build
-    it again. Text may be given as bytes or as str, which is encoded as UTF-8; what is said is bytes.
+    Building it takes about two seconds for a book; with seeded=False the transformer is seeded when it is
+    first wanted. A model can be pickled. Text is bytes or str, which is encoded as UTF-8; what is said is
+    bytes.
 
     Options: merges, alphabet ("bytes" or "corpus"), order, lines, shape (a dict of Shape's arguments), init
-    ("ghost" or "random"), seed, memory, and the field's coefficients by name (in COEFFICIENTS); tokenizer,
-    where it has been learned already. Raises Failure where the corpus has less than two bytes, ValueError or
-    TypeError, which says what is right, for a wrong option.
+    ("ghost" or "random"), seed, memory, the field's coefficients by name; tokenizer, where it has been
+    learned. Raises Failure where the corpus has less than two bytes, ValueError or TypeError for a wrong
+    option.
     """
 
     def __init__(self, corpus, merges=1024, alphabet="bytes", order=3, lines=False, shape=None, init="ghost",
                  seed=42, memory=4096, tokenizer=None, seeded=True, **coefficients):
-        corpus = as_bytes(corpus, "the corpus")
-        if len(corpus) < 2:
-            few = "has one byte" if corpus else "is empty"
-            raise Failure("the corpus %s: there is nothing to count" % few)
-        for name in coefficients:
-            if name not in COEFFICIENTS:
-                raise TypeError("PostGPT has no option %r; its coefficients are %s"
-                                % (name, ", ".join(COEFFICIENTS)))
+        corpus = checked_corpus(corpus, coefficients)
         check_options(merges=merges, alphabet=alphabet, order=order, init=init, seed=seed, memory=memory,
                       **coefficients)
         self.corpus, self.crc32 = corpus, zlib.crc32(corpus)
@@ -1895,11 +1862,6 @@ class PostGPT:
                 self.net                                  # the property seeds it
 
     @property
-    def coefficients(self):
-        """The field's coefficients: those that were chosen, else the default."""
-        return {**COEFFICIENTS, **(TRAINED if self.trained else {}), **self.chosen}
-
-    @property
     def net(self):
         """The transformer, seeded when it is first wanted."""
         if not self.network:
@@ -1911,6 +1873,57 @@ class PostGPT:
                     net.randomize(self.seed)
             self.network = net                            # all at once: no interrupt leaves half a ghost
         return self.network
+
+    def generate(self, prompt=b"", tokens=100, mode="full", *how, **named):
+        """Yields what follows the prompt (bytes), token by token; bytes of a character under way are held
+        back until it is whole.
+
+        mode: meta, full or transformer. how, named: a Sampling's. After `tokens` the text goes on to the end
+        of its sentence, with `lines` of its line, at most GRACE tokens more. Raises Failure where the prompt
+        has a byte that the alphabet lacks.
+        """
+        return (data for data, _ in self.speak(prompt, tokens, mode, Sampling(*how, **named)) if data)
+
+    def say(self, prompt, tokens, use, how, why):
+        """What speak() yields."""
+        tok, ids, rng, row = self.tokenizer, self.heard(prompt), Rng(how.seed), None
+        # the words of the prompt may be used too, but for the last, which may be cut short
+        voice = self.voice(how.discount, how.verbatim)
+        field = self.field(use, words_of(b"".join(PIECE.findall(prompt)[:-1])), voice)
+        field.listen(ids, self.shape.context)
+        # a line may be a new name
+        speller, waiting = Speller(None if self.lines else field.spelling, self.utf8), b""
+        speller.write(prompt)
+        standing = Standing(self.corpus, [tok.text[id] for id in ids]) if why else None
+        for n in range(tokens if how.exact else tokens + GRACE):
+            field.terms()
+            before, recent = field.logits(use), field.ids[:-RECENT - 1:-1]
+            logits = before[:]
+            for id, nats in voice.rules(field, "B" in use, speller.spelling).items():
+                logits[id] += nats
+            id, expected = sample(logits, tok.text, recent, how.temperature, how.top_k, how.repetition,
+                                  speller, rng, how.top_p)
+            text = tok.text[id]
+            if n >= tokens and (b"\n" in text if self.lines else voice.rests(id)):
+                break
+            if why:
+                final = rule(logits, recent, how.repetition)
+                row = look_back(field, use, before, final, id, how, tok.text, speller, standing, why > 1)
+            speller.write(text)
+            waiting += text
+            yield b"" if speller.state else waiting, row
+            if not speller.state:
+                waiting = b""
+            if self.lines and text == b"\n":
+                field.reset()                             # the next line is another document
+            field.push(id, expected)
+
+    # Second reading
+
+    @property
+    def coefficients(self):
+        """The field's coefficients: those that were chosen, else the default."""
+        return {**COEFFICIENTS, **(TRAINED if self.trained else {}), **self.chosen}
 
     def field(self, use, words=(), voice=None):
         """A field for a mode's terms. words: those it knows beside the corpus'."""
@@ -1932,74 +1945,12 @@ class PostGPT:
             return encode(b"\n") + encode(prompt.rpartition(b"\n")[2])
         return encode(b"\n\n") if not prompt and 10 in self.tokenizer.id_of_byte else encode(prompt)
 
-    def generate(self, prompt=b"", tokens=100, mode="full", *how, **named):
-        """Yields what follows the prompt (bytes), token by token; bytes of a character under way are held
-        back until it is whole.
-
-        mode: meta, full or transformer. how, named: a Sampling's. After `tokens` the text goes on to the end
-        of its sentence, with `lines` of its line, at most GRACE tokens more. Raises Failure where the prompt
-        has a byte that the alphabet lacks.
-        """
-        return (data for data, _ in self.speak(prompt, tokens, mode, Sampling(*how, **named)) if data)
-
     def speak(self, prompt, tokens, mode, how, why=0):
         """Checks the options at once; yields (bytes, Row) for generate, explain and the command line. why: 0
         no rows, 1 without what only the page shows, 2 whole rows."""
         given = [pair for pair in zip(how._fields, how) if pair[0] != "exact" and pair[1] is not None]
         check_options(tokens=tokens, **dict(given))
         return self.say(as_bytes(prompt, "the prompt"), tokens, MODES[mode_of(mode)], how, why)
-
-    def say(self, prompt, tokens, use, how, why):
-        """What speak() yields."""
-        tok, ids, rng, row = self.tokenizer, self.heard(prompt), Rng(how.seed), None
-        # the words of the prompt may be used too, but for the last, which may be cut short
-        voice = self.voice(how.discount, how.verbatim)
-        field = self.field(use, words_of(b"".join(PIECE.findall(prompt)[:-1])), voice)
-        self.listen(field, ids)
-        # a line may be a new name
-        speller, waiting = Speller(None if self.lines else field.spelling, self.utf8), b""
-        speller.write(prompt)
-        standing = Standing(self.corpus, [tok.text[id] for id in ids]) if why else None
-        for n in range(tokens if how.exact else tokens + GRACE):
-            field.terms()
-            before, recent = field.logits(use), field.ids[:-RECENT - 1:-1]
-            logits = before[:]
-            for id, nats in voice.rules(field, "B" in use, speller.spelling).items():
-                logits[id] += nats
-            id, expected = sample(logits, tok.text, recent, how.temperature, how.top_k, how.repetition,
-                                  speller, rng, how.top_p)
-            text = tok.text[id]
-            if n >= tokens and (b"\n" in text if self.lines else voice.rests(id)):
-                break
-            if why:
-                final = rule(logits, recent, how.repetition)
-                row = look_back(field, use, before, final, id, how.temperature, tok.text, speller, standing,
-                                why > 1)
-            speller.write(text)
-            waiting += text
-            yield b"" if speller.state else waiting, row
-            if not speller.state:
-                waiting = b""
-            if self.lines and text == b"\n":
-                field.reset()                             # the next line is another document
-            field.push(id, expected)
-
-    def listen(self, field, ids):
-        """Pushes a text of any length: what nobody remembers at its end is left out.
-
-        A full window drops its oldest `step` tokens at a time: what it would have dropped by now need not go
-        through it.
-        """
-        context, n = self.shape.context, len(ids)
-        step = context - context // 2
-        window, field.window = field.window, None
-        for id in ids[max(n - self.memory - context, 0):]:
-            field.push(id, field.expected(id))
-        field.window = window
-        for id in ids[max((n - context + step - 1) // step * step, 0):] if window else ():
-            window.push(id)
-
-    # Second reading
 
     def explain(self, prompt=b"", tokens=100, mode="full", *how, **named):
         """Yields the ledger of what generate() yields with the same options: a Row a token.
@@ -2061,7 +2012,75 @@ class PostGPT:
 
 
 # Second reading of VI: what may be written, where the speaker leaves the corpus, why each token was said.
-#
+
+def check_options(**values):
+    """Raises TypeError or ValueError, which says what is right, for what the option of that name would refuse
+    on the command line."""
+    for name, value in values.items():
+        option, = [option for option in OPTIONS if option.name == name.replace("_", "-")]
+        if option.takes == "word":
+            fine, right = isinstance(value, str), value in re.split(", | or ", option.words)
+        else:
+            kinds = (int, float) if option.takes == "number" else int
+            fine = isinstance(value, kinds) and not isinstance(value, bool)
+            right = fine and option.low <= value <= option.high
+        if not fine or not right:
+            wanted = "one of " + option.words if option.takes == "word" else option.range()
+            raise (ValueError if fine else TypeError)("%s is %s, not %r" % (name, wanted, value))
+
+
+def checked_corpus(corpus, coefficients):
+    """The bytes of a corpus. Raises Failure where there are none to count, TypeError for another
+    coefficient."""
+    corpus = as_bytes(corpus, "the corpus")
+    if len(corpus) < 2:
+        few = "has one byte" if corpus else "is empty"
+        raise Failure("the corpus %s: there is nothing to count" % few)
+    for name in coefficients:
+        if name not in COEFFICIENTS:
+            known = ", ".join(COEFFICIENTS)
+            raise TypeError("PostGPT has no option %r; its coefficients are %s" % (name, known))
+    return corpus
+
+
+def mode_of(mode):
+    """A mode's name. Raises ValueError."""
+    if mode not in MODES:
+        raise ValueError("a mode is one of %s, not %r" % (", ".join(MODES), mode))
+    return mode
+
+
+@contextlib.contextmanager
+def resting():
+    """The garbage collector rests meanwhile: nothing here is cyclic, and there are many small lists that it
+    would look through."""
+    awake = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if awake:
+            gc.enable()
+
+
+def alphabet_of(corpus, name, lines):
+    """The bytes that are numbered: all, or those that occur; a document begins and ends with a newline."""
+    return range(256) if name == "bytes" else sorted({*corpus, *(b"\n" if lines else b"")})
+
+
+def encode_text(tokenizer, data, lines):
+    """The tokens of data as documents: (ids, None), or with `lines` (ids, starts), a newline before each line
+    and one after it."""
+    encode = tokenizer.encode
+    if not lines:
+        return encode(data), None
+    newline, ids, starts = encode(b"\n"), [], [0]
+    for line in (data[:-1] if data.endswith(b"\n") else data).split(b"\n") if data else ():
+        ids += newline + encode(line) + newline
+        starts.append(len(ids))
+    return ids, starts
+
+
 # How a UTF-8 text may go on (Unicode, table 3-7). For each state: how many bytes of the character are
 # missing, and from where to where the next may go. 0: none is missing; BROKEN is where no text goes on.
 
@@ -2339,10 +2358,10 @@ def strongest_promises(field):
     return [(x, field.ids[-back], back, field.co["beta"] * nats) for x, (nats, _, back) in best]
 
 
-def look_back(field, use, logits, final, id, temperature, tokens, speller, standing, deep):
+def look_back(field, use, logits, final, id, how, tokens, speller, standing, deep):
     """The Row of a token that is about to be said. logits, final [vocab]: before and after the rules; deep:
     with what only the page shows."""
-    top, tau = max(final), temperature or 1.0
+    top, tau = max(final), how.temperature or 1.0
     odds = [exp((x - top) / tau) for x in final]
     whole, mine, weights = total(odds), final[id], field.weights(use)
     terms = (field.log_p, field.z, field.h, field.f, field.a, field.t)
@@ -2356,7 +2375,7 @@ def look_back(field, use, logits, final, id, temperature, tokens, speller, stand
     found = list(itertools.islice(allowed, CANDIDATES if deep else 2))
     if id not in found:
         found[-1] = id
-    second = next((x for x in [*found, *itertools.islice(best_first(final), 2)] if x != id))
+    second = next((x for x in [*found, *itertools.islice(best_first(final), 2)] if x != id), id)
     standing.write(tokens[id])
     place, since, excerpts = standing.look()
     row = Row(id, tokens[id], odds[id] / whole, rank, list(map(sub, parts(id), parts(second))), second,

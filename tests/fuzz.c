@@ -167,7 +167,7 @@ static void fuzz_corpus(const unsigned char *data, size_t size) {
     Ids ids = {0};
     size_t *start;
     double nats[N_ROWS];
-    const Text held = text_make(&model.tokenizer, &ids, &start, text.data, text.length, o.lines);
+    const Text held = encode_text(&model.tokenizer, &ids, &start, text.data, text.length, o.lines);
     evaluate(&model, &held, nats);
 }
 

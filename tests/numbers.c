@@ -26,7 +26,7 @@ int main(int argc, char **argv) {
     size_t *start;
     Window window;
     Field field;
-    const Text text = text_make(tok, &ids, &start, file.data, file.length, options.lines);
+    const Text text = encode_text(tok, &ids, &start, file.data, file.length, options.lines);
     double *logits = alloc(tok->vocab, sizeof *logits);
     window_make(&window, &model.net);
     const Coefficients co = model_coefficients(&model);
