@@ -5532,7 +5532,7 @@ static void page_token(Ledger *why, uint32_t id) {
 static void page_text(Ledger *why, const char *name, size_t context) {
     const Bytes *corpus = why->standing.corpus;
     const size_t known = why->heard.n < 2 * context ? why->heard.n : 2 * context;
-    page_put(why, why->page->data[why->page->length - 1] == '[' ? "{\"name\":%t,\"from\":%z,\"tokens\":["
+    page_put(why, !why->page->length ? "{\"name\":%t,\"from\":%z,\"tokens\":["
              : ",{\"name\":%t,\"from\":%z,\"tokens\":[", name, strlen(name), known);
     for (size_t i = why->heard.n - known; i < why->heard.n; i++) {
         page_token(why, why->heard.ids[i]);
@@ -5574,12 +5574,13 @@ static void page_text(Ledger *why, const char *name, size_t context) {
     why->held.length = 0;
 }
 
-/* What the page's texts stand in. */
-static void page_begin(Ledger *why, const Options *o) {
+/* Writes the page: its fixed part, what it is of, and the texts that stand in why->page. */
+static void put_page(Ledger *why, const Options *o) {
     const char *name = strrchr(o->corpus, '/');
     char room[32];
-    Bytes made = {0};
-    for (size_t i = 0; i < sizeof PAGE / sizeof *PAGE; i++) bytes_add(why->page, PAGE[i], strlen(PAGE[i]));
+    Bytes texts = *why->page, made = {0}, page = {0};
+    why->page = &page;
+    for (size_t i = 0; i < sizeof PAGE / sizeof *PAGE; i++) bytes_add(&page, PAGE[i], strlen(PAGE[i]));
     bytes_put(&made, "%.*s, ", (int)strlen(VERSION) - 1, VERSION);
     bytes_add(&made, name ? name + 1 : o->corpus, strlen(name ? name + 1 : o->corpus));
     bytes_put(&made, ", temperature %s, seed %llu", fixed(room, o->sampling.temperature, 2),
@@ -5587,7 +5588,10 @@ static void page_begin(Ledger *why, const Options *o) {
     page_put(why, "{\"vocab\":%z,\"content\":%z,\"rrpram\":%z,\"tau\":%3,\"made\":%t,\"texts\":[",
              why->tok->vocab, o->shape.content, o->shape.rrpram,
              o->sampling.temperature > 0.0 ? o->sampling.temperature : 1.0, made.data, made.length);
-    free(made.data);
+    bytes_add(&page, texts.data, texts.length);
+    page_put(why, "]})</script>\n");
+    save_file(o->page, page.data, page.length, 0);
+    free(made.data); free(page.data); free(texts.data);
 }
 
 /* The prompt and what follows it, in one mode, or in both under a heading each. said[3] of each sample:
@@ -5775,16 +5779,12 @@ static void run(Options *o) {
     if (o->why || o->page) {
         standing_make(&why.standing, &corpus);
         best_make(&why.best, tok->vocab);
-        if (o->page) page_begin(&why, o);
         model.why = &why;
     }
     if (o->interactive) converse(&model, o->prompt ? &prompt : NULL);
     else if (o->prompt) continue_prompt(&model, prompt.data, prompt.length, NULL);
     else if (!o->info && !o->eval && o->holdout <= 0.0 && !o->train && !o->save) demonstrate(&model, &corpus);
-    if (o->page) {
-        page_put(&why, "]})</script>\n");
-        save_file(o->page, page.data, page.length, 0);
-    }
+    if (o->page) put_page(&why, o);
 }
 
 /* What a signal does; not by signal(): in strict C it forgets the handler after the first one. */

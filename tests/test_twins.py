@@ -17,15 +17,22 @@ EXCEPTIONS = {
         "Failure Misuse Progress Progress.watch Progress.say resting as_bytes to_bytes arguments",
     "a pattern or table of Python's, a function in C (piece_end, kind_of, has_han, is_one_of, utf8_run)": "PIECE KIND HAN BRACKETS LEAD",
     "a field or an assignment in C": "Tokenizer.vocab Text.documents Transformer.n_params Window.clear zeros copied",
-    "C keeps a layer's matrices in one block, and multiplies rows of zeros too": "Layer.matrices Transformer.matrices Rows Rows.times weighed",
+    "C keeps a layer's matrices in one block, and multiplies rows of zeros too": "Transformer.matrices Rows Rows.times weighed",
     "C looks up token_text, words_add and a walk through two sorted lists": "Tokenizer.decode words_of Words.endings",
-    "one #define each, or a bit of `use`": "COEFFICIENTS TRAINED TRANSFORMER MODES LN2",
+    "one #define each, or a bit of `use`": "COEFFICIENTS TRAINED TRANSFORMER MODES",
     "C walks with field_moment and field_match, and adds rows to a ledger": "Field.moments look_back",
-    "a library checks what the command line has parsed; C has no library": "check_options mode_of alphabet_of PostGPT",
+    "a library checks what the command line has parsed; C has no library": "check_options mode_of alphabet_of checked_corpus PostGPT",
     "PostGPT's for programs; C has generate, evaluate and a Ledger": "PostGPT.net PostGPT.field PostGPT.generate PostGPT.speak PostGPT.say "
         "PostGPT.explain PostGPT.logprobs PostGPT.evaluate PostGPT.train",
+    "C's products go into a gradient or a part of a row at once: matmul, rows, block": "linear_backward widened",
+    "a loop or a pattern inside the function that needs it": "matrix_names VALUE without_heads CONFLICTS CONTROLS MAGIC MODELS",
+    "USAGE, TABLE and EXAMPLES in C, a row of which knows where its option goes; parse_count": "HELP whole_number",
+    "there is one draft at a time in C, an object of its own (draft_begin, draft_drop; kept by write_file); read_all reads":
+        "Draft Draft.keep save_draft merges_read",
+    "flags in C: training, conversing, waiting, stopped, which the handler reads": "SIGNALS hold_signals asked stopped",
+    "C walks over bytes (character, quoted) and puts JSON as it goes (page_put, page_text); complain; main is not static":
+        "characters pieces_of json_text json_list page_row put_error main",
 }
-LATER = ""          # chapters VII to IX
 
 
 def snake(name):
