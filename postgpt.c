@@ -1278,6 +1278,9 @@ static void reader_read(Reader *reader, uint32_t id) {
  * what follows it. */
 typedef struct {
     const uint32_t *ids; size_t n;
+    uint32_t *bare;              /* [vocab]: the token without its space: " The" begins a sentence as "The"
+                                  * begins a paragraph */
+    uint32_t *same;              /* [n]: the text's tokens as those */
     Map newest;                  /* (a, b) -> the newest place that an a and a b stand before; none is the
                                   * text's end */
     uint32_t *older;             /* [n]: the place before it of the same pair, 0: none */
@@ -1286,15 +1289,27 @@ typedef struct {
     unsigned char *far;          /* [n]: 1 + what places_until_fork found, 0: nobody has asked */
 } Places;
 
-static void places_make(Places *places, const Text *text, const Tokenizer *tok) {
+static void places_make(Places *places, const Text *text, Tokenizer *tok) {
     const size_t n = text->n;
     Reader reader;
+    Ids bare = {0};
     *places = (Places){.ids = text->ids, .n = n, .older = alloc(n, sizeof(uint32_t)), .far = alloc(n, 1),
+                       .bare = alloc(tok->vocab, sizeof(uint32_t)), .same = alloc(n, sizeof(uint32_t)),
                        .words = alloc(n + 1, sizeof(uint32_t)), .spoken = alloc(n + 1, 1),
                        .nested = alloc(n + 1, 1), .ended = alloc(n + 1, 1)};
     reader_make(&reader, tok);
     map_make(&places->newest, n / 2);
     places->ended[0] = 1;
+    for (uint32_t id = 0; id < tok->vocab; id++) {
+        const Slice token = token_text(tok, id);
+        places->bare[id] = id;
+        if (token.length < 2 || token.data[0] != ' ' || token.data[1] < 'A' || token.data[1] > 'Z') continue;
+        bare.n = 0;
+        tokenizer_encode(tok, &bare, token.data + 1, token.length - 1);
+        if (bare.n == 1) places->bare[id] = bare.ids[0];
+    }
+    free(bare.ids);
+    for (size_t i = 0; i < n; i++) places->same[i] = places->bare[text->ids[i]];
     for (size_t i = 0; i < n; i++) {
         reader_read(&reader, text->ids[i]);
         places->words[i + 1] = reader.words;
@@ -1302,7 +1317,7 @@ static void places_make(Places *places, const Text *text, const Tokenizer *tok) 
         places->nested[i + 1] = (unsigned char)reader.nested;
         places->ended[i + 1] = (unsigned char)reader.ended;
         if (!i || i + 1 == n) continue;
-        uint32_t *newest = map_at(&places->newest, pair_key(text->ids[i - 1], text->ids[i]));
+        uint32_t *newest = map_at(&places->newest, pair_key(places->same[i - 1], places->same[i]));
         places->older[i + 1] = *newest == NONE ? 0 : *newest;
         *newest = (uint32_t)i + 1;
     }
@@ -1318,7 +1333,7 @@ static uint32_t places_after(const Places *places, uint32_t a, uint32_t b) {
 /* Is this a place to leave the text? Where a sentence ends; and where another place shares SHARED words with
  * it, stands within as many brackets, and goes on otherwise. */
 static int places_forks(const Places *places, size_t at) {
-    const uint32_t *ids = places->ids, *words = places->words;
+    const uint32_t *ids = places->same, *words = places->words;
     if (places->ended[at]) return 1;
     uint32_t other = at > 1 ? places_after(places, ids[at - 2], ids[at - 1]) : 0;
     for (size_t seen = 0; other && seen < FORKS; other = places->older[other], seen++) {
@@ -2591,7 +2606,7 @@ static double field_recall(Field *field, double *t) {
 #define TEMPERATURE 0.75         /* the defaults of the options of these names */
 #define REPETITION 0.0
 #define DISCOUNT 0.2
-#define VERBATIM 7
+#define VERBATIM 11
 #define RECENT 12                /* tokens: what the repetition penalty looks back on */
 #define GRACE 60                 /* tokens that a text may go on to the end of its sentence */
 
@@ -2901,9 +2916,11 @@ static int speller_allows(const Speller *sp, Slice text) {
 #define AGAIN 3                  /* words: of a run as long that has been said already */
 /* The rules, in nats. A token loses */
 #define WALL 1e4                 /* if it makes a run of words of the corpus longer than `verbatim`, */
-#define GLAD 0.7                 /* for each word by which the run is longer than half of that, */
+#define GLAD 0.7                 /* for each word by which the run is longer than a third of that, */
+#define SATED 11.0               /* if the run is longer than two thirds of it: any junction is better, and
+                                  * what is no junction worse, */
 #define STUCK 3.0                /* if no fork can be reached from it in time, */
-#define ODD 8.0                  /* if it is a number where the corpus has none, or follows one, or a whole
+#define ODD 16.0                 /* if it is a number where the corpus has none, or follows one, or a whole
                                   * word, as it does nowhere there, */
 #define ABRUPT 6.0               /* if it ends a sentence too early (less with each word) or within
                                   * brackets, */
@@ -2972,6 +2989,7 @@ static void voice_free(Voice *voice) {
 static void voice_follow(Voice *voice, uint32_t id) {
     const Places *places = voice->places;
     size_t made = 0, at = 0;
+    id = places->bare[id];
     for (uint32_t place = voice->last == NONE ? 0 : places_after(places, voice->last, id); place;
          place = places->older[place]) {
         while (at < voice->n && voice->spots[at].place >= place) at++;
@@ -3114,13 +3132,15 @@ static void voice_rules(const Voice *voice, const Field *field, double *logits, 
         const uint32_t run = voice->run[x], shared = voice->shared[x] ? voice->shared[x] - 1 : 0;
         double gain = 0.0;
         if (limit && run > limit) gain -= WALL;
-        else if (limit && chain && run > limit / 2) gain -= GLAD * (double)(run - limit / 2);
+        else if (limit && chain && run > limit / 3)
+            gain -= GLAD * (double)(run - limit / 3) + (run > 2 * limit / 3 ? SATED : 0.0);
         if (chain) {
             if (voice->shared[x]) gain += LONELY * (double)(shared < wanted ? shared : wanted);
             if (shared > wanted && wanted == SHARED) gain += ONE_MORE;
             if (voice->reach[x] > limit) gain -= STUCK;
             if (number && shared) gain += ODD;
-            if (trait->digit && !number && !shared) gain -= ODD;
+            /* what a number must share with its place: the word before it, and itself where it is under way */
+            if (trait->digit && !number && shared < (kind_of[*token_text(tok, x).data] >= SPACE ? 1 : 2)) gain -= ODD;
             if (kind_of[*token_text(tok, x).data] == whole && !voice->shared[x]) gain -= ODD;
             if ((trait->closes || trait->breaks) && (wanting || reader->nested) && !voice->level[x])
                 gain -= ABRUPT * (double)(wanting ? wanting : SENTENCE) / (double)SENTENCE;
@@ -4525,7 +4545,7 @@ static const struct { const char *help; size_t to; } TABLE[] = {
     {"      --discount X       share of the chain's discounts while it speaks, 0 to 1\n"
      "                         (default 0.2, with --lines 1)\n", TO(sampling.discount)},
     {"      --verbatim N       words in a row from the corpus at most, 0 to 1000\n"
-     "                         (default 7; 0: no limit)\n", TO(sampling.verbatim)},
+     "                         (default 11; 0: no limit)\n", TO(sampling.verbatim)},
     {"      --samples N        1 to 1000000 continuations, seeds S, S + 1, ..., apart\n"
      "                         by a line holding only ---- (default 1)\n", TO(samples)},
     {"      --why              why each token was said: a ledger under the text\n", TO(why)},

@@ -845,13 +845,19 @@ class Places:
 
     after  (a, b) -> the places that an a and a b stand before, the oldest first; none is the text's end
     words, spoken, nested, ended  [n + 1]: what a Reader knows at each place
+    bare   token -> the same without its space: " The" begins a sentence as "The" begins a paragraph
     """
 
-    def __init__(self, ids, tokens):
-        self.ids, self.after, self.far = ids, {}, {}
-        for place, pair in enumerate(zip(ids, ids[1:-1]), 2):
+    def __init__(self, ids, tokenizer):
+        self.ids, self.after, self.far, self.bare = ids, {}, {}, list(range(tokenizer.vocab))
+        for id, text in enumerate(tokenizer.text):
+            if text[:1] == b" " and text[1:2].isupper():
+                bare = tokenizer.encode(text[1:])
+                self.bare[id] = bare[0] if len(bare) == 1 else id
+        same = self.same = [self.bare[id] for id in ids]
+        for place, pair in enumerate(zip(same, same[1:-1]), 2):
             self.after.setdefault(pair, []).append(place)
-        reader, known = Reader(tokens), [(0, 0, 0, True)]
+        reader, known = Reader(tokenizer.text), [(0, 0, 0, True)]
         for id in ids:
             reader.read(id)
             known.append((reader.words, reader.spoken, reader.nested, reader.ended))
@@ -862,7 +868,7 @@ class Places:
         words with it, stands within as many brackets, and goes on otherwise."""
         if self.ended[at]:
             return True
-        ids, words = self.ids, self.words
+        ids, words = self.same, self.words
         for other in self.after.get((ids[at - 2], ids[at - 1]), ())[-FORKS:] if at > 1 else ():
             if ids[other] != ids[at] and self.nested[other] == self.nested[at]:
                 n = 2
@@ -1762,7 +1768,7 @@ class Field:
 # VI  SAMPLING, and the model: text on the screen
 
 # the defaults of the options of these names
-TEMPERATURE, REPETITION, DISCOUNT, VERBATIM = 0.75, 0.0, 0.2, 7
+TEMPERATURE, REPETITION, DISCOUNT, VERBATIM = 0.75, 0.0, 0.2, 11
 RECENT = 12                 # tokens: what the repetition penalty looks back on
 GRACE = 60                  # tokens that a text may go on to the end of its sentence
 
@@ -1933,7 +1939,7 @@ class PostGPT:
     def voice(self, discount=None, verbatim=VERBATIM):
         """The chain that speaks."""
         if not self.places:
-            self.places = Places(self.meta.text.ids, self.tokenizer.text)
+            self.places = Places(self.meta.text.ids, self.tokenizer)
         discount = (1.0 if self.lines else DISCOUNT) if discount is None else discount
         return Voice(self.places, self.tokenizer, self.meta.chain.cut, discount, verbatim)
 
@@ -2130,9 +2136,11 @@ SPEAKS = 8                  # the order of the chain that speaks
 AGAIN = 3                   # words: of a run as long that has been said already
 # The rules, in nats. A token loses
 WALL = 1e4                  # if it makes a run of words of the corpus longer than `verbatim`,
-GLAD = 0.7                  # for each word by which the run is longer than half of that,
+GLAD = 0.7                  # for each word by which the run is longer than a third of that,
+SATED = 11.0                # if the run is longer than two thirds of it: any junction is better, and what is
+                            # no junction worse,
 STUCK = 3.0                 # if no fork can be reached from it in time,
-ODD = 8.0                   # if it is a number where the corpus has none, or follows one, or a whole word, as
+ODD = 16.0                  # if it is a number where the corpus has none, or follows one, or a whole word, as
                             # it does nowhere there,
 ABRUPT = 6.0                # if it ends a sentence too early (less with each word) or within brackets,
 STALE = 4.0                 # if it goes on with a run of AGAIN words that were said already;
@@ -2158,7 +2166,9 @@ class Voice:
         self.reader = Reader(tokenizer.text)
         self.cut = [max(discount, 0.001) * d for d in cut]            # nothing is to have probability 0
         self.tokens, traits = tokenizer.text, enumerate(self.reader.traits)
-        self.digits = [id for id, text in enumerate(self.tokens) if DIGIT in [KIND[byte] for byte in text]]
+        # what a number must share with its place: the word before it, and itself where it is under way
+        self.digits = [(id, 1 if KIND[text[0]] >= SPACE else 2) for id, text in enumerate(self.tokens)
+                       if DIGIT in [KIND[byte] for byte in text]]
         self.ends = [id for id, trait in traits if trait.closes or trait.breaks]
         self.clear()
 
@@ -2181,8 +2191,9 @@ class Voice:
         self.spots, self.last = self.before
         for token in self.encode(b"".join([self.tokens[old] for old in self.piece])):
             # from every place to the one after it, where the corpus goes on with this token
-            match, places = self.spots.get, self.places.after.get((self.last, token), ())
-            self.spots, self.last = {place: match(place - 1, 1) + 1 for place in places}, token
+            bare = self.places.bare[token]
+            match, places = self.spots.get, self.places.after.get((self.last, bare), ())
+            self.spots, self.last = {place: match(place - 1, 1) + 1 for place in places}, bare
         self.reader.read(id)
         self.heard.append(self.reader.words)
 
@@ -2229,8 +2240,8 @@ class Voice:
         for id, run in self.run.items() if limit else ():
             if run > limit:
                 gain[id] -= WALL
-            elif chain and run > limit // 2:
-                gain[id] -= GLAD * (run - limit // 2)
+            elif chain and run > limit // 3:
+                gain[id] -= GLAD * (run - limit // 3) + (SATED if run > 2 * limit // 3 else 0.0)
         if not chain:
             return gain
         wanted = 0 if reader.ended else min(SHARED, reader.spoken)
@@ -2243,8 +2254,8 @@ class Voice:
                 gain[id] -= STUCK
             if number and shared:
                 gain[id] += ODD
-        for id in () if number else self.digits:
-            if not self.shared.get(id):
+        for id, least in () if number else self.digits:
+            if self.shared.get(id, 0) < least:
                 gain[id] -= ODD
         if spelling and spelling.word and spelling.known != BEGUN:
             for id in spelling.words.inside[KIND[spelling.word[0]]]:
@@ -2954,7 +2965,7 @@ a short demonstration from eight places of the corpus.
       --discount X       share of the chain's discounts while it speaks, 0 to 1
                          (default 0.2, with --lines 1)
       --verbatim N       words in a row from the corpus at most, 0 to 1000
-                         (default 7; 0: no limit)
+                         (default 11; 0: no limit)
       --samples N        1 to 1000000 continuations, seeds S, S + 1, ..., apart
                          by a line holding only ---- (default 1)
       --why              why each token was said: a ledger under the text

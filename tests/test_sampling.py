@@ -107,7 +107,7 @@ class Generation(unittest.TestCase):
     def setUpClass(cls):
         cls.model = PostGPT(BOOK[:9000], merges=150, shape=SHAPE)
 
-    def text(self, prompt=b"The ", tokens=40, model=None, **how):
+    def text(self, prompt=b"The", tokens=40, model=None, **how):
         return b"".join((model or self.model).generate(prompt, tokens, **how))
 
     def test_a_seed_reproduces_and_seeds_differ(self):
