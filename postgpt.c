@@ -10,14 +10,14 @@
  *
  * A first reading goes down to "Second reading" in each chapter, and from there to the next chapter:
  *
- *     0    Arithmetic     49 lines   sums, softmax, cross-entropy
+ *     0    Arithmetic     50 lines   sums, softmax, cross-entropy
  *     I    Tokenizer     232 lines   bytes to tokens
  *     II   Metaweights   384 lines   the chain, and who stands near whom
- *     III  Transformer   179 lines   two kinds of attention, one residual stream
+ *     III  Transformer   180 lines   two kinds of attention, one residual stream
  *     IV   Seeding       196 lines   the first question: who follows whom
  *     V    Dario field   192 lines   all that is known, in one sum
- *     VI   Sampling      230 lines   a token is drawn, and there is text on the screen
- *                       1462 lines
+ *     VI   Sampling      233 lines   a token is drawn, and there is text on the screen
+ *                       1467 lines
  */
 #define _POSIX_C_SOURCE 200809L
 #define _FILE_OFFSET_BITS 64
@@ -182,7 +182,8 @@ static void zero(double *x, size_t n) { memset(x, 0, n * sizeof *x); }
 static void softmax(double *x, size_t n) {
     double top = x[0], sum = 0.0;
     for (size_t i = 1; i < n; i++) if (x[i] > top) top = x[i];
-    for (size_t i = 0; i < n; i++) { x[i] = exp(x[i] - top); sum += x[i]; }
+    for (size_t i = 0; i < n; i++) { x[i] = exp(x[i] - top); sum += x[i];
+}
     for (size_t i = 0; i < n; i++) x[i] /= sum;
 }
 
@@ -234,7 +235,8 @@ static void arithmetic_check(void) {
     volatile double tiny = 0x1p-53;
     volatile size_t n = 16;
     double one[16], many[16], y[16], squares[16];
-    for (size_t i = 0; i < n; i++) { one[i] = 1.0; many[i] = i ? tiny : 1.0; y[i] = 1.0 + 1024.0 * tiny; }
+    for (size_t i = 0; i < n; i++) { one[i] = 1.0; many[i] = i ? tiny : 1.0; y[i] = 1.0 + 1024.0 * tiny;
+}
     for (size_t i = 0; i < n; i++) squares[i] = -(y[i] * y[0]);
     matvec(squares, &y[1], y, 1, n, n);
     if (squares[n - 1] != 0.0 || dot(one, many, n) != 1.0)
@@ -1569,7 +1571,8 @@ static void transformer_make(Transformer *net, Shape shape, size_t vocab) {
         Layer *layer = &net->layer[l];
         double **part[8] = {&layer->q, &layer->k, &layer->v, &layer->r, &layer->rv, &layer->out, &layer->up,
             &layer->down};
-        for (size_t i = 0; i < 8; i++) { *part[i] = at; at += sizes[i]; }
+        for (size_t i = 0; i < 8; i++) { *part[i] = at; at += sizes[i];
+}
     }
     net->head = at;
 }
@@ -1696,7 +1699,7 @@ static const double *window_logits(Window *w) {
  *
  *     |             follow             | before | place |   |   |   follow  x: who follows the token
  *     0                               33       42      46  47  48  before  empty: for who stood before
- *                                                                  place   two sines, two cosines of the place
+ *                                                                  place   two sines and two cosines of it
  *
  * then a constant, the same for every token, and what fills every embedding up to one length, so that RMSNorm
  * multiplies all by the same `scale`.
@@ -1750,11 +1753,11 @@ static Rooms rooms_of(size_t embd, size_t vocab, size_t head_dim) {
 static void seed_follow(double *x, double *h, size_t r, const Table *pairs, const Chain *bigram) {
     const size_t vocab = pairs->rows;
     const double *right = bigram->unigram;
-    double *left = alloc(vocab, sizeof *left), *root = alloc(pairs->n, sizeof *root);
+    double *left = alloc(vocab, sizeof *left);
     Table weight = *pairs, target = *pairs, scaled = *pairs;
     weight.value = alloc(pairs->n, sizeof(double));
     target.value = alloc(pairs->n, sizeof(double));
-    scaled.value = root;
+    scaled.value = alloc(pairs->n, sizeof(double));
     for (size_t a = 0; a < vocab; a++) {
         if (pairs->first[a] == pairs->first[a + 1]) continue;
         const uint32_t node = map_get(&bigram->child, pair_key(0, a));
@@ -1952,11 +1955,11 @@ static void conjugate(double *x, const Squares *a, double *b, size_t rounds, dou
     const double enough = NEAR * square;
     for (size_t k = 0; k < rounds && square > enough; k++) {
         squares_times(image, a, way);
-        const double along = dot(way, image, n), step = square / along, last = square;
+        const double along = dot(way, image, n), far = square / along, last = square;
         if (!(along > 0.0)) break;                                  /* A is 0 in this direction */
         for (size_t i = 0; i < n; i++) {
-            x[i] += step * way[i];
-            b[i] -= step * image[i];
+            x[i] += far * way[i];
+            b[i] -= far * image[i];
         }
         square = dot(b, b, n);
         const double keep = square / last;
@@ -2070,7 +2073,7 @@ static void follow_free(Follow *f) {
 }
 
 /* told below */
-static void factor(double *u, double *s, double *v, const Table *table, size_t r, int rounds);
+static void svd(double *u, double *s, double *v, const Table *table, size_t r, int rounds);
 
 /* Newton's step as factors u[r][rank] diag(s) v[r][rank]^T of the rank that a head has room for. xx[r][r]:
  * the covariance of what the head reads; told[r][r]: the sum of that times (h less the h that was expected),
@@ -2086,7 +2089,7 @@ static void follow_step(double *u, double *s, double *v, const Follow *f, const 
     solve(f->hh, c.value, r);
     for (size_t i = 0; i < r * r; i++) c.column[i] = (uint32_t)(i % r);
     for (size_t i = 0; i <= r; i++) c.first[i] = i * r;
-    factor(u, s, v, &c, rank, 4);
+    svd(u, s, v, &c, rank, 4);
     free(t);
     table_free(&c);
 }
@@ -2296,7 +2299,7 @@ static void eigen(double *m, double *v, size_t n) {
 }
 
 /* The leading singular value decomposition, table ~ u diag(s) v^T: u and v are [rows][r], s[r] falls. */
-static void factor(double *u, double *s, double *v, const Table *table, size_t r, int rounds) {
+static void svd(double *u, double *s, double *v, const Table *table, size_t r, int rounds) {
     const size_t n = table->rows;
     double *q = alloc(n * r, sizeof *q), *y = alloc(n * r, sizeof *y), *gram = alloc(r * r, sizeof *gram);
     double *axes = alloc(r * r, sizeof *axes), *sorted = alloc(r * r, sizeof *sorted);
@@ -2520,16 +2523,17 @@ static void field_logits(const Field *field, double *logits, int use) {
 
 /* Second reading of V */
 
-/* Pushes a text of any length: what nobody remembers at its end is left out. A full window drops its oldest
- * `step` tokens at a time: what it would have dropped by now need not go through it. */
+/* Pushes a text of any length: what nobody remembers at its end is left out. A full
+ * window drops its older half at a time: what is dropped by now need not go through it.
+ *     context 4, 11 tokens: 0 1 2 3, 2 3 4 5, 4 5 6 7, 6 7 8 9, 8 9 10: only 8 9 10 are pushed */
 static void field_listen(Field *field, const Ids *ids, size_t context) {
-    const size_t n = ids->n, step = context - context / 2, reach = field->co->memory + context;
+    const size_t n = ids->n, drop = context - context / 2, reach = field->co->memory + context;
     Window *window = field->window;
     field->window = NULL;
     for (size_t i = n > reach ? n - reach : 0; i < n; i++)
         field_push(field, ids->ids[i], field_expected(field, ids->ids[i]));
     field->window = window;
-    for (size_t i = n > context ? (n - context + step - 1) / step * step : 0; window && i < n; i++)
+    for (size_t i = n > context ? (n - context + drop - 1) / drop * drop : 0; window && i < n; i++)
         window_push(window, ids->ids[i]);
 }
 
@@ -2588,7 +2592,8 @@ static double field_recall(Field *field, double *t) {
     for (size_t k = 0; k < DEPTH; k++) {
         const uint32_t *counts = field->followed + k * vocab;
         size_t different = 0, all = 0;
-        for (size_t x = 0; x < vocab; x++) { different += counts[x] > 0; all += counts[x]; }
+        for (size_t x = 0; x < vocab; x++) { different += counts[x] > 0; all += counts[x];
+}
         if (!different) break;
         const double own = DOUBT[k] * (double)different, every = own + (double)all, keep = own / every;
         free_mass *= keep;
@@ -2612,8 +2617,11 @@ static double field_recall(Field *field, double *t) {
 
 /* How to draw. temperature, top_k, repetition, top_p: see sample(). discount, verbatim: see Voice; with
  * `lines`, where documents are to be invented, discount is 1 by default. */
-typedef struct { double temperature, top_p, repetition, discount; size_t top_k, verbatim; uint64_t seed;
-    } Sampling;
+typedef struct {
+    double temperature, top_p, repetition, discount;
+    size_t top_k, verbatim;
+    uint64_t seed;
+} Sampling;
 
 /* What may be written next: of words those that `spelling` allows, or any where it is NULL; of bytes only
  * valid UTF-8, if `utf8`. */
@@ -2637,12 +2645,14 @@ static size_t largest(const double *x, size_t from, size_t to) {
 typedef struct { double *left; uint32_t *best; size_t n, seen; } Best;
 
 static void best_make(Best *b, size_t n) {
-    *b = (Best){alloc(n, sizeof(double)), alloc(n / BLOCK + 1, sizeof(uint32_t)), n, 0}; }
+    *b = (Best){alloc(n, sizeof(double)), alloc(n / BLOCK + 1, sizeof(uint32_t)), n, 0};
+}
 
 static void best_free(Best *b) { free(b->left); free(b->best); }
 
 static void best_block(Best *b, size_t at) {
-    b->best[at / BLOCK] = (uint32_t)largest(b->left, at, at + BLOCK < b->n ? at + BLOCK : b->n); }
+    b->best[at / BLOCK] = (uint32_t)largest(b->left, at, at + BLOCK < b->n ? at + BLOCK : b->n);
+}
 
 static void best_first(Best *b, const double *logits) {
     memcpy(b->left, logits, b->n * sizeof *logits);
@@ -2654,8 +2664,8 @@ static void best_first(Best *b, const double *logits) {
 static uint32_t best_next(Best *b) {
     uint32_t id = b->best[0];
     if (b->seen++ == b->n) return NONE;
-    for (size_t i = 1; i < (b->n + BLOCK - 1) / BLOCK; i++) if (b->left[b->best[i]] > b->left[id])
-        id = b->best[i];
+    for (size_t i = 1; i < (b->n + BLOCK - 1) / BLOCK; i++)
+        if (b->left[b->best[i]] > b->left[id]) id = b->best[i];
     b->left[id] = -INFINITY;
     best_block(b, id / BLOCK * BLOCK);
     return id;
@@ -2676,8 +2686,7 @@ static void rule(double *logits, const Ids *text, double repetition) {
 static uint32_t sample(Best *best, double *logits, double *odds, uint32_t *kept, const Tokenizer *tok,
                        const Ids *text, const Sampling *how, const Speller *speller, Rng *rng,
                        double *expected) {
-    const size_t most = how->temperature > 0.0 && how->top_k ? how->top_k : how->temperature > 0.0
-        ? tok->vocab : 1;
+    const size_t most = how->temperature <= 0.0 ? 1 : how->top_k ? how->top_k : tok->vocab;
     double whole = 0.0, walked = 0.0;
     size_t n = 0;
     rule(logits, text, how->repetition);
@@ -2688,8 +2697,8 @@ static uint32_t sample(Best *best, double *logits, double *odds, uint32_t *kept,
     if (n == 1) return kept[0];
     if (!n) {
         best_first(best, logits);
-        for (uint32_t id; (id = best_next(best)) != NONE;) if (speller_valid(speller, token_text(tok, id)))
-            return id;
+        for (uint32_t id; (id = best_next(best)) != NONE;)
+            if (speller_valid(speller, token_text(tok, id))) return id;
         return (uint32_t)largest(logits, 0, tok->vocab);
     }
     for (size_t i = 0; i < n; i++)
@@ -2726,7 +2735,7 @@ typedef struct {
 
 static const Options OPTIONS = {
     .mode = "both", .alphabet = "bytes", .init = "ghost", .samples = 1, .tokens = 100, .merges = 1024,
-        .order = 3, .batch = 4, .rate = 0.003,
+    .order = 3, .batch = 4, .rate = 0.003,
     .shape = {2, 48, 2, 2, 64, 4}, .field = {CHOOSE, CHOOSE, ALPHA, BETA, GAMMA, TRAUMA, 4096},
     .sampling = {TEMPERATURE, 1.0, REPETITION, CHOOSE, 15, VERBATIM, 42}};
 
@@ -2809,9 +2818,8 @@ static void generate(Model *model, const unsigned char *prompt, size_t length, i
         const uint32_t id = sample(&best, logits, odds, kept, tok, &field.text, &o->sampling, &speller, &rng,
                                    &expected);
         const Slice text = token_text(tok, id);
-        const int whole = o->lines ? memchr(text.data, '\n', text.length) != NULL
-            : voice_rests(field.voice, id);
-        if (i >= o->tokens && whole) break;
+        const int breaks = memchr(text.data, '\n', text.length) != NULL;
+        if (i >= o->tokens && (o->lines ? breaks : voice_rests(field.voice, id))) break;
         if (why) ledger_add(why, &field, mode, before, logits, id, &o->sampling, &speller);
         speller_write(&speller, text.data, text.length);
         bytes_add(&waiting, text.data, text.length);
@@ -2906,7 +2914,8 @@ static void speller_write(Speller *sp, const unsigned char *bytes, size_t n) {
 }
 
 static int speller_valid(const Speller *sp, Slice text) {
-    return !sp->utf8 || utf8_run(sp->state, text.data, text.length) != BROKEN; }
+    return !sp->utf8 || utf8_run(sp->state, text.data, text.length) != BROKEN;
+}
 
 static int speller_allows(const Speller *sp, Slice text) {
     return speller_valid(sp, text) && (!sp->spelling || spelling_allows(sp->spelling, text));
@@ -3139,8 +3148,9 @@ static void voice_rules(const Voice *voice, const Field *field, double *logits, 
             if (shared > wanted && wanted == SHARED) gain += ONE_MORE;
             if (voice->reach[x] > limit) gain -= STUCK;
             if (number && shared) gain += ODD;
-            /* what a number must share with its place: the word before it, and itself where it is under way */
-            if (trait->digit && !number && shared < (kind_of[*token_text(tok, x).data] >= SPACE ? 1 : 2)) gain -= ODD;
+            /* a number must share with its place the word before it, and itself where it is under way */
+            const uint32_t needed = kind_of[*token_text(tok, x).data] >= SPACE ? 1 : 2;
+            if (trait->digit && !number && shared < needed) gain -= ODD;
             if (kind_of[*token_text(tok, x).data] == whole && !voice->shared[x]) gain -= ODD;
             if ((trait->closes || trait->breaks) && (wanting || reader->nested) && !voice->level[x])
                 gain -= ABRUPT * (double)(wanting ? wanting : SENTENCE) / (double)SENTENCE;
@@ -3181,7 +3191,8 @@ static int standing_begins(const unsigned char *data, size_t at) {
 static size_t standing_start(const Standing *s, size_t words) { return s->begun[s->n_begun - words]; }
 
 static size_t four_bytes(const unsigned char *data) {
-    return ((data[0] * 31u + data[1]) * 31u + data[2] * 8u + data[3] * 997u) & 0xFFFF; }
+    return ((data[0] * 31u + data[1]) * 31u + data[2] * 8u + data[3] * 997u) & 0xFFFF;
+}
 
 static void standing_make(Standing *s, const Bytes *corpus) {
     size_t *to = alloc(65537, sizeof *to), size = 0;

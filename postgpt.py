@@ -468,7 +468,7 @@ class Chain:
         """
         child, counts, depth = {}, [{}], [0]
         for ids in text.documents():
-            for i in range(text.lines, len(ids)):
+            for i in range(1 if text.lines else 0, len(ids)):
                 if not i & 4095:
                     progress.say("counting: %d contexts", len(counts))
                 node, path, token = 0, [0], ids[i]
@@ -536,8 +536,8 @@ class Table:
     row_sum, column_sum and sum are of all that was counted, also what is too rare to be kept.
     """
 
-    def __init__(self, rows, row_sum=None, column_sum=None, sum=0.0):
-        self.rows, self.row_sum, self.column_sum, self.sum = rows, row_sum, column_sum, sum
+    def __init__(self, rows, row_sum=None, column_sum=None, whole=0.0):
+        self.rows, self.row_sum, self.column_sum, self.sum = rows, row_sum, column_sum, whole
 
     def __len__(self):
         return sum(map(len, self.rows))
@@ -1135,7 +1135,7 @@ class Rows:
 #
 #     |             follow             | before | place |   |   |   follow  x: who follows the token
 #     0                               33       42      46  47  48  before  empty: for who stood before
-#                                                                  place   two sines, two cosines of the place
+#                                                                  place   two sines and two cosines of it
 #
 # then a constant, the same for every token, and what fills every embedding up to one length, so that RMSNorm
 # multiplies all by the same `scale`.
@@ -1306,9 +1306,9 @@ def conjugate(times, b, rounds):
         along = dot(way, image)
         if not along > 0.0:                               # A is 0 in this direction
             break
-        step = square / along
-        x = [a + step * k for a, k in zip(x, way)]
-        rest = [a - step * k for a, k in zip(rest, image)]
+        far = square / along
+        x = [a + far * k for a, k in zip(x, way)]
+        rest = [a - far * k for a, k in zip(rest, image)]
         last, square = square, dot(rest, rest)
         keep = square / last
         way = [a + keep * k for a, k in zip(rest, way)]
@@ -1411,7 +1411,7 @@ class Follow:
         [r][r], [r][r] -> [r][rank], [rank], [r][rank]"""
         c = [[value / n for value in row] for row in told]
         c = solve(self.hh, zip(*solve(xx, zip(*c))))
-        return factor(Table([list(enumerate(row)) for row in c]), rank, 4)
+        return svd(Table([list(enumerate(row)) for row in c]), rank, 4)
 
     def read(self, matrix, column, u, gain):
         """Lets a column of a matrix read (x less its mean) . u, `gain` times; the constant coordinate takes
@@ -1551,7 +1551,7 @@ def eigen(m):
     return [m[k][k] for k in range(n)], v
 
 
-def factor(table, r, rounds):
+def svd(table, r, rounds):
     """The leading singular value decomposition, table ~ u diag(s) v^T, s falling.  -> [rows][r], [r],
     [rows][r]"""
     q = subspace(table, r, rounds)
@@ -1701,14 +1701,15 @@ class Field:
     def listen(self, ids, context):
         """Pushes a text of any length: what nobody remembers at its end is left out.
 
-        A full window drops its oldest `step` tokens at a time: what it would have dropped by now need not go
-        through it.
+        A full window drops its older half at a time: what is dropped by now need not go through it.
+
+            context 4, 11 tokens    0 1 2 3, 2 3 4 5, 4 5 6 7, 6 7 8 9, 8 9 10: only 8 9 10 are pushed
         """
-        n, step, window, self.window = len(ids), context - context // 2, self.window, None
+        n, drop, window, self.window = len(ids), context - context // 2, self.window, None
         for id in ids[max(n - self.memory - context, 0):]:
             self.push(id, self.expected(id))
         self.window = window
-        for id in ids[max((n - context + step - 1) // step * step, 0):] if window else ():
+        for id in ids[max((n - context + drop - 1) // drop * drop, 0):] if window else ():
             window.push(id)
 
     def promised(self):
@@ -2553,8 +2554,8 @@ def mlp_backward(layer, grad, dx, kept):
 
 
 def cross_entropy_backward(logits, token, loss_scale):
-    """cross_entropy, and its gradient times loss_scale: every token's probability, less one for the token that
-    came. -> loss, [vocab]
+    """cross_entropy, and its gradient times loss_scale: every token's probability, less one for the token
+    that came.  -> loss, [vocab]
 
     >>> loss, d = cross_entropy_backward([0.0, 0.0, 0.0], 0, 1.0)     # three tokens alike, and the first came
     >>> ["%.2f" % x for x in [loss, *d]]

@@ -213,7 +213,7 @@ class LinearAlgebra(Close):
         self.assertAlmostEqual(abs(vectors[values.index(max(values))][0]), math.sqrt(0.5))
 
     def assertFactors(self, a, r, rounds, rank, delta=1e-6):
-        u, s, v = postgpt.factor(table(a), r, rounds)
+        u, s, v = postgpt.svd(table(a), r, rounds)
         self.assertEqual(s, sorted(s, reverse=True))
         self.assertMatrix(product([[x * t for x, t in zip(row, s)] for row in u], transposed(v)), a, delta)
         for side in (u, v):
@@ -236,14 +236,14 @@ class LinearAlgebra(Close):
     def test_factor_finds_known_singular_values(self):
         rng = random.Random(12)
         u, v = (postgpt.orthonormalize(matrix(rng, 10, 3)) for _ in range(2))
-        s = postgpt.factor(table(product([[x * t for x, t in zip(row, (9.0, 4.0, 1.0))] for row in u], transposed(v))), 3, 4)[1]
+        s = postgpt.svd(table(product([[x * t for x, t in zip(row, (9.0, 4.0, 1.0))] for row in u], transposed(v))), 3, 4)[1]
         self.assertMatrix([s], [[9.0, 4.0, 1.0]], 1e-8)
 
     def test_truncated_factor_leaves_no_more_than_the_next_singular_values(self):
         rng = random.Random(13)
         a = [[x / (1.0 + i + j) for j, x in enumerate(row)] for i, row in enumerate(matrix(rng, 14, 14))]
-        whole = postgpt.factor(table(a), 14, 12)[1]
-        u, s, v = postgpt.factor(table(a), 5, 12)
+        whole = postgpt.svd(table(a), 14, 12)[1]
+        u, s, v = postgpt.svd(table(a), 5, 12)
         near = product([[x * t for x, t in zip(row, s)] for row in u], transposed(v))
         left = math.sqrt(math.fsum((x - y) ** 2 for row, other in zip(a, near) for x, y in zip(row, other)))
         best = math.sqrt(math.fsum(t * t for t in whole[5:]))                     # Eckart and Young 1936
@@ -251,7 +251,7 @@ class LinearAlgebra(Close):
         self.assertGreater(left, 0.999 * best)
 
     def test_factor_of_nothing_is_nothing(self):
-        u, s, v = postgpt.factor(table([[0.0] * 4] * 4), 2, 2)
+        u, s, v = postgpt.svd(table([[0.0] * 4] * 4), 2, 2)
         self.assertEqual((u, s), ([[0.0] * 2] * 4, [0.0] * 2))
 
     def test_conjugate_gradients_solve_a_system_in_as_many_rounds_as_it_has_unknowns(self):
