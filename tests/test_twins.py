@@ -19,7 +19,7 @@ EXCEPTIONS = {
         "PIECE KIND HAN BRACKETS LEAD",
     "a field or an assignment in C": "Tokenizer.vocab Text.documents Transformer.n_params Window.clear zeros",
     "C keeps a layer's matrices in one block, and multiplies rows of zeros too":
-        "Layer.matrices Transformer.matrices Rows Rows.times weighed",
+        "Transformer.matrices Rows Rows.times weighed",
     "C looks up token_text, words_add and a walk through two sorted lists": "Tokenizer.decode words_of Words.endings",
     "one #define each, or a bit of `use`": "COEFFICIENTS TRAINED TRANSFORMER MODES",
     "C walks with field_moment and field_match, and adds rows to a ledger": "Field.moments look_back",
