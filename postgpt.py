@@ -43,7 +43,7 @@ import sys
 import time
 import zlib
 from collections import Counter, defaultdict, namedtuple
-from math import cos, exp, log, pi, sin, sqrt
+from math import cos, exp, log, sin, sqrt
 from operator import add, mul, sub
 
 VERSION = "postgpt 1.0.0"
@@ -1230,7 +1230,7 @@ def seed_embeddings(net, rooms, x, h, unigram):
 
 def waves_at(i, context):
     """A sine and a cosine of a place for each of the two wavelengths, 6 tokens and most of a window."""
-    angles = [2.0 * pi * i / period for period in (6.0, max(context / 1.6, 40.0))]
+    angles = [6.283185307179586 * i / period for period in (6.0, max(context / 1.6, 40.0))]
     return [wave(angle) for angle in angles for wave in (sin, cos)]
 
 
@@ -1697,6 +1697,11 @@ class Field:
         return matvec([0.0] * self.meta.vocab, self.weights(use), terms)
 
     # Second reading
+
+    def parts(self, use, x):
+        """What each term adds to the logit of x: chain, transformer, H, F, A, T."""
+        terms = self.log_p, self.z, self.h, self.f, self.a, self.t
+        return [weight and weight * term[x] for weight, term in zip(self.weights(use), terms)]
 
     def listen(self, ids, context):
         """Pushes a text of any length: what nobody remembers at its end is left out.
@@ -2375,12 +2380,11 @@ def look_back(field, use, logits, final, id, how, tokens, speller, standing, dee
     with what only the page shows."""
     top, tau = max(final), how.temperature or 1.0
     odds = [exp((x - top) / tau) for x in final]
-    whole, mine, weights = total(odds), final[id], field.weights(use)
-    terms = (field.log_p, field.z, field.h, field.f, field.a, field.t)
+    whole, mine = total(odds), final[id]
 
     def parts(x):
         """What each of TERMS adds to the logit of x."""
-        return [w and w * term[x] for w, term in zip(weights, terms)] + [final[x] - logits[x]]
+        return field.parts(use, x) + [final[x] - logits[x]]
 
     rank = 1 + len([1 for other, x in enumerate(final) if x > mine or x == mine and other < id])
     allowed = (x for x in best_first(final) if x == id or speller.allows(tokens[x]))

@@ -68,7 +68,7 @@ class Example:
     def cuts(self, depth):
         """The discounts of the contexts of so many tokens."""
         tally = collections.Counter(n for counts, deep in zip(self.count, self.depth) if deep == depth for n in counts.values())
-        return self.chain.discounts([0, tally[1], tally[2], tally[3], tally[4]])
+        return postgpt.discounts([0, tally[1], tally[2], tally[3], tally[4]])
 
     def node(self, context):
         """The node of a context."""
@@ -91,6 +91,11 @@ class Example:
             field.push(id, field.expected(id))
         field.terms()
         return field
+
+    def parts(self, field, id):
+        """What each term of the field adds to the logit of a token."""
+        terms = field.log_p, field.z, field.h, field.f, field.a, field.t
+        return [weight * term[id] for weight, term in zip(field.weights(postgpt.FULL), terms)]
 
     def levels(self, prompt):
         """Trauma's level after each token of a prompt."""
@@ -126,8 +131,8 @@ def figures():
     tok, meta, shape, net, co = x.tok, x.meta, x.shape, x.model.net, x.model.coefficients
     at, the, last, place, likeness, looks, field_ = map(x.id, (b"at", b"the", b"last", b"place", b"likeness", b"looks", b"field"))
     half, full = x.speaks(PROMPT), x.speaks(PROMPT + b" at the")
-    parts = {id: full.parts(postgpt.FULL, id) for id in (last, place)}
-    early = {id: half.parts(postgpt.FULL, id) for id in (at, the)}
+    parts = {id: x.parts(full, id) for id in (last, place)}
+    early = {id: x.parts(half, id) for id in (at, the)}
     weights = half.weights(postgpt.FULL)
     speaks = [exp(p) for p in full.log_p]
     rows = list(x.model.explain(PROMPT, tokens=TWELVE))
@@ -147,7 +152,7 @@ def figures():
     company = postgpt.count_pairs(meta.text, tok.vocab, [0, 0] + [postgpt.WHOLE // d for d in range(2, 17)], 16, 1.0)
     promise = {x_: value for x_, value in meta.promise.rows[looks]}
     strange = x.speaks(STRANGE)
-    expected, trauma, recall, free = exp(strange.log_p[looks]), dict(strange.t)[looks], 0.0, 1.0
+    expected, trauma, recall, free = exp(strange.log_p[looks]), strange.t[looks], 0.0, 1.0
     for doubt in postgpt.DOUBT[:3]:                       # ` looks` has followed once after one, two and three tokens
         free *= doubt / (doubt + 1.0)
         recall = recall * doubt / (doubt + 1.0) + 1.0 / (doubt + 1.0)
@@ -264,7 +269,7 @@ def figures():
         (r"After " + n + " steps the walk", rooms[0]),
         (r"a row of " + n + " numbers, and the miss is a row of " + n, rooms[0], rooms[0]),
         # the field
-        (r"doubt is " + n + ", and the weights are " + n + " for the chain and " + n, half.doubt, weights["B"], weights["Z"]),
+        (r"doubt is " + n + ", and the weights are " + n + " for the chain and " + n, half.doubt, weights[0], weights[1]),
         (r"is minus " + n + r"\. Its share of the logit is minus " + n, -half.log_p[at], -early[at][0]),
         (r"logit of " + n + ", and its share is " + n, half.z[at], early[at][1]),
         (r"gives it minus " + n + " and the transformer takes away another " + n, -early[the][0], -early[the][1]),
@@ -365,7 +370,7 @@ class BookFigures(unittest.TestCase):
                 ("the last four tokens at most", 4, postgpt.DEPTH), ("keeps fifteen tokens", 15, DEFAULT["top-k"]),
                 ("among the last twelve tokens", 12, postgpt.RECENT), ("sixty tokens at most", 60, postgpt.GRACE),
                 ("takes one fifth of them", 0.2, postgpt.DISCOUNT), ("contexts of up to seven tokens", 7, postgpt.SPEAKS - 1),
-                ("more than seven words", 7, postgpt.VERBATIM), ("loses three nats", 3, postgpt.LONELY), ("When three words have been said", 3, postgpt.AGAIN), ("loses four nats", 4, postgpt.STALE),
+                ("more than eleven words", 11, postgpt.VERBATIM), ("loses three nats", 3, postgpt.LONELY), ("When three words have been said", 3, postgpt.AGAIN), ("loses four nats", 4, postgpt.STALE),
                 ("before it has five words", 5, postgpt.SENTENCE), ("the newest eight steps", 8, postgpt.WATCH), ("sixty-four losses", 64, postgpt.BEST),
                 ("there are two layers", 2, shape.layers), ("two content heads and two RRPRAM heads", 2, shape.content)):
             with self.subTest(text):
