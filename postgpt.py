@@ -2407,16 +2407,17 @@ def look_back(field, use, logits, final, id, how, tokens, speller, standing, dee
 # ---------------------------------------------------------------------------------------------
 # VII  TRAINING: backpropagation by hand, and Chuck, who watches himself
 #
-# A window of n + 1 tokens asks n questions: position i has seen tokens 0 .. i, which one is next? The way forward is the
-# Window's of chapter III, all positions at once. The way back walks it in reverse: each part is told how the loss changes
-# with what it gave (dy), adds up how it changes with its matrices, and says how it changes with what it took (dx).
-# Three rules are enough:
+# A window of n + 1 tokens asks n questions: position i has seen tokens 0 .. i, which one is next? The forward
+# pass is the Window's of chapter III, all positions at once. The backward pass walks it in reverse
+# (Rumelhart, Hinton and Williams 1986): each part is told how the loss changes with what it gave (dy), adds
+# up how it changes with its matrices, and says how it changes with what it took (dx). Three rules are enough:
 #
-#     y = x W        dx = dy W^T,  dW = x^T dy        a product: each side's gradient is dy times the other side
-#     y = f(x)       dx = dy f'(x)                    the chain rule, for what is not a product
-#     x used twice   dx = the sum of both             a residual stream adds, so its gradient goes straight on
+#     y = x W        dx = dy W^T,  dW = x^T dy     a product: each side's gradient is dy times the other side
+#     y = f(x)       dx = dy f'(x)                 the chain rule, for what is not a product
+#     x used twice   dx = the sum of both          a residual stream adds, so its gradient goes straight on
 #
-# Sums run over positions in ascending order; the windows of a step have a gradient each, added in their order.
+# Sums run over positions in ascending order; the windows of a step have a gradient each, added in their
+# order.
 
 def transpose(x):
     """Rows to columns.  [n][m] -> [m][n]"""
@@ -2429,19 +2430,27 @@ def matmul(y, x, w):
 
 
 def linear_backward(dx, dy, x, w, dw):
-    """Back through y = x W: adds x^T dy to dw, returns dx + dy W^T.  [n][r], [n][m], [n][r], [r][m] -> [n][r]"""
+    """Back through y = x W: adds x^T dy to dw, returns dx + dy W^T.  [n][r], [n][m], [n][r], [r][m] -> [n][r]
+
+    >>> dw = [[0.0], [0.0]]
+    >>> linear_backward([[0.0, 0.0]], [[2.0]], [[3.0, 4.0]], [[5.0], [7.0]], dw), dw       # y = 3 * 5 + 4 * 7
+    ([[10.0, 14.0]], [[6.0], [8.0]])
+    """
     dw[:] = matmul(dw, transpose(x), dy)
     return matmul(dx, dy, transpose(w))
 
 
 def norm_forward(x):
-    """RMSNorm of every row, and the factor each was scaled by.  [n][m] -> [n][m], [n]"""
+    """RMSNorm of every row, and the factor each was scaled by.  [n][m] -> [n][m], [n]
+
+    s = 1 / sqrt(mean(x^2) + 1e-5),  y = x s        (Zhang and Sennrich 2019)
+    """
     scale = [1.0 / sqrt(dot(row, row) / len(row) + 1e-5) for row in x]
     return [[a * s for a in row] for row, s in zip(x, scale)], scale
 
 
 def norm_backward(dx, dy, y, scale):
-    """Back through y = x s(x): what of dy points along y only changes the length, which is taken out again.
+    """Back through norm_forward: what of dy points along y only changes the length, which is taken out again.
 
     dx + s (dy - y mean(y dy)).  [n][m] -> [n][m]
     """
@@ -2453,66 +2462,89 @@ def norm_backward(dx, dy, y, scale):
 
 
 def columns(x, at, n):
-    """A head's share of every row.  [n][m] -> [n][n columns]"""
+    """A head's part of every row.  [n][m] -> [n][n columns]"""
     return [row[at:at + n] for row in x]
 
 
+def widened(x, n):
+    """Every row with zeros behind it, to n numbers."""
+    return [row + [0.0] * (n - len(row)) for row in x]
+
+
+def beside(x, y):
+    """Every row of y behind the row of x.  [n][m], [n][r] -> [n][m + r]"""
+    return list(map(add, x, y))
+
+
 def attention_forward(layer, shape, x):
-    """x + what all heads bring from the positions before.  [n][embd] -> [n][embd], and what the way back needs"""
-    n, content, d, root = len(x), shape.content, shape.head_dim, sqrt(shape.head_dim)
+    """x + what all heads bring from the positions before.  [n][embd] -> [n][embd], and what the backward pass
+    needs
+
+    content head    score_ij = q_i . k_j / sqrt(d)
+    RRPRAM head     score_ij = normed_i . r[:, j]
+    both            weight_i = softmax over j <= i of score_i,  mixed_i = sum over j of weight_ij value_j
+                    x_i + mixed_i out
+    """
+    content, d, root = shape.content, shape.head_dim, sqrt(shape.head_dim)
     normed, scale = norm_forward(x)
-    q = matmul(zeros(n, shape.content_dim), normed, layer.q)
-    k = matmul(zeros(n, shape.content_dim), normed, layer.k)
-    value = list(map(add, matmul(zeros(n, shape.content_dim), normed, layer.v), matmul(zeros(n, shape.rrpram_dim), normed, layer.rv)))
+    q, k, v = (matmul(zeros(len(x), shape.content_dim), normed, w) for w in (layer.q, layer.k, layer.v))
+    value = beside(v, matmul(zeros(len(x), shape.rrpram_dim), normed, layer.rv))
     weights, mixed = [], [[] for _ in x]
     for h in range(content + shape.rrpram):
         if h < content:
             keys = transpose(columns(k, h * d, d))
-            score = [[s / root for s in matvec([0.0] * i, row, keys)] for i, row in enumerate(columns(q, h * d, d), 1)]
+            score = [[s / root for s in matvec([0.0] * i, row, keys)]
+                     for i, row in enumerate(columns(q, h * d, d), 1)]
         else:
             score = [matvec([0.0] * i, row, layer.r[h - content]) for i, row in enumerate(normed, 1)]
         weights.append(list(map(softmax, score)))         # row i has i + 1 of them: nobody looks ahead
-        held = columns(value, h * d, d)
-        for row, weight in zip(mixed, weights[h]):
-            row += matvec([0.0] * d, weight, held)
+        values = columns(value, h * d, d)
+        mixed = beside(mixed, [matvec([0.0] * d, weight, values) for weight in weights[h]])
     return matmul(x, mixed, layer.out), (normed, scale, q, k, value, weights, mixed)
 
 
+def softmax_backward(p, dp):
+    """Back through p = softmax(score), where what raises one weight lowers all others.
+
+    dscore_j = p_j (dp_j - sum of p dp)
+
+    >>> softmax_backward([0.5, 0.25, 0.25], [1.0, 0.0, 0.0])
+    [0.25, -0.125, -0.125]
+    """
+    mean = dot(p, dp)
+    return [a * (b - mean) for a, b in zip(p, dp)]
+
+
 def attention_backward(layer, grad, shape, dx, kept):
-    """Back through attention_forward: adds to the gradients of the layer's heads, returns dx.  [n][embd] -> [n][embd]"""
+    """Back through attention_forward: adds to the gradients of the layer's heads, returns dx.  [n][embd]
+    -> [n][embd]"""
     normed, scale, q, k, value, weights, mixed = kept
     n, content, d, root = len(dx), shape.content, shape.head_dim, sqrt(shape.head_dim)
     dmixed = linear_backward(zeros(n, shape.embd), dx, mixed, layer.out, grad.out)
-    dq, dk, dv, dr, drv = ([[] for _ in dx], [[] for _ in dx], [[] for _ in dx], [], [[] for _ in dx])
+    dq, dk, dvalue, dr = zeros(n, 0), zeros(n, 0), zeros(n, 0), []
     for h, weight in enumerate(weights):
-        dm, held = columns(dmixed, h * d, d), transpose(columns(value, h * d, d))
-        dscore = []
-        for i, (p, row) in enumerate(zip(weight, dm), 1):
-            # back through mixed = weight value, then through the softmax: what raises one weight lowers all others
-            dp = matvec([0.0] * i, row, held)
-            mean = dot(p, dp)
-            dscore.append([a * (b - mean) for a, b in zip(p, dp)] + [0.0] * ((n if h < content else shape.context) - i))
-        square = [row + [0.0] * (n - i) for i, row in enumerate(weight, 1)]
-        for row, add_row in zip(dv if h < content else drv, matmul(zeros(n, d), transpose(square), dm)):
-            row += add_row
+        dm, values = columns(dmixed, h * d, d), transpose(columns(value, h * d, d))
+        dscore = [softmax_backward(p, matvec([0.0] * len(p), row, values)) for p, row in zip(weight, dm)]
+        dvalue = beside(dvalue, matmul(zeros(n, d), transpose(widened(weight, n)), dm))
         if h < content:                                   # back through q . k / sqrt(d)
-            dscore = [[s / root for s in row] for row in dscore]
-            for row, add_row in zip(dq, matmul(zeros(n, d), dscore, columns(k, h * d, d))):
-                row += add_row
-            for row, add_row in zip(dk, matmul(zeros(n, d), transpose(dscore), columns(q, h * d, d))):
-                row += add_row
+            dscore = widened([[s / root for s in row] for row in dscore], n)
+            dq = beside(dq, matmul(zeros(n, d), dscore, columns(k, h * d, d)))
+            dk = beside(dk, matmul(zeros(n, d), transpose(dscore), columns(q, h * d, d)))
         else:
-            dr.append(dscore)
-    dnormed = zeros(n, shape.embd)                        # normed was used by every matrix: all of them answer
-    for dy, w, dw in zip([dq, dk, dv, *dr, drv], [layer.q, layer.k, layer.v, *layer.r, layer.rv], [grad.q, grad.k, grad.v, *grad.r, grad.rv]):
+            dr.append(widened(dscore, shape.context))
+    dv, drv = columns(dvalue, 0, shape.content_dim), columns(dvalue, shape.content_dim, shape.rrpram_dim)
+    dnormed = zeros(n, shape.embd)                        # every matrix used normed: all of them answer
+    for dy, w, dw in zip([dq, dk, dv, *dr, drv], [layer.q, layer.k, layer.v, *layer.r, layer.rv],
+                         [grad.q, grad.k, grad.v, *grad.r, grad.rv]):
         dnormed = linear_backward(dnormed, dy, normed, w, dw)
     return norm_backward(dx, dnormed, normed, scale)
 
 
 def mlp_forward(layer, x):
-    """x + relu(rmsnorm(x) up) down.  [n][embd] -> [n][embd], and what the way back needs"""
+    """x + relu(rmsnorm(x) up) down.  [n][embd] -> [n][embd], and what the backward pass needs"""
     normed, scale = norm_forward(x)
-    hidden = [[u if u > 0.0 else 0.0 for u in row] for row in matmul(zeros(len(x), len(layer.down)), normed, layer.up)]
+    up = matmul(zeros(len(x), len(layer.down)), normed, layer.up)
+    hidden = [[u if u > 0.0 else 0.0 for u in row] for row in up]
     return matmul(x, hidden, layer.down), (normed, scale, hidden)
 
 
@@ -2520,25 +2552,31 @@ def mlp_backward(layer, grad, dx, kept):
     """Back through mlp_forward: where the relu was shut, nothing comes back.  [n][embd] -> [n][embd]"""
     normed, scale, hidden = kept
     dhidden = linear_backward(zeros(len(dx), len(layer.down)), dx, hidden, layer.down, grad.down)
-    dhidden = [[g if u > 0.0 else 0.0 for g, u in zip(row, open)] for row, open in zip(dhidden, hidden)]
+    dhidden = [[g if u > 0.0 else 0.0 for g, u in zip(*rows)] for rows in zip(dhidden, hidden)]
     dnormed = linear_backward(zeros(len(dx), len(normed[0])), dhidden, normed, layer.up, grad.up)
     return norm_backward(dx, dnormed, normed, scale)
 
 
-def cross_entropy_backward(logits, id, share):
-    """cross_entropy, and its gradient times share: every token's probability, less one for the token that came.  -> loss, [vocab]"""
+def cross_entropy_backward(logits, token, loss_scale):
+    """cross_entropy, and its gradient times loss_scale: every token's probability, less one for the token
+    that came.  -> loss, [vocab]
+
+    >>> loss, d = cross_entropy_backward([0.0, 0.0, 0.0], 0, 1.0)     # three tokens alike, and the first came
+    >>> ["%.2f" % x for x in [loss, *d]]
+    ['1.10', '-0.67', '0.33', '0.33']
+    """
     top = max(logits)
     odds = [exp(x - top) for x in logits]
-    sum = total(odds)
-    scale = share / sum
+    norm = total(odds)
+    scale = loss_scale / norm
     d = [x * scale for x in odds]
-    d[id] -= share
-    return log(sum) - (logits[id] - top), d
+    d[token] -= loss_scale
+    return log(norm) - (logits[token] - top), d
 
 
 def net_forward(net, ids):
-    """The logits at all positions.  [n] -> [n][vocab], and what the way back needs"""
-    x, kept = [list(map(add, net.wte[id], place)) for id, place in zip(ids, net.wpe)], []
+    """The logits at all positions.  [n] -> [n][vocab], and what the backward pass needs"""
+    x, kept = [list(map(add, net.wte[token], place)) for token, place in zip(ids, net.wpe)], []
     for layer in net.layers:
         x, heads = attention_forward(layer, net.shape, x)
         x, mlp = mlp_forward(layer, x)
@@ -2550,43 +2588,43 @@ def net_forward(net, ids):
 def net_backward(net, grad, ids, dlogits, kept):
     """Back through net_forward, from the last part to the first: fills grad."""
     kept, normed, scale = kept
-    n, embd = len(ids), net.shape.embd
-    dx = norm_backward(zeros(n, embd), linear_backward(zeros(n, embd), dlogits, normed, net.head, grad.head), normed, scale)
+    empty = zeros(len(ids), net.shape.embd)
+    dx = norm_backward(empty, linear_backward(empty, dlogits, normed, net.head, grad.head), normed, scale)
     for layer, dlayer, (heads, mlp) in reversed(list(zip(net.layers, grad.layers, kept))):
         dx = mlp_backward(layer, dlayer, dx, mlp)
         dx = attention_backward(layer, dlayer, net.shape, dx, heads)
-    for i, (id, row) in enumerate(zip(ids, dx)):
-        grad.wte[id] = list(map(add, grad.wte[id], row))
+    for i, (token, row) in enumerate(zip(ids, dx)):
+        grad.wte[token] = list(map(add, grad.wte[token], row))
         grad.wpe[i] = row
 
 
 def window_loss(net, ids):
     """The summed cross-entropy at all but the first of n + 1 ids, and how many those are."""
     logits, _ = net_forward(net, ids[:-1])
-    return total([cross_entropy(row, id) for row, id in zip(logits, ids[1:])]), len(logits)
+    return total([cross_entropy(row, token) for row, token in zip(logits, ids[1:])]), len(logits)
 
 
-def window_gradient(net, ids, share):
-    """The summed cross-entropy at all but the first of n + 1 ids, and the gradient of share times it: a Transformer of gradients."""
+def window_gradient(net, ids, loss_scale):
+    """The summed cross-entropy at all but the first of n + 1 ids, and the gradient of loss_scale times it: a
+    Transformer of gradients."""
     grad = Transformer(net.shape, net.vocab)
     logits, kept = net_forward(net, ids[:-1])
-    losses, dlogits = zip(*[cross_entropy_backward(row, id, share) for row, id in zip(logits, ids[1:])])
+    losses, dlogits = zip(*[cross_entropy_backward(row, token, loss_scale)
+                            for row, token in zip(logits, ids[1:])])
     net_backward(net, grad, ids[:-1], dlogits, kept)
     return total(losses), grad
 
 
 def batch_gradient(net, windows):
     """The mean cross-entropy of a step's windows, and its gradient."""
-    n, sum, all = total([len(ids) - 1.0 for ids in windows]), 0.0, None
-    for ids in windows:
-        loss, grad = window_gradient(net, ids, 1.0 / n)
-        sum += loss
-        if all:
-            for matrix, other in zip(all.matrices(), grad.matrices()):
-                matrix[:] = [list(map(add, a, b)) for a, b in zip(matrix, other)]
-        else:
-            all = grad
-    return sum / n, all
+    n = total([len(ids) - 1.0 for ids in windows])
+    loss, grad = window_gradient(net, windows[0], 1.0 / n)
+    for ids in windows[1:]:
+        more, other = window_gradient(net, ids, 1.0 / n)
+        loss += more
+        for matrix, its in zip(grad.matrices(), other.matrices()):
+            matrix[:] = [list(map(add, *rows)) for rows in zip(matrix, its)]
+    return loss / n, grad
 
 
 BETA1, BETA2, EPSILON, DECAY = 0.9, 0.999, 1e-8, 0.01
@@ -2595,16 +2633,29 @@ BEST = 64                   # steps: the best state has the lowest mean loss of 
 
 
 class Chuck:
-    """AdamW (Kingma and Ba 2015; Loshchilov and Hutter 2019) that watches itself.
+    """AdamW (Kingma and Ba 2015; Loshchilov and Hutter 2019) that watches itself. Step t moves each weight w
+    against its gradient g:
 
-    factor   of its rate: 0.05 less where the mean loss of the newest 8 steps has risen by more than 0.02 nats over the 8 before
-             (not under 0.5), 0.05 more where it has fallen by as much (not over 1.5); and each step it drifts back to 1 by 0.1 %
-    limit    of the gradient's norm: twice its moving average (0.99 a step, from the first norm on), or 1 if that is more
+        m = BETA1 m + (1 - BETA1) g           where the gradient points, smoothed
+        s = BETA2 s + (1 - BETA2) g^2         how large it is
+        w = w - rate factor (m / (1 - BETA1^t) / (sqrt(s / (1 - BETA2^t)) + EPSILON) + DECAY w)
+
+    factor   0.05 less where the mean loss of the newest 8 steps has risen by more than 0.02 nats over the 8
+             before (not under 0.5), 0.05 more where it has fallen by as much (not over 1.5); and each step it
+             drifts back to 1 by 0.1 %
+    limit    of the gradient's norm: twice its moving average (0.99 a step, from the first norm on), or 1 if
+             that is more
+
+    >>> chuck = Chuck(Transformer(Shape(1, 2, 1, 0, 2, 1), 2))
+    >>> for loss in 8 * [2.0] + 8 * [1.0]: chuck.watch(loss)              # the loss falls: longer steps
+    >>> chuck.factor, chuck.clip(4.0), chuck.limit                        # the first norm says what is usual
+    (1.05, 1.0, 8.0)
     """
 
     def __init__(self, net):
         self.mean, self.square = ([zeros(len(m), len(m[0])) for m in net.matrices()] for _ in range(2))
-        self.losses, self.factor, self.average, self.limit, self.power1, self.power2 = [], 1.0, 0.0, 1.0, 1.0, 1.0
+        self.losses, self.factor, self.average, self.limit = [], 1.0, 0.0, 1.0
+        self.power1 = self.power2 = 1.0                   # BETA1^t, BETA2^t
 
     def watch(self, loss):
         """A step's loss: sets factor."""
@@ -2635,7 +2686,8 @@ class Chuck:
             return norm
         clip = self.clip(norm)
         self.power1, self.power2 = self.power1 * BETA1, self.power2 * BETA2
-        unbias1, unbias2, keep1, keep2 = 1.0 / (1.0 - self.power1), 1.0 / (1.0 - self.power2), 1.0 - BETA1, 1.0 - BETA2
+        unbias1, unbias2 = 1.0 / (1.0 - self.power1), 1.0 / (1.0 - self.power2)
+        keep1, keep2 = 1.0 - BETA1, 1.0 - BETA2
         rate *= self.factor
         for w, grads, means, squares in zip(net.matrices(), grad.matrices(), self.mean, self.square):
             for i, (row, g) in enumerate(zip(w, grads)):
@@ -2643,12 +2695,17 @@ class Chuck:
                     g = [a * clip for a in g]
                 means[i] = m = [BETA1 * a + keep1 * b for a, b in zip(means[i], g)]
                 squares[i] = s = [BETA2 * a + keep2 * (b * b) for a, b in zip(squares[i], g)]
-                row[:] = [a - rate * (b * unbias1 / (sqrt(c * unbias2) + EPSILON) + DECAY * a) for a, b, c in zip(row, m, s)]
+                row[:] = [a - rate * (b * unbias1 / (sqrt(c * unbias2) + EPSILON) + DECAY * a)
+                          for a, b, c in zip(row, m, s)]
         return norm
 
 
 def shuffled(n, rng):
-    """0 .. n - 1 in an order drawn from rng (Fisher and Yates 1938)."""
+    """0 .. n - 1 in an order drawn from rng (Fisher and Yates 1938).
+
+    >>> shuffled(5, Rng(1))
+    [2, 1, 4, 3, 0]
+    """
     order = list(range(n))
     for i in range(n - 1, 0, -1):
         j = rng.next() % (i + 1)
@@ -2656,11 +2713,11 @@ def shuffled(n, rng):
     return order
 
 
-def window_draw(text, context, rng, turn, order):
-    """The ids of the turn-th window that training sees: with `lines` the start of the documents, in their shuffled order, else a place
-    drawn from all places.  -> [n + 1], n <= context"""
+def window_draw(text, context, rng, k, order):
+    """The ids of the k-th window that training sees: with `lines` the start of the documents, in their
+    shuffled order, else at a place drawn from all places.  -> [n + 1], n <= context"""
     if text.lines:
-        at = order[turn % len(order)]
+        at = order[k % len(order)]
         start, end = text.starts[at], text.starts[at + 1]
         return text.ids[start:min(end, start + context + 1)]
     n = min(context, len(text.ids) - 1)
@@ -2668,17 +2725,14 @@ def window_draw(text, context, rng, turn, order):
     return text.ids[start:start + n + 1]
 
 
-LOOKS = 10                  # times that training looks at the held-out loss, and once before
-
-
 def held_out_loss(net, text):
-    """The mean cross-entropy of a text, a window after the other; with `lines` of the start of each document."""
-    sum, tokens, context = 0.0, 0, net.shape.context
+    """The mean cross-entropy of a text, a window after the other; with `lines` of each document's start."""
+    loss, tokens, context = 0.0, 0, net.shape.context
     for ids in text.documents():
         for at in range(0, 1 if text.lines else len(ids) - 1, context):
-            loss, n = window_loss(net, ids[at:at + context + 1])
-            sum, tokens = sum + loss, tokens + n
-    return sum / tokens
+            more, n = window_loss(net, ids[at:at + context + 1])
+            loss, tokens = loss + more, tokens + n
+    return loss / tokens
 
 
 def copied(net):
@@ -2689,19 +2743,31 @@ def copied(net):
     return other
 
 
-def train(net, text, steps, rate=0.003, batch=4, seed=42, held_out=None, report=None):
-    """Trains the transformer. Its weights are the best state so far at any moment, also when it is interrupted: what takes the
-    steps is a copy.
+def check_number(x, what, step):
+    """x. Raises Failure where it is none, or 1e300 and more."""
+    if not x < 1e300:
+        raise Failure("the %s of step %d is not a number; the best state so far is kept"
+                      " (a lower --lr may help)" % (what, step + 1))
+    return x
 
-    text, held_out: Text. Each step takes `batch` windows; the rate falls linearly to zero over the steps, as microgpt's does.
-    The best state is the one with the lowest held-out loss where there is a held-out text (looked at LOOKS times), else the lowest
-    mean loss of the newest BEST steps: a state is judged before it is changed, and the last one by one more batch. Before there are so
-    many losses, the newest state is kept.
-    report(line, step, loss, best) hears of every step and every look. Raises Failure where the loss or the gradient's norm is not a finite number.
+
+LOOKS = 10                  # times that training looks at the held-out loss, and once before
+
+
+def train(net, text, steps, rate=0.003, batch=4, seed=42, held_out=None, report=None):
+    """Trains the transformer. Its weights are the best state so far at any moment, also when it is
+    interrupted: what takes the steps is a copy.
+
+    text, held_out: Text. Each step takes `batch` windows; the rate falls linearly to zero over the steps, as
+    microgpt's does. The best state is the one with the lowest held-out loss where there is a held-out text
+    (looked at LOOKS times), else the lowest mean loss of the newest BEST steps: a state is judged before it
+    is changed, and the last one by one more batch. Before there are so many losses, the newest is kept.
+    report(line, step, loss, best) hears of every step and every look. Raises Failure where the loss or the
+    gradient's norm is not a finite number.
     """
     rng, chuck, losses, now = Rng(seed), Chuck(net), [], copied(net)
     order = shuffled(len(text.starts) - 1, rng) if text.lines else []
-    best, lowest, report = None, 0.0, report or (lambda *line: None)
+    best, judged_once, report = 0.0, False, report or (lambda *line: None)
     for step in range(steps + 1):
         windows = [window_draw(text, now.shape.context, rng, step * batch + i, order) for i in range(batch)]
         if step < steps:
@@ -2709,71 +2775,65 @@ def train(net, text, steps, rate=0.003, batch=4, seed=42, held_out=None, report=
         else:
             found = [window_loss(now, ids) for ids in windows]
             loss = total([loss for loss, _ in found]) / total([float(n) for _, n in found])
-        if not loss < 1e300:
-            raise Failure("the loss of step %d is not a number; the best state so far is kept (a lower --lr may help)" % (step + 1))
-        losses = losses[-(BEST - 1):] + [loss]
-        look = held_out and step * LOOKS % steps < LOOKS
+        losses = losses[-(BEST - 1):] + [check_number(loss, "loss", step)]
+        look = held_out and step * LOOKS % steps < LOOKS  # every tenth part of the steps
         judged = held_out_loss(now, held_out) if look else total(losses) / len(losses)
-        if (look or not held_out) and (best is None or judged < best):
-            lowest = judged
-            if look or len(losses) == BEST:
-                best = judged
+        if (look or not held_out) and (not judged_once or judged < best):
+            best, judged_once = judged, look or len(losses) == BEST
             vars(net).update(vars(copied(now)))           # all at once: no interrupt finds half of it
         if look:
-            report("held-out after %d steps: loss %.17g best %.17g" % (step, judged, lowest), step, judged, lowest)
+            line = "held-out after %d steps: loss %.17g best %.17g" % (step, judged, best)
+            report(line, step, judged, best)
         if step == steps:
-            report("after %d steps: loss %.17g best %.17g" % (step, loss, lowest), step, loss, lowest)
+            report("after %d steps: loss %.17g best %.17g" % (step, loss, best), step, loss, best)
             break
         chuck.watch(loss)
         falling = rate * ((steps - step) / steps)
-        norm = chuck.step(now, grad, falling)
-        if not norm < 1e300:
-            raise Failure("the gradient of step %d is not a number; the best state so far is kept (a lower --lr may help)" % (step + 1))
+        norm = check_number(chuck.step(now, grad, falling), "gradient", step)
         report("step %d loss %.17g rate %.17g factor %.17g norm %.17g clip %.17g best %.17g" %
-               (step + 1, loss, falling * chuck.factor, chuck.factor, norm, chuck.limit, lowest), step + 1, loss, lowest)
+               (step + 1, loss, falling * chuck.factor, chuck.factor, norm, chuck.limit, best),
+               step + 1, loss, best)
 
 
 def matrix_names(shape):
-    """The names of the matrices in a checkpoint, and each one's measures, in the order of Transformer.matrices(); the RRPRAM heads
-    of a layer are one [heads][embd][context]. Those without numbers are left out."""
+    """The names of the matrices in a checkpoint, and each one's shape, in the order of
+    Transformer.matrices(); the RRPRAM heads of a layer are one [heads][embd][context]. Those without
+    numbers are left out."""
     embd, hidden, content, rrpram = shape.embd, shape.mlp * shape.embd, shape.content_dim, shape.rrpram_dim
-    yield "wte", [None, embd]
-    yield "wpe", [shape.context, embd]
-    for l in range(shape.layers):
-        for name, measures in (("content.q", [embd, content]), ("content.k", [embd, content]), ("content.v", [embd, content]),
-                               ("rrpram.r", [shape.rrpram, embd, shape.context]), ("rrpram.v", [embd, rrpram]), ("out", [embd, embd]),
-                               ("mlp.up", [embd, hidden]), ("mlp.down", [hidden, embd])):
-            if 0 not in measures:
-                yield "layers.%d.%s" % (l, name), measures
-    yield "head", [embd, None]
+    parts = {"content.q": [embd, content], "content.k": [embd, content], "content.v": [embd, content],
+             "rrpram.r": [shape.rrpram, embd, shape.context], "rrpram.v": [embd, rrpram], "out": [embd, embd],
+             "mlp.up": [embd, hidden], "mlp.down": [hidden, embd]}
+    return [("wte", [None, embd]), ("wpe", [shape.context, embd]),
+            *(("layers.%d.%s" % (l, name), sizes)
+              for l in range(shape.layers) for name, sizes in parts.items() if 0 not in sizes),
+            ("head", [embd, None])]
 
 
 def checkpoint_header(net, about, weights):
-    """The JSON header of a checkpoint of these weights (bytes), in parts: (what it says, the text); '' for what stands between."""
+    """The JSON header of a checkpoint of these weights (bytes), in parts: (label, text); '' for what
+    stands between."""
     before = '{"__metadata__":{"'
     for name, value in [*about, ("weights_crc32", "%08x" % zlib.crc32(weights))]:
-        yield "", before + name + '":"'
-        yield name, value
+        yield from (("", before + name + '":"'), (name, value))
         before = '","'
     yield "", '"}'
     at = 0
-    for name, measures in matrix_names(net.shape):
-        measures, size = [net.vocab if n is None else n for n in measures], 8
-        for n in measures:
-            size *= n
-        yield "", ',"%s.weight":{"dtype":"' % name
-        yield name + ".weight dtype", "F64"
-        yield "", '","shape":['
-        yield name + ".weight shape", ",".join(map(str, measures))
-        yield "", '],"data_offsets":['
-        yield name + ".weight data_offsets", "%d,%d" % (at, at + size)
-        yield "", "]}"
-        at += size
+    for name, sizes in matrix_names(net.shape):
+        sizes, end = [net.vocab if n is None else n for n in sizes], 8
+        for n in sizes:
+            end *= n
+        name += ".weight"
+        yield from (("", ',"%s":{"dtype":"' % name), (name + " dtype", "F64"),
+                    ("", '","shape":['), (name + " shape", ",".join(map(str, sizes))),
+                    ("", '],"data_offsets":['), (name + " data_offsets", "%d,%d" % (at, at + end)),
+                    ("", "]}"))
+        at += end
     yield "", "}"
 
 
 def checkpoint_bytes(net, about):
-    """The transformer as a .safetensors file: the header's length (8 bytes), the header, every weight as a little-endian double.
+    """The transformer as a .safetensors file: the header's length (8 bytes), the header, every weight as a
+    little-endian double.
 
     about: what must be the same where it is loaded, pairs of name and value.
     """
@@ -2786,46 +2846,65 @@ def checkpoint_bytes(net, about):
 LARGEST = 1e30              # weights beyond are no transformer's: sums of their products would not be numbers
 
 
+VALUE = re.compile(rb"[ !#-\\^-~]{0,100}(?=[\"\]])")        # of a header: it ends at a quote or a bracket
+
+
+def header_check(parts, header, weights, wanted):
+    """Raises Failure with what differs where a file's header does not read as its parts would. weights,
+    wanted: bytes."""
+    at = 0
+    for label, text in parts:
+        text, value = text.encode(), VALUE.match(header, at) if label else None
+        if label == "weights_crc32" and weights != wanted:
+            raise Failure("it has %d bytes of weights, not %d" % (weights, wanted))
+        if value and value.group() != text:
+            raise Failure("its %s is %s, not %s" % (label, value.group().decode(), text.decode()))
+        if header[at:at + len(text)] != text:
+            raise Failure("its header is damaged near byte %d" % (8 + at))
+        at += len(text)
+    if header[at:] != b" " * (-at % 8):
+        raise Failure("its header is damaged near byte %d" % (8 + at))
+
+
 def checkpoint_take(net, about, data):
-    """Fills the transformer from a checkpoint's bytes. The header must read as it would be written for this transformer, the
-    weights must be there, all, as they were saved, and none beyond LARGEST. Raises Failure with what differs, and has taken nothing then."""
+    """Fills the transformer from a checkpoint's bytes. The header must read as it would be written for
+    this transformer, the weights must be there, all, as they were saved, and none beyond LARGEST. Raises
+    Failure with what differs, and has taken nothing then."""
     if len(data) < 8:
         raise Failure("it is cut short: %d bytes" % len(data))
     length, = struct.unpack_from("<Q", data)
     if length > len(data) - 8:
         raise Failure("its header is cut short: %d of %d bytes" % (len(data) - 8, length))
-    header, weights, at = data[8:8 + length], data[8 + length:], 0
-    rows = [row for matrix in net.matrices() for row in matrix]
-    expected = 8 * sum(map(len, rows))
-    for label, text in checkpoint_header(net, about, weights):
-        if label == "weights_crc32" and len(weights) != expected:
-            raise Failure("it has %d bytes of weights, not %d" % (len(weights), expected))
-        text, found = text.encode(), header[at:at + len(text)]
-        if label:
-            value = re.compile(rb"[ !#-\\^-~]{0,100}(?=[\"\]])").match(header, at)
-            if value and value.group() != text:
-                raise Failure("its %s is %s, not %s" % (label, value.group().decode(), text.decode()))
-        if found != text:
-            raise Failure("its header is damaged near byte %d" % (8 + at))
-        at += len(text)
-    if header[at:] != b" " * (-at % 8):
-        raise Failure("its header is damaged near byte %d" % (8 + at))
-    numbers = struct.unpack("<%dd" % (expected // 8), weights)
+    weights, n = data[8 + length:], net.n_params()
+    header_check(checkpoint_header(net, about, weights), data[8:8 + length], len(weights), 8 * n)
+    numbers = struct.unpack("<%dd" % n, weights)
     for i, x in enumerate(numbers):
         if not -LARGEST <= x <= LARGEST:
             raise Failure("its weight %d is not a number from -1e30 to 1e30" % i)
     numbers = iter(numbers)
-    for row in rows:
-        row[:] = itertools.islice(numbers, len(row))
+    for matrix in net.matrices():
+        for row in matrix:
+            row[:] = itertools.islice(numbers, len(row))
 
 
 # ---------------------------------------------------------------------------------------------
 # VIII  EVALUATION: held-out figures, teacher-forced through the same window as generation
+#
+# A text that nobody counted is read token by token, and before each one the model says how probable it is.
+#
+#     nats/token = mean of -log p(token | all before it)
+#     bits/byte  = sum of -log p(token | all before it) / (log 2 * the text's bytes)
+#
+# Bits a byte can be compared between tokenizers, nats a token cannot. A row is a distribution: the uniform
+# one, the chain of one and of two tokens, and the modes, whole and without one of their parts; what a part is
+# worth is the difference. B is the chain, Z the transformer, H F A T the field's terms; "-heads" silences the
+# attention.
 
-LN2 = 0.6931471805599453
+LN2 = 0.6931471805599453    # log 2
 
-ROWS = [("uniform", ""), ("unigram", ""), ("bigram", ""), ("chain", "B"), ("transformer", TRANSFORMER), ("transformer -heads", TRANSFORMER),
-        ("meta", META), ("full", FULL), ("full -H", "BZFAT"), ("full -F", "BZHAT"), ("full -A", "BZHFT"), ("full -T", "BZHFA"), ("full -heads", FULL),
+ROWS = [("uniform", ""), ("unigram", ""), ("bigram", ""), ("chain", "B"), ("transformer", TRANSFORMER),
+        ("transformer -heads", TRANSFORMER), ("meta", META), ("full", FULL), ("full -H", "BZFAT"),
+        ("full -F", "BZHAT"), ("full -A", "BZHFT"), ("full -T", "BZHFA"), ("full -heads", FULL),
         ("full -transformer", "BHFAT")]
 
 
@@ -2839,7 +2918,8 @@ def without_heads(net):
 
 
 def evaluate(model, data):
-    """Held-out figures of data (bytes): (label, bits a byte, nats a token) for each row of ROWS. Raises Failure where data is empty."""
+    """Held-out figures of data (bytes): (label, bits a byte, nats a token) for each row of ROWS. Raises
+    Failure where data is empty."""
     data = as_bytes(data, "the text")
     if not data:
         raise Failure("the text is empty: there is nothing to evaluate")
@@ -2850,25 +2930,706 @@ def evaluate(model, data):
     for ids in text.documents():
         field.reset()
         silent.clear()
-        for i, id in enumerate(ids):
+        for i, token in enumerate(ids):
             if i >= model.lines:
                 field.terms()
                 heard, alone = field.z, silent.logits() if silent.ids else field.log_p
                 nats[0] += log(vocab)
                 for k, chain in enumerate(shorter, 1):
-                    nats[k] -= log(chain.token_prob(field.ids, id))
+                    nats[k] -= log(chain.token_prob(field.ids, token))
                 for k, (label, use) in enumerate(ROWS[3:], 3):
                     field.z = alone if label.endswith("-heads") else heard
-                    nats[k] += cross_entropy(field.logits(use), id)
+                    nats[k] += cross_entropy(field.logits(use), token)
                 tokens += 1
-                progress.say("evaluating: %d of %d tokens, full %.4f nats/token so far", tokens, len(text.ids), nats[6] / tokens)
-            field.push(id, field.expected(id))
-            silent.push(id)
+                progress.say("evaluating: %d of %d tokens; nats/token: chain %.4f, full %.4f",
+                             tokens, len(text.ids), nats[3] / tokens, nats[7] / tokens)
+            field.push(token, field.expected(token))
+            silent.push(token)
     return [(label, n / LN2 / len(data), n / tokens) for (label, _), n in zip(ROWS, nats)]
 
 
 # ---------------------------------------------------------------------------------------------
-# IX  THE COMMAND LINE
+# IX  THE COMMAND LINE: the help, which is the table of the options; files, whole or not at all; what is
+# printed of a model; the ledger and the page of why; conversation; main
+
+HELP = """postgpt [PROMPT] [options]      a GPT whose weights are counted, not trained
+
+PROMPT is a text to continue; "-" reads it from standard input; without one,
+a short demonstration from eight places of the corpus.
+
+  -m, --mode NAME        both, meta, full or transformer (default both)
+  -n, --tokens N         tokens to generate, 1 to 1000000 (default 100), and on
+                         to the end of the sentence, at most 60 more
+      --exact            stop after exactly N tokens
+  -t, --temperature X    0 to 10, 0 is greedy (default 0.75)
+  -k, --top-k N          0 to the vocabulary's size, 0 is all (default 15)
+  -p, --top-p X          0 to 1: of these, the most probable that together have
+                         so much (default 1)
+  -r, --repetition X     penalty on the last 12 tokens, 0 to 10 (default 0)
+  -s, --seed N           0 to 2^64 - 1 (default 42), or random: drawn, and named
+      --discount X       share of the chain's discounts while it speaks, 0 to 1
+                         (default 0.2, with --lines 1)
+      --verbatim N       words in a row from the corpus at most, 0 to 1000
+                         (default 11; 0: no limit)
+      --samples N        1 to 1000000 continuations, seeds S, S + 1, ..., apart
+                         by a line holding only ---- (default 1)
+      --why              why each token was said: a ledger under the text
+      --page FILE        the same as one HTML file to look at
+      --tree             who keeps company with the words of PROMPT, as a tree
+  -i, --interactive      prompts a line at a time; an empty line goes on
+  -c, --corpus FILE      default postgpt.txt beside the program
+      --merges N         byte pairs to learn, 0 to 65280 (default 1024)
+      --alphabet NAME    bytes or corpus: number all bytes, or those that occur
+      --order N          the chain looks at N - 1 tokens, 1 to 8 (default 3)
+      --lines            every line of the corpus is a document
+      --shape LIST       of the transformer (default layers=2,embd=48,content=2,
+                         rrpram=2,context=64,mlp=4)
+      --init NAME        ghost or random: seed it from the counts or not
+      --lambda X         the field's coefficients, 0 to 100: the chain
+                         (default 0.6, after training 0.5)
+      --kappa X          the transformer (default 0.4, after training 0.5)
+      --alpha X          Hebbian resonance (default 0.08)
+      --beta X           prophecy (default 1)
+      --gamma X          destiny (default 0.3)
+      --trauma X         trauma (default 1.6)
+      --memory N         tokens the field remembers, 1 to 1000000 (default 4096)
+      --eval FILE        held-out figures: bits a byte, nats a token
+      --holdout F        build on all but F of the corpus, evaluate the rest
+      --train N          train the transformer for N steps, 1 to 1000000
+      --lr X             rate, falls to 0 over the steps, 0 to 1 (default 0.003)
+      --batch N          documents or windows a step, 1 to 1024 (default 4)
+      --save FILE        write a checkpoint (.safetensors)
+      --load FILE        read one
+      --encode FILE      print FILE's token ids in one line
+      --info             counts, parameters, memory, files
+      --no-cache         neither read nor write the merges file
+  -q, --quiet            no notes on standard error
+  -h, --help             this text
+      --version          the version
+
+Examples:
+  postgpt "The transformer"
+  postgpt -m full -n 40 -t 0.5 -c mybook.txt "Once upon a time"
+  postgpt --tree "attention and memory"
+  postgpt -c mybook.txt -m full -i
+"""
+
+
+class Misuse(Exception):
+    """A wrong command line; its text names the option and what it takes."""
+
+
+def whole_number(digits):
+    """The number; one of more than 20 digits as 2^64: too large for any option, and Python may refuse to
+    read it."""
+    digits = digits.lstrip("0")
+    return int(digits or "0") if len(digits) <= 20 else 1 << 64
+
+
+class Option:
+    """An option, read off its line of the help: its letter, its name, what it takes (N: a whole number, X
+    or F: a number, NAME: one of the words that follow, FILE, LIST: a shape, nothing: a flag), its range,
+    as in "0 to 10", and its default."""
+
+    TAKES = {"": "flag", "N": "count", "X": "number", "F": "number",
+             "NAME": "word", "FILE": "text", "LIST": "shape"}
+    ODD = {"seed": (0, (1 << 64) - 1), "top-k": (0, 65536), "holdout": (0.001, 0.999)}     # told otherwise
+
+    def __init__(self, letter, name, takes, text):
+        self.letter, self.name, self.takes = letter, name, "seed" if name == "seed" else self.TAKES[takes]
+        self.words = re.match("[a-z, ]*", text).group().strip()
+        limits = re.search("([0-9]+) to ([0-9]+)", text) if self.takes in ("count", "number") else None
+        self.low, self.high = self.ODD.get(name) or (map(int, limits.groups()) if limits else (0, 100))
+        default = re.search("default ([0-9.]*[0-9])", text)
+        number = (float if self.takes == "number" else int)(default.group(1) if default else 0)
+        word = re.match("[a-z]*", self.words).group()
+        self.default = {"flag": False, "word": word, "text": None, "shape": {}}.get(self.takes, number)
+        if name in COEFFICIENTS or name == "discount":
+            self.default = None                           # what it is depends on others
+
+    def range(self):
+        """What it takes, in words."""
+        whole = "" if self.takes == "number" else "whole "
+        number = "a %snumber from %s to %s" % (whole, self.low, self.high)
+        return {"word": self.words, "text": "a file", "seed": "random, or " + number,
+                "shape": "layers, embd, content, rrpram, context or mlp as name=number, apart by commas"}.get(
+            self.takes, number)
+
+    def refuse(self, value):
+        """Raises Misuse."""
+        raise Misuse("--%s takes %s, not '%s'" % (self.name, self.range(), value))
+
+    def parse(self, value):
+        """The value of a string, or Misuse."""
+        if self.takes == "text" and not value:
+            raise Misuse("--%s needs the name of a file" % self.name)
+        if self.takes == "word" and value not in re.split(", | or ", self.words):
+            self.refuse(value)
+        if self.takes in ("word", "text") or (self.takes, value) == ("seed", "random"):
+            return value
+        if self.takes == "shape":
+            return self.parse_shape(value)
+        if self.takes == "number":
+            form, read = r"([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?", float
+        else:
+            form, read = "[0-9]+", whole_number
+        if not re.fullmatch(form, value) or not self.low <= read(value) <= self.high:
+            self.refuse(value)
+        return read(value)
+
+    def parse_shape(self, value):
+        """layers=2,embd=48: a dict of Shape's arguments."""
+        shape = {}
+        for part in value.split(","):
+            name, equals, number = part.partition("=")
+            if name not in Shape.LIMITS or not equals or not re.fullmatch("[0-9]+", number):
+                self.refuse(value)
+            low, high = Shape.LIMITS[name]
+            if not low <= whole_number(number) <= high:
+                raise Misuse("--shape: %s goes from %d to %d, not %s" % (name, low, high, number))
+            shape[name] = whole_number(number)
+        return shape
+
+
+OPTIONS = [Option(*groups) for groups in re.findall(
+    r"(?m)^  (?:-(.), |    )--([a-z-]+)(?: ([A-Z]+))? +((?:.*\n)(?: {25}.*\n)*)", HELP)]
+CONFLICTS = [("encode", "a prompt"), ("encode", "tree"),
+             *((name, other) for name in ("encode", "tree")
+               for other in ("train", "save", "load", "eval", "info", "why", "page", "interactive"))]
+
+
+def parse(args):
+    """The options by name, and the prompt or None. Raises Misuse."""
+    found, prompt = {option.name: option.default for option in OPTIONS}, None
+    only_prompt, given, args = False, set(), iter(args)
+    for arg in args:
+        if only_prompt or not arg.startswith("-") or arg == "-":
+            if prompt is not None:
+                raise Misuse("one prompt at a time: '%s' is a second one"
+                             " (put a prompt of several words in quotes)" % arg)
+            prompt = arg
+            continue
+        if arg == "--":
+            only_prompt = True
+            continue
+        if arg.startswith("--"):
+            name, equals, value = arg[2:].partition("=")
+            value = value if equals else None
+            options = [option for option in OPTIONS if option.name == name]
+        else:
+            value = arg[2:] or None
+            options = [option for option in OPTIONS if option.letter == arg[1]]
+        if not options:
+            raise Misuse("there is no option '%s' (postgpt --help lists them)" % arg)
+        option, = options
+        given.add(option.name)
+        if option.takes == "flag":
+            if value is not None:
+                raise Misuse("--%s takes no value, but '%s' has one" % (option.name, arg))
+            found[option.name] = True
+            continue
+        value = next(args, None) if value is None else value
+        if value is None:
+            raise Misuse("--%s needs a value: %s" % (option.name, option.range()))
+        value = option.parse(value)
+        if option.name == "shape":
+            value = {**found["shape"], **value}
+            try:
+                Shape(**value)
+            except ValueError as error:
+                raise Misuse("--shape: %s" % error)
+        found[option.name] = value
+    if not given & {"help", "version"}:
+        check_together(given | {"a prompt"} if prompt is not None else given)
+    return found, prompt
+
+
+def check_together(given):
+    """Raises Misuse where an option would be of no use beside another, or without it: no option swallows
+    another."""
+    for name, other in CONFLICTS:
+        if {name, other} <= given:
+            raise Misuse("--%s and %s do not go together" %
+                         (name, other if other == "a prompt" else "--" + other))
+    for name in "lr", "batch":
+        if name in given and "train" not in given:
+            raise Misuse("--%s is of use only with --train" % name)
+
+
+def to_bytes(text):
+    """A part of the command line as the bytes that the shell gave."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def arguments():
+    """The command line's arguments, what is not UTF-8 escaped (PEP 383). sys.argv holds what the locale
+    made of them, which in some (EUC-JP, Big5, GB18030) cannot be turned back: where the system tells the
+    bytes, they are taken."""
+    args = sys.argv[1:]
+    try:
+        with open("/proc/self/cmdline", "rb") as file:
+            given = file.read().split(b"\0")[:-1]
+        given = given[len(given) - len(args):]
+        alike = [raw.decode() == arg for raw, arg in zip(given, args) if raw.isascii()]
+        if len(given) == len(args) and all(alike):
+            return [raw.decode("utf-8", "surrogateescape") for raw in given]
+    except OSError:
+        pass                                              # another system
+    return [os.fsencode(arg).decode("utf-8", "surrogateescape") for arg in args]
+
+
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+def hold_signals(held):
+    """What asks us to end waits, or what has waited comes, where the system lets it."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK if held else signal.SIG_UNBLOCK, SIGNALS)
+
+
+asked = []                  # by which signals we were asked to end
+
+
+def interrupted(number, frame):
+    """Ends the program, once: who asks twice gets no traceback, and no less of the file being saved."""
+    asked.append(number)
+    if len(asked) == 1:
+        raise KeyboardInterrupt
+
+
+CONTROLS = re.compile(rb"[\0-\x08\x0b-\x1f\x7f]|(?<=\xc2)[\x80-\x9f]")
+
+
+def put(data, to=1):
+    """Writes to standard output (2: standard error) at once: text is to be seen as it comes. A terminal
+    gets no control bytes."""
+    progress.clear()
+    data = memoryview(CONTROLS.sub(b"?", data) if to == 1 and os.isatty(1) else data)
+    while data:
+        try:
+            data = data[os.write(to, data):]
+        except BlockingIOError:
+            select.select([], [to], [])
+        except BrokenPipeError:
+            return interrupted(signal.SIGPIPE, None)      # nobody listens: the end
+        except OSError as error:
+            raise Failure("cannot write standard output: %s" % os.strerror(error.errno))
+
+
+def put_error(text):
+    """One line on standard error."""
+    progress.clear()
+    try:
+        put(to_bytes("postgpt: %s\n" % text), 2)
+    except Failure:
+        pass                                              # nobody listens
+
+
+def note(options, text):
+    """A line on standard error, unless it is to be quiet."""
+    if not options["quiet"]:
+        put_error(text)
+
+
+def read_file(path, what):
+    """All bytes of a file, or of standard input where path is None. Raises Failure."""
+    data = []
+    try:
+        with open(0 if path is None else to_bytes(path), "rb", buffering=0, closefd=path is not None) as file:
+            while not data or data[-1]:
+                data.append(file.read(1 << 20))
+                if data[-1] is None:                      # nothing yet
+                    data.pop()
+                    select.select([file], [], [])
+    except OSError as error:
+        raise Failure("cannot read %s %s: %s" %
+                      (what, path or "from standard input", os.strerror(error.errno)))
+    return b"".join(data)
+
+
+class Draft:
+    """A file under way: beside the one that it is to be, under a name that nobody else can have, until it is
+    whole.
+
+    Raises OSError where it cannot be: what `path` names, where links lead, is no file, or may not be written.
+    """
+
+    def __init__(self, path):
+        path, self.name, self.file = to_bytes(path), None, None
+        try:
+            there = os.stat(path)
+        except FileNotFoundError:
+            there = None
+        if len(path) >= 4096:
+            raise OSError(errno.ENAMETOOLONG, "")
+        if there and not stat.S_ISREG(there.st_mode):     # no file takes a device's place
+            raise OSError(errno.EISDIR if stat.S_ISDIR(there.st_mode) else errno.ENOTSUP, "")
+        if there and not (there.st_mode & 0o222 and os.access(path, os.W_OK)):
+            raise OSError(errno.EACCES, "")
+        while os.path.islink(path):
+            path = os.path.join(os.path.dirname(path), os.readlink(path))
+        folder = os.path.dirname(path)
+        self.sweep(folder)
+        name = os.path.join(folder, b"postgpt-%016x.tmp" % struct.unpack("<Q", os.urandom(8)))
+        self.path = path
+        self.file = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        self.name = name
+        try:
+            self.lock(self.file)
+            if there:
+                os.chmod(self.name, stat.S_IMODE(there.st_mode))
+        except BaseException:
+            self.drop()
+            raise
+
+    @staticmethod
+    def lock(file):
+        """-> whether the file is ours now, until it is closed or we are gone."""
+        try:
+            import fcntl
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (ImportError, OSError):
+            return False
+        return True
+
+    def sweep(self, folder):
+        """Removes what others, killed while they wrote, have left."""
+        for name in glob.glob(os.path.join(glob.escape(folder), b"postgpt-" + b"[0-9a-f]" * 16 + b".tmp")):
+            try:
+                file = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+                try:
+                    if self.lock(file):
+                        os.remove(name)
+                finally:
+                    os.close(file)
+            except OSError:
+                pass                                      # it is gone, or not ours
+
+    def write(self, data):
+        """Makes data all that the file holds."""
+        os.lseek(self.file, 0, os.SEEK_SET)
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(self.file, rest):]
+        os.ftruncate(self.file, len(data))
+        os.fsync(self.file)
+
+    def keep(self):
+        """It is whole: it takes its name."""
+        os.replace(self.name, self.path)
+        self.name = None
+
+    def drop(self):
+        """What was not kept never was."""
+        with contextlib.suppress(OSError):                # somebody else was quicker
+            if self.name:
+                os.remove(self.name)
+        with contextlib.suppress(OSError):
+            if self.file is not None:
+                os.close(self.file)
+        self.name = self.file = None
+
+
+def write_file(path, data, draft=None):
+    """Writes a whole file or none. Raises OSError."""
+    draft = draft or Draft(path)
+    try:
+        draft.write(data)
+        draft.keep()
+    finally:
+        draft.drop()
+
+
+MERGES = b"postgpt-merges "  # what our files begin with
+
+
+def merges_text(tokenizer, corpus, options):
+    """The merges file: a header line, then a pair of ids a line."""
+    pairs = b"".join([b"%d %d\n" % pair for pair in tokenizer.pairs])
+    alphabet, n = b"%s %d" % (options["alphabet"].encode(), tokenizer.base), len(tokenizer.pairs)
+    return MERGES + b"1 corpus %d crc32 %08x alphabet %s merges %d learned %d crc32 %08x\n%s" % (
+        len(corpus), zlib.crc32(corpus), alphabet, options["merges"], n, zlib.crc32(pairs), pairs)
+
+
+def merges_take(file, corpus, options):
+    """The tokenizer of a merges file, or None where its pairs are not those that learning would give: the
+    file must read exactly as it would be written again, and pass for learned."""
+    tokenizer = Tokenizer(alphabet_of(corpus, options["alphabet"], options["lines"]))
+    for line in file.split(b"\n")[1:min(options["merges"], len(corpus)) + 1]:
+        pair = re.fullmatch(b"([0-9]{1,5}) ([0-9]{1,5})", line)
+        left, right = map(int, pair.groups()) if pair else (tokenizer.vocab, 0)
+        if max(left, right) >= tokenizer.vocab:
+            break
+        if len(tokenizer.text[left]) + len(tokenizer.text[right]) > LONGEST:
+            break
+        tokenizer.add(left, right)
+    same = merges_text(tokenizer, corpus, options) == file
+    return tokenizer if same and tokenizer.passes(corpus, options["merges"]) else None
+
+
+def merges_path(corpus):
+    """postgpt.merges for postgpt.txt: the last extension is exchanged, or added where there is none."""
+    stem, extension = os.path.splitext(corpus)
+    return (corpus if extension == ".merges" else stem) + ".merges"
+
+
+def merges_fault(file, corpus, options):
+    """Why a merges file cannot be used, in words."""
+    form = r"postgpt-merges 1 corpus (N) crc32 ([0-9a-f]{8}) alphabet (bytes|corpus) (N) merges (N) learned "
+    header = re.match(form.replace("N", r"0|[1-9]\d{0,17}").encode(), file)
+    if not header:
+        return "is damaged"
+    if header.group(1, 2) != (b"%d" % len(corpus), b"%08x" % zlib.crc32(corpus)):
+        return "is of another corpus"
+    same = header.group(3, 5) == (options["alphabet"].encode(), b"%d" % options["merges"])
+    return "is damaged" if same else "was learned for other settings"
+
+
+def merges_read(path, merges):
+    """A merges file's bytes, not more than there can be; None where there is none, b"?" where it is no
+    file that can be read."""
+    try:
+        there = os.stat(path)
+    except OSError:
+        return None
+    try:
+        if stat.S_ISREG(there.st_mode):                   # not a pipe, which would let us wait
+            with open(path, "rb") as file:
+                return file.read(256 + 12 * merges)
+    except OSError:
+        pass
+    return b"?"
+
+
+def load_tokenizer(corpus, options):
+    """The tokenizer from the merges file, or learned and kept there: beside a corpus that is a file, and
+    not over another program's."""
+    name = options["corpus"]
+    path, alphabet = merges_path(name), alphabet_of(corpus, options["alphabet"], options["lines"])
+    cached = not (options["no-cache"] or options["holdout"] or name.startswith(("/dev/", "/proc/")))
+    cached = cached and os.path.isfile(to_bytes(name))
+    file = merges_read(to_bytes(path), options["merges"]) if cached else None
+    ours = file is None or MERGES.startswith(file[:len(MERGES)])
+    tokenizer = merges_take(file, corpus, options) if file and ours else None
+    if not tokenizer:
+        tokenizer = Tokenizer.learn(corpus, options["merges"], alphabet)
+        if cached:
+            if tokenizer.pairs:
+                why = "is missing" if file is None else "is another program's, and left alone"
+                why = merges_fault(file, corpus, options) if file is not None and ours else why
+                note(options, "learned %d merges: %s %s" % (len(tokenizer.pairs), path, why))
+            hold_signals(True)
+            with contextlib.suppress(OSError):            # if it cannot be kept, the next start learns again
+                if ours:
+                    write_file(path, merges_text(tokenizer, corpus, options))
+            hold_signals(False)
+    return tokenizer
+
+
+def check_bytes(tokenizer, data, what):
+    """Raises Failure at a byte that the alphabet lacks."""
+    for byte in data:
+        if byte not in tokenizer.id_of_byte:
+            raise Failure("%s has the byte 0x%02x, which the corpus' alphabet lacks"
+                          " (--alphabet bytes knows all)" % (what, byte))
+
+
+def put_figures(model, data):
+    """The held-out figures of data."""
+    for label, bits, nats in model.evaluate(data):
+        put(b"%-18s  %8.4f bits/byte  %8.4f nats/token\n" % (label.encode(), bits, nats))
+
+
+def put_info(model, corpus, options):
+    """Counts, parameters, memory, files."""
+    shape, net, meta, vocab = model.shape, model.net, model.meta, model.meta.vocab
+    embd, context = shape.embd, shape.context
+    a_layer = sum(len(row) for matrix in net.layers[0].matrices() for row in matrix)
+    n = net.n_params()
+    put(to_bytes("""corpus       %s: %d bytes, crc32 %08x, %s
+documents    %d
+tokens       %d
+vocabulary   %d: %d bytes and %d merges
+chain        order %d: %d contexts, %d counts
+trace        %d pairs that keep company
+prophecy     %d promises
+parameters   %d
+  wte        %d: %d x %d
+  wpe        %d: %d x %d
+  layers     %d: %d x %d
+    content  %d a layer: %d heads of %d
+    rrpram   %d a layer: %d heads of %d
+    out      %d a layer
+    mlp      %d a layer
+  head       %d: %d x %d
+memory       %d bytes of parameters, %d of keys and values, %d tokens in the field
+files        %s
+""" % (options["corpus"], len(corpus), zlib.crc32(corpus), "UTF-8" if model.utf8 else "not UTF-8",
+       len(meta.text.starts) - 1, len(meta.text.ids), vocab, model.tokenizer.base, len(model.tokenizer.pairs),
+       meta.chain.order, len(meta.chain.backoff), meta.chain.counts, len(meta.trace), len(meta.promise), n,
+       vocab * embd, vocab, embd, context * embd, context, embd,
+       shape.layers * a_layer, shape.layers, a_layer,
+       3 * embd * shape.content_dim, shape.content, shape.head_dim,
+       shape.rrpram * embd * context + embd * shape.rrpram_dim, shape.rrpram, shape.head_dim, embd * embd,
+       2 * shape.mlp * embd * embd, embd * vocab, embd, vocab,
+       8 * n, 8 * shape.layers * context * (shape.content_dim + embd), model.memory,
+       merges_path(options["corpus"]))))
+
+def save_draft(path):
+    """The Draft of a checkpoint or a page, before the work begins. Raises Failure."""
+    try:
+        return Draft(path)
+    except OSError as error:
+        raise Failure("cannot write %s: %s" % (path, os.strerror(error.errno)))
+
+
+def save_file(path, data, draft, rescue=False):
+    """Writes a checkpoint or a page; where it cannot be written any more, what was trained is saved beside
+    it, or where we are. Raises Failure."""
+    names = [path] + [path + ".rescue", os.path.basename(path) + ".rescue"] * rescue
+    for name in names:
+        try:
+            write_file(name, data, draft)
+        except OSError as error:
+            first, draft = error if name == path else first, None
+        else:
+            break
+    else:
+        name = None
+    if name != path:
+        rescued = "; what was trained is in " + name if name else ""
+        raise Failure("cannot write %s: %s%s" % (path, os.strerror(first.errno), rescued))
+
+
+def train_model(model, rest, options, draft):
+    """Trains, and saves the best state also where it is interrupted or fails; no interrupt cuts the saving
+    short, and the space for it is taken before.
+
+    Every step has its line on standard error, in full; where that is a terminal, one line in place, short,
+    and at the end one that says what came of it."""
+    steps, begin, terminal, done = options["train"], time.monotonic(), os.isatty(2), (0, 0.0)
+
+    def report(line, step, loss, best):
+        nonlocal done
+        done = step, best
+        if options["quiet"]:
+            return
+        if terminal:
+            speed = step / max(time.monotonic() - begin, 1e-9)
+            left = ", %.0f s left" % ((steps - step) / speed) if step else ""
+            progress.show("step %d of %d: loss %.4f, best %.4f, %.1f a second%s" %
+                          (step, steps, loss, best, speed, left))
+            return
+        try:
+            put((line + "\n").encode(), 2)
+        except Failure:
+            pass                                          # it cannot be written
+
+    net, save = model.net, options["save"]                # seeded first: no half ghost is saved
+    if draft:
+        try:
+            draft.write(bytes(len(model.save()) + 8))
+        except OSError as error:
+            raise Failure("cannot write %s: %s" % (save, os.strerror(error.errno)))
+    try:
+        try:
+            model.train(steps, options["lr"], options["batch"], rest, report)
+        finally:
+            hold_signals(True)
+    finally:
+        if draft:
+            save_file(save, model.save(), draft, rescue=True)
+        if terminal:
+            note(options, "trained %d of %d steps, the best loss %.4f: %s" %
+                 (done[0], steps, done[1], "saved in " + save if save else "not saved (--save FILE would)"))
+    hold_signals(False)
+
+
+def characters(data):
+    """(bytes, is it a valid character) of each, one byte at a time where the text is not valid UTF-8."""
+    at = 0
+    while at < len(data):
+        n, state = at + 1, utf8_run(0, data[at:at + 1])
+        while n < len(data) and state not in (0, BROKEN):
+            state = utf8_run(state, data[n:n + 1])
+            n += 1
+        n = n if state == 0 else at + 1
+        yield data[at:n], state == 0
+        at = n
+
+
+def pieces_of(data):
+    """Bytes as they can be shown: (bytes, columns) of a character each; what is none or controls a
+    terminal as an escape."""
+    found = []
+    for char, valid in characters(data):
+        if not valid or char < b" " or char == b"\x7f" or b"\xc2" < char < b"\xc2\xa0":
+            for byte in char:
+                text = {9: b"\\t", 10: b"\\n", 13: b"\\r"}.get(byte, b"\\x%02x" % byte)
+                found.append((text, len(text)))
+        elif char in (b'"', b"\\"):
+            found.append((b"\\" + char, 2))
+        else:
+            found.append((char, 2 if b"\xe3" <= char < b"\xef" or char >= b"\xf0\x9f" else 1))
+    return found
+
+
+def quoted(data, most=100):
+    r"""Bytes in quotes, in at most so many columns, and how many there are.
+
+    >>> quoted(b"two\nlines"), quoted(b"a long word", 8)
+    ((b'"two\\nlines"', 12), (b'"a lon\xe2\x80\xa6"', 8))
+    """
+    pieces = pieces_of(data)
+    columns, short = 2 + sum(map(len, [b" " * n for _, n in pieces])), []
+    if columns <= most:
+        return b'"' + b"".join([text for text, _ in pieces]) + b'"', columns
+    columns = 3
+    for text, n in pieces:
+        if columns + n > most:
+            break
+        short.append(text)
+        columns += n
+    return b'"' + b"".join(short) + "\u2026".encode() + b'"', columns
+
+
+def fixed(x, digits=2):
+    """A number with so many decimals, and no minus before a zero."""
+    text = "%.*f" % (digits, x)
+    return text[1:] if text[0] == "-" and not text.strip("-0.") else text
+
+
+def put_ledger(rows):
+    """The ledger: a line a token in aligned columns that fit a hundred, then what they come to."""
+    cells = [["p", "rank", *TERMS, "p", "stands"]]
+    cells += [[fixed(row.p, 3), "%d" % row.rank, *map(fixed, row.gave), fixed(row.second_p, 3),
+               "%d:%d +%d" % row.place if row.place else "new"] for row in rows]
+    widest = [max(column, key=len) for column in zip(*cells)]
+    room = max(100 - sum(map(len, widest)) - len(widest) - 1, 16)
+    tokens = [(row.text, row.second_text) for row in rows]
+    first, second = (max(least, *(quoted(text)[1] for text in texts))
+                     for least, texts in zip((5, 6), zip(*tokens)))
+    if first + second > room:                             # the longer one is cut short, or both
+        if first > room // 2:
+            first = room - second if second <= room // 2 else room - room // 2
+        second = room - first
+    shown = [((b"token", 5), (b"second", 6)), *((quoted(a, first), quoted(b, second)) for a, b in tokens)]
+    put(b"\n")
+    for ((token, n), (other, m)), cell in zip(shown, cells):
+        numbers = ["%*s" % (len(most), text) for most, text in zip(widest, cell)]
+        its, others = " ".join(numbers[:-2]).encode(), numbers[-2].encode()
+        put(b"%s%*s %s  %s%*s %s  %s\n" %
+            (token, first - n, b"", its, other, second - m, b"", others, cell[-1].encode()))
+    runs = [row.place[2] if row.place else 0 for row in rows]
+    share = [100.0 * len([n for n in runs if n >= k]) / len(rows) for k in (4, 6, 8)]
+    decided = [0] * (len(TERMS) + 1)
+    for row in rows:                                      # where the runner-up had more, chance decided
+        decided[row.gave.index(max(row.gave)) if total(row.gave) > 0.0 else -1] += 1
+    terms = ", ".join(["%s %d" % (name, n) for name, n in zip((*TERMS, "draw"), decided) if n])
+    mean = fixed(total([row.p for row in rows]) / len(rows), 3)
+    line = "verbatim +4 %.0f %%, +6 %.0f %%, +8 %.0f %%; mean p %s; decided: %s\n" % (*share, mean, terms)
+    put(line.encode())
+
 
 PAGE = """<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>
 <title>PostGPT: why it said so</title><style>
@@ -2991,690 +3752,14 @@ document.onkeydown=e=>{const s={ArrowRight:1,ArrowDown:1,ArrowLeft:-1,ArrowUp:-1
 [e.key];if(s&&!e.ctrlKey&&!e.metaKey&&!e.altKey){e.preventDefault();select(at+s,1)}}}
 </script><script>show("""
 
-HELP = """postgpt [PROMPT] [options]      a GPT whose weights are counted, not trained
-
-PROMPT is a text to continue; "-" reads it from standard input; without one,
-a short demonstration from eight places of the corpus.
-
-  -m, --mode NAME        both, meta, full or transformer (default both)
-  -n, --tokens N         tokens to generate, 1 to 1000000 (default 100), and on
-                         to the end of the sentence, at most 60 more
-      --exact            stop after exactly N tokens
-  -t, --temperature X    0 to 10, 0 is greedy (default 0.75)
-  -k, --top-k N          0 to the vocabulary's size, 0 is all (default 15)
-  -p, --top-p X          0 to 1: of these, the most probable that together have
-                         so much (default 1)
-  -r, --repetition X     penalty on the last 12 tokens, 0 to 10 (default 0)
-  -s, --seed N           0 to 2^64 - 1 (default 42), or random: drawn, and named
-      --discount X       share of the chain's discounts while it speaks, 0 to 1
-                         (default 0.2, with --lines 1)
-      --verbatim N       words in a row from the corpus at most, 0 to 1000
-                         (default 11; 0: no limit)
-      --samples N        1 to 1000000 continuations, seeds S, S + 1, ..., apart
-                         by a line holding only ---- (default 1)
-      --why              why each token was said: a ledger under the text
-      --page FILE        the same as one HTML file to look at
-      --tree             who keeps company with the words of PROMPT, as a tree
-  -i, --interactive      prompts a line at a time; an empty line goes on
-  -c, --corpus FILE      default postgpt.txt beside the program
-      --merges N         byte pairs to learn, 0 to 65280 (default 1024)
-      --alphabet NAME    bytes or corpus: number all bytes, or those that occur
-      --order N          the chain looks at N - 1 tokens, 1 to 8 (default 3)
-      --lines            every line of the corpus is a document
-      --shape LIST       of the transformer (default layers=2,embd=48,content=2,
-                         rrpram=2,context=64,mlp=4)
-      --init NAME        ghost or random: seed it from the counts or not
-      --lambda X         the field's coefficients, 0 to 100: the chain
-                         (default 0.6, after training 0.5)
-      --kappa X          the transformer (default 0.4, after training 0.5)
-      --alpha X          Hebbian resonance (default 0.08)
-      --beta X           prophecy (default 1)
-      --gamma X          destiny (default 0.3)
-      --trauma X         trauma (default 1.6)
-      --memory N         tokens the field remembers, 1 to 1000000 (default 4096)
-      --eval FILE        held-out figures: bits a byte, nats a token
-      --holdout F        build on all but F of the corpus, evaluate the rest
-      --train N          train the transformer for N steps, 1 to 1000000
-      --lr X             rate, falls to 0 over the steps, 0 to 1 (default 0.003)
-      --batch N          documents or windows a step, 1 to 1024 (default 4)
-      --save FILE        write a checkpoint (.safetensors)
-      --load FILE        read one
-      --encode FILE      print FILE's token ids in one line
-      --info             counts, parameters, memory, files
-      --no-cache         neither read nor write the merges file
-  -q, --quiet            no notes on standard error
-  -h, --help             this text
-      --version          the version
-
-Examples:
-  postgpt "The transformer"
-  postgpt -m full -n 40 -t 0.5 -c mybook.txt "Once upon a time"
-  postgpt --tree "attention and memory"
-  postgpt -c mybook.txt -m full -i
-"""
-
-
-class Misuse(Exception):
-    """A wrong command line; its text names the option and what it takes."""
-
-
-def whole_number(digits):
-    """The number; one of more than 20 digits as 2^64: too large for any option, and Python may refuse to read it."""
-    digits = digits.lstrip("0")
-    return int(digits or "0") if len(digits) <= 20 else 1 << 64
-
-
-class Option:
-    """What an option takes: a flag nothing, a word one of `words`, a number one from low to high."""
-
-    def __init__(self, name, letter, takes, default=None, low=0, high=0, words=""):
-        self.name, self.letter, self.takes, self.default, self.low, self.high, self.words = name, letter, takes, default, low, high, words
-
-    def range(self):
-        """What it takes, in words."""
-        if self.takes == "word":
-            return self.words
-        if self.takes == "text":
-            return "a file"
-        if self.takes == "shape":
-            return "layers, embd, content, rrpram, context or mlp as name=number, apart by commas"
-        if self.takes == "seed":
-            return "random, or a whole number from %s to %s" % (self.low, self.high)
-        return "a %snumber from %s to %s" % ("" if self.takes == "number" else "whole ", self.low, self.high)
-
-    def refuse(self, value):
-        """Raises Misuse."""
-        raise Misuse("--%s takes %s, not '%s'" % (self.name, self.range(), value))
-
-    def parse(self, value):
-        """The value of a string, or Misuse."""
-        if self.takes == "word":
-            if value not in re.split(", | or ", self.words):
-                self.refuse(value)
-            return value
-        if self.takes == "text":
-            if not value:
-                raise Misuse("--%s needs the name of a file" % self.name)
-            return value
-        if self.takes == "shape":
-            return self.parse_shape(value)
-        if self.takes == "seed" and value == "random":
-            return value
-        whole = self.takes in ("count", "seed")
-        if not re.fullmatch("[0-9]+" if whole else r"([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?", value):
-            self.refuse(value)
-        number = whole_number(value) if whole else float(value)
-        if not self.low <= number <= self.high:
-            self.refuse(value)
-        return number
-
-    def parse_shape(self, value):
-        """layers=2,embd=48: a dict of Shape's arguments."""
-        shape = {}
-        for part in value.split(","):
-            name, equals, number = part.partition("=")
-            if name not in Shape.LIMITS or not equals or not re.fullmatch("[0-9]+", number):
-                self.refuse(value)
-            low, high = Shape.LIMITS[name]
-            if not low <= whole_number(number) <= high:
-                raise Misuse("--shape: %s goes from %d to %d, not %s" % (name, low, high, number))
-            shape[name] = whole_number(number)
-        return shape
-
-
-OPTIONS = [
-    Option("mode", "m", "word", "both", words="both, meta, full or transformer"),
-    Option("tokens", "n", "count", 100, 1, 1000000),
-    Option("temperature", "t", "number", TEMPERATURE, 0, 10),
-    Option("top-k", "k", "count", 15, 0, 65536),
-    Option("top-p", "p", "number", 1.0, 0, 1),
-    Option("repetition", "r", "number", REPETITION, 0, 10),
-    Option("seed", "s", "seed", 42, 0, 18446744073709551615),
-    Option("discount", "", "number", None, 0, 1),
-    Option("verbatim", "", "count", VERBATIM, 0, 1000),
-    Option("samples", "", "count", 1, 1, 1000000),
-    Option("exact", "", "flag", False),
-    Option("why", "", "flag", False),
-    Option("page", "", "text"),
-    Option("tree", "", "flag", False),
-    Option("interactive", "i", "flag", False),
-    Option("corpus", "c", "text"),
-    Option("merges", "", "count", 1024, 0, 65280),
-    Option("alphabet", "", "word", "bytes", words="bytes or corpus"),
-    Option("order", "", "count", 3, 1, 8),
-    Option("lines", "", "flag", False),
-    Option("shape", "", "shape", {}),
-    Option("init", "", "word", "ghost", words="ghost or random"),
-    *(Option(name, "", "number", None, 0, 100) for name in COEFFICIENTS),
-    Option("memory", "", "count", 4096, 1, 1000000),
-    Option("eval", "", "text"),
-    Option("holdout", "", "number", 0.0, 0.001, 0.999),
-    Option("train", "", "count", 0, 1, 1000000),
-    Option("lr", "", "number", 0.003, 0, 1),
-    Option("batch", "", "count", 4, 1, 1024),
-    Option("save", "", "text"),
-    Option("load", "", "text"),
-    Option("encode", "", "text"),
-    Option("info", "", "flag", False),
-    Option("no-cache", "", "flag", False),
-    Option("quiet", "q", "flag", False),
-    Option("help", "h", "flag", False),
-    Option("version", "", "flag", False),
-]
-
-
-CONFLICTS = [("encode", "a prompt"), ("encode", "tree"),
-             *((name, other) for name in ("encode", "tree") for other in ("train", "save", "load", "eval", "info", "page", "interactive"))]
-
-
-def parse(args):
-    """The options by name, and the prompt or None. Raises Misuse."""
-    found, prompt, only_prompt, given = {option.name: option.default for option in OPTIONS}, None, False, set()
-    args = iter(args)
-    for arg in args:
-        if only_prompt or not arg.startswith("-") or arg == "-":
-            if prompt is not None:
-                raise Misuse("one prompt at a time: '%s' is a second one (put a prompt of several words in quotes)" % arg)
-            prompt = arg
-            continue
-        if arg == "--":
-            only_prompt = True
-            continue
-        if arg.startswith("--"):
-            name, equals, value = arg[2:].partition("=")
-            value = value if equals else None
-            options = [option for option in OPTIONS if option.name == name]
-        else:
-            value = arg[2:] or None
-            options = [option for option in OPTIONS if option.letter == arg[1]]
-        if not options:
-            raise Misuse("there is no option '%s' (postgpt --help lists them)" % arg)
-        option, = options
-        given.add(option.name)
-        if option.takes == "flag":
-            if value is not None:
-                raise Misuse("--%s takes no value, but '%s' has one" % (option.name, arg))
-            found[option.name] = True
-            continue
-        if value is None:
-            value = next(args, None)
-        if value is None:
-            raise Misuse("--%s needs a value: %s" % (option.name, option.range()))
-        value = option.parse(value)
-        if option.name == "shape":
-            value = {**found["shape"], **value}
-            try:
-                Shape(**value)
-            except ValueError as error:
-                raise Misuse("--shape: %s" % error)
-        found[option.name] = value
-    if not given & {"help", "version"}:
-        check_together(given | {"a prompt"} if prompt is not None else given)
-    return found, prompt
-
-
-def check_together(given):
-    """Raises Misuse where an option would be of no use beside another, or without it."""
-    for name, other in CONFLICTS:
-        if {name, other} <= given:
-            raise Misuse("--%s and %s do not go together" % (name, other if other == "a prompt" else "--" + other))
-    for name in "lr", "batch":
-        if name in given and "train" not in given:
-            raise Misuse("--%s is of use only with --train" % name)
-
-
-def to_bytes(text):
-    """A part of the command line as the bytes that the shell gave."""
-    return text.encode("utf-8", "surrogateescape")
-
-
-def arguments():
-    """The command line's arguments, what is not UTF-8 escaped (PEP 383). sys.argv holds what the locale made of them, which in some
-    (EUC-JP, Big5, GB18030) cannot be turned back: where the system tells the bytes, they are taken."""
-    args = sys.argv[1:]
-    try:
-        with open("/proc/self/cmdline", "rb") as file:
-            given = file.read().split(b"\0")[:-1]
-        given = given[len(given) - len(args):]
-        if len(given) == len(args) and all([raw.decode() == arg for raw, arg in zip(given, args) if raw.isascii()]):
-            return [raw.decode("utf-8", "surrogateescape") for raw in given]
-    except OSError:
-        pass                                              # another system
-    return [os.fsencode(arg).decode("utf-8", "surrogateescape") for arg in args]
-
-
-SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-
-
-def hold_signals(held):
-    """What asks us to end waits, or what has waited comes, where the system lets it."""
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_BLOCK if held else signal.SIG_UNBLOCK, SIGNALS)
-
-
-asked = []                  # by which signals we were asked to end
-
-
-def interrupted(number, frame):
-    """Ends the program, once: who asks twice gets no traceback, and no less of the file that is being saved."""
-    asked.append(number)
-    if len(asked) == 1:
-        raise KeyboardInterrupt
-
-
-CONTROLS = re.compile(rb"[\0-\x08\x0b-\x1f\x7f]|(?<=\xc2)[\x80-\x9f]")
-
-
-def put(data, to=1):
-    """Writes to standard output (2: standard error) at once: text is to be seen as it comes. A terminal gets no control bytes."""
-    progress.clear()
-    data = memoryview(CONTROLS.sub(b"?", data) if to == 1 and os.isatty(1) else data)
-    while data:
-        try:
-            data = data[os.write(to, data):]
-        except BlockingIOError:
-            select.select([], [to], [])
-        except BrokenPipeError:
-            return interrupted(signal.SIGPIPE, None)      # nobody listens: the end
-        except OSError as error:
-            raise Failure("cannot write standard output: %s" % os.strerror(error.errno))
-
-
-def put_error(text):
-    """One line on standard error."""
-    progress.clear()
-    try:
-        put(to_bytes("postgpt: %s\n" % text), 2)
-    except Failure:
-        pass                                              # nobody listens
-
-
-def note(options, text):
-    """A line on standard error, unless it is to be quiet."""
-    if not options["quiet"]:
-        put_error(text)
-
-
-def read_file(path, what):
-    """All bytes of a file, or of standard input where path is None. Raises Failure."""
-    data = []
-    try:
-        with open(0 if path is None else to_bytes(path), "rb", buffering=0, closefd=path is not None) as file:
-            while not data or data[-1]:
-                data.append(file.read(1 << 20))
-                if data[-1] is None:                      # nothing yet
-                    data.pop()
-                    select.select([file], [], [])
-    except OSError as error:
-        raise Failure("cannot read %s %s: %s" % (what, path or "from standard input", os.strerror(error.errno)))
-    return b"".join(data)
-
-
-class Draft:
-    """A file under way: beside the one that it is to be, under a name that nobody else can have, until it is whole.
-
-    Raises OSError where it cannot be: what `path` names, where links lead, is no file, or may not be written.
-    """
-
-    def __init__(self, path):
-        path, self.name, self.file = to_bytes(path), None, None
-        try:
-            there = os.stat(path)
-        except FileNotFoundError:
-            there = None
-        if len(path) >= 4096:
-            raise OSError(errno.ENAMETOOLONG, "")
-        if there and not stat.S_ISREG(there.st_mode):     # no file takes a device's place
-            raise OSError(errno.EISDIR if stat.S_ISDIR(there.st_mode) else errno.ENOTSUP, "")
-        if there and not (there.st_mode & 0o222 and os.access(path, os.W_OK)):
-            raise OSError(errno.EACCES, "")
-        while os.path.islink(path):
-            path = os.path.join(os.path.dirname(path), os.readlink(path))
-        folder = os.path.dirname(path)
-        self.sweep(folder)
-        self.path, name = path, os.path.join(folder, b"postgpt-%016x.tmp" % struct.unpack("<Q", os.urandom(8)))
-        self.file = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-        self.name = name
-        try:
-            self.lock(self.file)
-            if there:
-                os.chmod(self.name, stat.S_IMODE(there.st_mode))
-        except BaseException:
-            self.drop()
-            raise
-
-    @staticmethod
-    def lock(file):
-        """-> whether the file is ours now, until it is closed or we are gone."""
-        try:
-            import fcntl
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (ImportError, OSError):
-            return False
-        return True
-
-    def sweep(self, folder):
-        """Removes what others, killed while they wrote, have left."""
-        for name in glob.glob(os.path.join(glob.escape(folder), b"postgpt-" + b"[0-9a-f]" * 16 + b".tmp")):
-            try:
-                file = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
-                try:
-                    if self.lock(file):
-                        os.remove(name)
-                finally:
-                    os.close(file)
-            except OSError:
-                pass                                      # it is gone, or not ours
-
-    def write(self, data):
-        """Makes data all that the file holds."""
-        os.lseek(self.file, 0, os.SEEK_SET)
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(self.file, rest):]
-        os.ftruncate(self.file, len(data))
-        os.fsync(self.file)
-
-    def keep(self):
-        """It is whole: it takes its name."""
-        os.replace(self.name, self.path)
-        self.name = None
-
-    def drop(self):
-        """What was not kept never was."""
-        with contextlib.suppress(OSError):                # somebody else was quicker
-            if self.name:
-                os.remove(self.name)
-        with contextlib.suppress(OSError):
-            if self.file is not None:
-                os.close(self.file)
-        self.name = self.file = None
-
-
-def write_file(path, data, draft=None):
-    """Writes a whole file or none. Raises OSError."""
-    draft = draft or Draft(path)
-    try:
-        draft.write(data)
-        draft.keep()
-    finally:
-        draft.drop()
-
-
-MERGES = b"postgpt-merges "  # what our files begin with
-
-
-def merges_text(tokenizer, corpus, options):
-    """The merges file: a header line, then a pair of ids a line."""
-    pairs = b"".join([b"%d %d\n" % pair for pair in tokenizer.pairs])
-    return MERGES + b"1 corpus %d crc32 %08x alphabet %s %d merges %d learned %d crc32 %08x\n%s" % (
-        len(corpus), zlib.crc32(corpus), options["alphabet"].encode(), tokenizer.base, options["merges"], len(tokenizer.pairs),
-        zlib.crc32(pairs), pairs)
-
-
-def merges_take(file, corpus, options):
-    """The tokenizer of a merges file, or None where its pairs are not those that learning would give: the file must read
-    exactly as it would be written again, and pass for learned."""
-    tokenizer = Tokenizer(alphabet_of(corpus, options["alphabet"], options["lines"]))
-    for line in file.split(b"\n")[1:min(options["merges"], len(corpus)) + 1]:
-        pair = line.split(b" ")
-        if len(pair) != 2 or not all(re.fullmatch(b"[0-9]{1,5}", id) and int(id) < tokenizer.vocab for id in pair):
-            break
-        left, right = map(int, pair)
-        if len(tokenizer.text[left]) + len(tokenizer.text[right]) > LONGEST:
-            break
-        tokenizer.add(left, right)
-    return tokenizer if merges_text(tokenizer, corpus, options) == file and tokenizer.passes(corpus, options["merges"]) else None
-
-
-def merges_path(corpus):
-    """postgpt.merges for postgpt.txt: the last extension is exchanged, or added where there is none."""
-    stem, extension = os.path.splitext(corpus)
-    return (corpus if extension == ".merges" else stem) + ".merges"
-
-
-def merges_fault(file, corpus, options):
-    """Why a merges file cannot be used, in words."""
-    form = r"postgpt-merges 1 corpus (%s) crc32 ([0-9a-f]{8}) alphabet (bytes|corpus) (%s) merges (%s) learned " % ((r"0|[1-9]\d{0,17}",) * 3)
-    header = re.match(form.encode(), file)
-    if not header:
-        return "is damaged"
-    if header.group(1, 2) != (b"%d" % len(corpus), b"%08x" % zlib.crc32(corpus)):
-        return "is of another corpus"
-    return "is damaged" if header.group(3, 5) == (options["alphabet"].encode(), b"%d" % options["merges"]) else "was learned for other settings"
-
-
-def merges_read(path, merges):
-    """A merges file's bytes, not more than there can be; None where there is none, b"?" where it is no file that can be read."""
-    try:
-        there = os.stat(path)
-    except OSError:
-        return None
-    try:
-        if stat.S_ISREG(there.st_mode):                   # not a pipe, which would let us wait
-            with open(path, "rb") as file:
-                return file.read(256 + 12 * merges)
-    except OSError:
-        pass
-    return b"?"
-
-
-def load_tokenizer(corpus, options):
-    """The tokenizer from the merges file, or learned and kept there: beside a corpus that is a file, and not over another program's."""
-    name = options["corpus"]
-    path = merges_path(name)
-    cached = not (options["no-cache"] or options["holdout"] or name.startswith(("/dev/", "/proc/"))) and os.path.isfile(to_bytes(name))
-    file = merges_read(to_bytes(path), options["merges"]) if cached else None
-    ours = file is None or MERGES.startswith(file[:len(MERGES)])
-    tokenizer = merges_take(file, corpus, options) if file and ours else None
-    if not tokenizer:
-        tokenizer = Tokenizer.learn(corpus, options["merges"], alphabet_of(corpus, options["alphabet"], options["lines"]))
-        if cached:
-            if tokenizer.pairs:
-                why = "is missing" if file is None else merges_fault(file, corpus, options) if ours else "is another program's, and left alone"
-                note(options, "learned %d merges: %s %s" % (len(tokenizer.pairs), path, why))
-            hold_signals(True)
-            with contextlib.suppress(OSError):            # where it cannot be kept, the next start learns again
-                if ours:
-                    write_file(path, merges_text(tokenizer, corpus, options))
-            hold_signals(False)
-    return tokenizer
-
-
-def check_bytes(tokenizer, data, what):
-    """Raises Failure at a byte that the alphabet lacks."""
-    for byte in data:
-        if byte not in tokenizer.id_of_byte:
-            raise Failure("%s has the byte 0x%02x, which the corpus' alphabet lacks (--alphabet bytes knows all)" % (what, byte))
-
-
-def put_figures(model, data):
-    """The held-out figures of data."""
-    for label, bits, nats in model.evaluate(data):
-        put(b"%-18s  %8.4f bits/byte  %8.4f nats/token\n" % (label.encode(), bits, nats))
-
-
-def put_info(model, corpus, options):
-    """Counts, parameters, memory, files."""
-    shape, net, meta, vocab = model.shape, model.net, model.meta, model.meta.vocab
-    embd, context = shape.embd, shape.context
-    a_layer = sum(len(row) for matrix in net.layers[0].matrices() for row in matrix)
-    n = net.n_params()
-    put(to_bytes("""corpus       %s: %d bytes, crc32 %08x, %s
-documents    %d
-tokens       %d
-vocabulary   %d: %d bytes and %d merges
-chain        order %d: %d contexts, %d counts
-trace        %d pairs that keep company
-prophecy     %d promises
-parameters   %d
-  wte        %d: %d x %d
-  wpe        %d: %d x %d
-  layers     %d: %d x %d
-    content  %d a layer: %d heads of %d
-    rrpram   %d a layer: %d heads of %d
-    out      %d a layer
-    mlp      %d a layer
-  head       %d: %d x %d
-memory       %d bytes of parameters, %d of keys and values, %d tokens in the field
-files        %s
-""" % (options["corpus"], len(corpus), zlib.crc32(corpus), "UTF-8" if model.utf8 else "not UTF-8",
-       len(meta.text.starts) - 1, len(meta.text.ids), vocab, model.tokenizer.base, len(model.tokenizer.pairs),
-       meta.chain.order, len(meta.chain.backoff), meta.chain.counts, len(meta.trace), len(meta.promise), n,
-       vocab * embd, vocab, embd, context * embd, context, embd, shape.layers * a_layer, shape.layers, a_layer,
-       3 * embd * shape.content_dim, shape.content, shape.head_dim,
-       shape.rrpram * embd * context + embd * shape.rrpram_dim, shape.rrpram, shape.head_dim, embd * embd, 2 * shape.mlp * embd * embd,
-       embd * vocab, embd, vocab, 8 * n, 8 * shape.layers * context * (shape.content_dim + embd), model.memory,
-       merges_path(options["corpus"]))))
-
-
-def save_draft(path):
-    """The Draft of a checkpoint or a page, before the work begins. Raises Failure."""
-    try:
-        return Draft(path)
-    except OSError as error:
-        raise Failure("cannot write %s: %s" % (path, os.strerror(error.errno)))
-
-
-def save_file(path, data, draft, rescue=False):
-    """Writes a checkpoint or a page; where it cannot be written any more, what was trained is saved beside it, or where we are.
-    Raises Failure."""
-    names = [path] + [path + ".rescue", os.path.basename(path) + ".rescue"] * rescue
-    for name in names:
-        try:
-            write_file(name, data, draft)
-        except OSError as error:
-            first, draft = error if name == path else first, None
-        else:
-            break
-    else:
-        name = None
-    if name != path:
-        raise Failure("cannot write %s: %s%s" % (path, os.strerror(first.errno), "; what was trained is in " + name if name else ""))
-
-
-def train_model(model, rest, options, draft):
-    """Trains, and saves the best state also where it is interrupted or fails; no interrupt cuts the saving short, and the space for
-    it is taken before.
-
-    Every step has its line on standard error, in full; where that is a terminal, one line in place, short, and at the end one that
-    says what came of it."""
-    steps, begin, terminal, done = options["train"], time.monotonic(), os.isatty(2), (0, 0.0)
-
-    def report(line, step, loss, best):
-        nonlocal done
-        done = step, best
-        if options["quiet"]:
-            return
-        if terminal:
-            speed = step / max(time.monotonic() - begin, 1e-9)
-            left = ", %.0f s left" % ((steps - step) / speed) if step else ""
-            progress.show("step %d of %d: loss %.4f, best %.4f, %.1f a second%s" % (step, steps, loss, best, speed, left))
-            return
-        try:
-            put((line + "\n").encode(), 2)
-        except Failure:
-            pass                                          # it cannot be written
-
-    net, save = model.net, options["save"]                # seeded first: a ghost that is not whole is not saved
-    if draft:
-        try:
-            draft.write(bytes(len(model.save()) + 8))
-        except OSError as error:
-            raise Failure("cannot write %s: %s" % (save, os.strerror(error.errno)))
-    try:
-        try:
-            model.train(steps, options["lr"], options["batch"], rest, report)
-        finally:
-            hold_signals(True)
-    finally:
-        if draft:
-            save_file(save, model.save(), draft, rescue=True)
-        if terminal:
-            note(options, "trained %d of %d steps, the best loss %.4f: %s" %
-                 (done[0], steps, done[1], "saved in " + save if save else "not saved (--save FILE would)"))
-    hold_signals(False)
-
-
-def characters(data):
-    """(bytes, is it a valid character) of each, one byte at a time where the text is not valid UTF-8."""
-    at = 0
-    while at < len(data):
-        n, state = at + 1, utf8_run(0, data[at:at + 1])
-        while n < len(data) and state not in (0, BROKEN):
-            state = utf8_run(state, data[n:n + 1])
-            n += 1
-        n = n if state == 0 else at + 1
-        yield data[at:n], state == 0
-        at = n
-
-
-def pieces_of(data):
-    """Bytes as they can be shown: (bytes, columns) of a character each; what is none or controls a terminal as an escape."""
-    found = []
-    for char, valid in characters(data):
-        byte = char[0]
-        if not valid or byte < 32 or byte == 127 or byte == 0xC2 and char < b"\xc2\xa0":
-            found += [(text, len(text)) for text in [b"\\" + b"tnr"["\t\n\r".find(chr(c)):][:1] if c in b"\t\n\r" else b"\\x%02x" % c for c in char]]
-        elif byte in b'"\\':
-            found.append((b"\\" + char, 2))
-        else:
-            found.append((char, 2 if b"\xe3" <= char < b"\xef" or char >= b"\xf0\x9f" else 1))
-    return found
-
-
-def quoted(data, most=100):
-    """Bytes in quotes, in at most so many columns, and how many there are."""
-    pieces = pieces_of(data)
-    columns, short = 2 + len(b"".join([b" " * n for _, n in pieces])), []
-    if columns <= most:
-        return b'"' + b"".join([text for text, _ in pieces]) + b'"', columns
-    columns = 3
-    for text, n in pieces:
-        if columns + n > most:
-            break
-        short.append(text)
-        columns += n
-    return b'"' + b"".join(short) + "\u2026".encode() + b'"', columns
-
-
-def fixed(x, digits=2):
-    """A number with so many decimals, and no minus before a zero."""
-    text = "%.*f" % (digits, x)
-    return text[1:] if text[0] == "-" and not text.strip("-0.") else text
-
-
-def put_ledger(rows):
-    """The ledger: a line a token in aligned columns, then what they come to."""
-    head = ["p", "rank", *TERMS, "p", "stands"]
-    cells = [[fixed(row.p, 3), "%d" % row.rank, *map(fixed, row.gave), fixed(row.second_p, 3), "%d:%d +%d" % row.place if row.place else "new"] for row in rows]
-    width = [max(len(line[i]) for line in [head, *cells]) for i in range(len(head))]
-    room = max(100 - len("".join([" " * n for n in width])) - len(head) - 1, 16)
-    texts = [[quoted(row.text)[1] for row in rows], [quoted(row.second_text)[1] for row in rows]]
-    first, second = max(5, *texts[0]), max(6, *texts[1])
-    if first + second > room:
-        first, second = (first, room - first) if first <= room // 2 else (room - second, second) if second <= room // 2 else (room - room // 2, room // 2)
-
-    def line(token, token_columns, other, other_columns, cell):
-        numbers = " ".join(["%*s" % (w, text) for w, text in zip(width, cell)][:9])
-        return b"%s%s %s  %s%s %*s  %s\n" % (token, b" " * (first - token_columns), numbers.encode(), other, b" " * (second - other_columns),
-                                             width[9], cell[9].encode(), cell[10].encode())
-    put(b"\n" + line(b"token", 5, b"second", 6, head))
-    for row, cell in zip(rows, cells):
-        put(line(*quoted(row.text, first), *quoted(row.second_text, second), cell))
-    runs = [row.place[2] if row.place else 0 for row in rows]
-    share = [100.0 * len([n for n in runs if n >= k]) / len(rows) for k in (4, 6, 8)]
-    decided = [0] * (len(TERMS) + 1)
-    for row in rows:                                      # where the runner-up had the larger logit, chance decided
-        decided[row.gave.index(max(row.gave)) if total(row.gave) > 0.0 else -1] += 1
-    put(("verbatim: 4 words or more %.0f %%, 6 or more %.0f %%, 8 or more %.0f %%; mean probability %s\ndecided: %s\n" %
-         (*share, fixed(total([row.p for row in rows]) / len(rows), 3), ", ".join(["%s %d" % pair for pair in zip((*TERMS, "the draw"), decided)]))).encode())
-
 
 def json_text(data, shown=False):
-    """Bytes as a JSON string, quoted as in the ledger, or `shown`: as the text itself, its invalid bytes as U+FFFD."""
-    text = b"".join([char if valid else "\ufffd".encode() for char, valid in characters(data)]) if shown else quoted(data)[0]
-    return '"%s"' % "".join(["\\u%04x" % ord(c) if c < " " or c in '"\\<>&' or c == "\x7f" else c for c in text.decode()])
+    """Bytes as a JSON string, quoted as in the ledger, or `shown`: as the text itself, its invalid bytes
+    as U+FFFD."""
+    text = quoted(data)[0]
+    if shown:
+        text = b"".join([char if valid else "\ufffd".encode() for char, valid in characters(data)])
+    return '"%s"' % re.sub('[\0-\x1f\x7f"\\\\<>&]', lambda c: "\\u%04x" % ord(c.group()), text.decode())
 
 
 def json_list(items):
@@ -3685,58 +3770,74 @@ def json_list(items):
 def page_text(model, prompt, mode, rows):
     """A text of the page, as JSON: what was said and the rows of why."""
     known = model.heard(prompt)[-model.shape.context * 2:]
-    said, held, tokens = [model.tokenizer.text[id] for id in known] + [row.text for row in rows], b"", []
+    said = [model.tokenizer.text[token] for token in known] + [row.text for row in rows]
+    held, tokens = b"", []
     for i, data in enumerate(said):
         held += data
         whole = utf8_run(0, held) in (0, BROKEN)          # a character stands at the token that completes it
-        token = "%s,%s" % (json_text(held if whole else b"", True), json_text(data))
+        token = [json_text(held if whole else b"", True), json_text(data)]
         held = b"" if whole else held
         if i >= len(known):
-            row = rows[i - len(known)]
-            token += ",%s,%d,%s,%s,%s,%s,%s,%s,%s,%s,%s" % (
-                fixed(row.p, 3), row.rank, fixed(row.level), json_list(map(fixed, row.gave)), json_text(row.second_text), fixed(row.second_p, 3),
-                "[%d,%d,%d,%d]" % (*row.place, row.since) if row.place else "0",
-                json_list(["[%s,%s,%s]" % (json_text(text), fixed(chance, 3), json_list(map(fixed, parts))) for text, chance, parts in row.candidates]),
-                json_list([json_list([json_text(part, True) for part in excerpt]) for excerpt in row.excerpts]),
-                json_list(['"%s"' % "".join(["0123456789abcdefghijklmnopqrstuvwxyz"[int(35.0 * w + 0.5)] for w in head]) for head in row.attention]),
-                json_list(["[%s,%s,%d,%s]" % (json_text(text), json_text(who), back, fixed(nats)) for text, who, back, nats in row.promises]))
-        tokens.append("[%s]" % token)
+            token += page_row(rows[i - len(known)])
+        tokens.append(json_list(token))
     return '{"name":"%s","from":%d,"tokens":%s}' % (mode, len(known), json_list(tokens))
+
+
+def page_row(row):
+    """What the page knows of a token that was said, as JSON."""
+    candidates = [[json_text(text), fixed(p, 3), json_list(map(fixed, parts))]
+                  for text, p, parts in row.candidates]
+    excerpts = [[json_text(part, True) for part in excerpt] for excerpt in row.excerpts]
+    attention = ["".join(["0123456789abcdefghijklmnopqrstuvwxyz"[int(35.0 * w + 0.5)] for w in head])
+                 for head in row.attention]
+    promises = [[json_text(text), json_text(who), "%d" % back, fixed(nats)]
+                for text, who, back, nats in row.promises]
+    return [fixed(row.p, 3), "%d" % row.rank, fixed(row.level), json_list(map(fixed, row.gave)),
+            json_text(row.second_text), fixed(row.second_p, 3),
+            "[%d,%d,%d,%d]" % (*row.place, row.since) if row.place else "0",
+            json_list(map(json_list, candidates)), json_list(map(json_list, excerpts)),
+            json_list(map('"{}"'.format, attention)), json_list(map(json_list, promises))]
 
 
 def put_page(model, pages, options):
     """Writes the page."""
-    shape = model.shape
+    name = os.path.basename(options["corpus"])
+    made = "%s, %s, temperature %s, seed %d" % (VERSION, name, fixed(options["temperature"]), options["seed"])
     text = '%s{"vocab":%d,"content":%d,"rrpram":%d,"tau":%s,"made":%s,"texts":%s})</script>\n' % (
-        PAGE, model.meta.vocab, shape.content, shape.rrpram, fixed(options["temperature"] or 1.0, 3), json_text(b"%s, %s, temperature %s, seed %d" % (
-            VERSION.encode(), to_bytes(os.path.basename(options["corpus"])), fixed(options["temperature"]).encode(), options["seed"]), True), json_list(pages))
+        PAGE, model.meta.vocab, model.shape.content, model.shape.rrpram,
+        fixed(options["temperature"] or 1.0, 3), json_text(to_bytes(made), True), json_list(pages))
     hold_signals(True)
     save_file(options["page"], text.encode(), None)
     hold_signals(False)
 
 
 def continue_prompt(model, prompt, options, said=None):
-    """The prompt and what follows it, in one mode, or in both under a heading each. said: the text so far by mode, which goes on
-    where there is one; it gets what is added."""
-    both = options["mode"] == "both"
+    """The prompt and what follows it, in one mode, or in both under a heading each. said: the text so far
+    by sample and mode, which goes on where there is one; it gets what is added."""
+    both, names = options["mode"] == "both", [name.replace("_", "-") for name in Sampling._fields[1:]]
     for i in range(options["samples"]):
-        if i:
-            put(b"----\n")
         for mode in ("meta", "full") if both else (options["mode"],):
+            if stopped:
+                return
+            if i and not (both and mode == "full"):
+                put(b"----\n")
             if both:
                 put(b"--- %s ---\n" % mode.encode())
-            text, rows = bytes(said.get((i, mode), prompt)) if said else prompt, []
+            text, rows = bytes((said or {}).get((i, mode), prompt)), []
             if not said or (i, mode) not in said:
                 put(prompt)
             if said is not None:
                 said.setdefault((i, mode), bytearray(prompt))
-            how = Sampling((options["seed"] + i) % 2 ** 64, *[options[name.replace("_", "-")] for name in Sampling._fields[1:]])
-            for data, row in model.speak(text, options["tokens"], mode, how, 2 if options["page"] else int(options["why"])):
+            how = Sampling((options["seed"] + i) % (1 << 64), *[options[name] for name in names])
+            why = 2 if options["page"] else int(options["why"])
+            for data, row in model.speak(text, options["tokens"], mode, how, why):
                 put(data)
                 if said is not None:
                     said[i, mode] += data
                 if row:
                     rows.append(row)
+                if stopped:
+                    break
             put(b"\n")
             if options["why"] and rows:
                 put_ledger(rows)
@@ -3744,40 +3845,52 @@ def continue_prompt(model, prompt, options, said=None):
                 options["pages"].append(page_text(model, text, mode, rows))
 
 
+stopped = []                # by an interrupt: the answer under way is to end here
+
+
 def converse(model, prompt, options):
-    """Answers the prompt, if there is one, then standard input, a line at a time. An empty line goes on where the text stopped, with
-    the next seed; an interrupt ends the answer under way and nothing else."""
-    if signal.getsignal(signal.SIGINT) == interrupted:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    lines, terminal, said, answering = open(0, "rb", closefd=False), os.isatty(0), {}, False
+    """Answers the prompt, if there is one, then standard input, a line at a time. An empty line goes on
+    where the text stopped, with the next seed; an interrupt ends the answer under way and nothing else."""
+    lines, terminal, said, waiting = open(0, "rb", closefd=False), os.isatty(0), {}, False
+    before = signal.getsignal(signal.SIGINT)
+
+    def interrupt(number, frame):
+        if not waiting:
+            stopped.append(number)
+        elif terminal:
+            raise KeyboardInterrupt
+
+    if before == interrupted:
+        signal.signal(signal.SIGINT, interrupt)
+    if prompt is not None:
+        continue_prompt(model, prompt, options, said)
     while True:
+        stopped.clear()
         try:
-            if prompt is not None:
-                answering = True
-                continue_prompt(model, prompt, options, said)
-            prompt, answering = None, False
+            waiting = True
             if terminal:
                 progress.show("> ")
                 progress.shown = False
             line = lines.readline()
-            if not line:
-                break
-            prompt = line.rstrip(b"\r\n")
-            if prompt or not said:
-                said = {}
-            else:
-                options = {**options, "seed": (options["seed"] + 1) % (1 << 64)}
+            waiting = False
         except KeyboardInterrupt:
+            waiting = False
             if asked:                                     # by another signal: to end
                 raise
-            if answering:
-                put(b"\n")
-            elif terminal:
-                put_error("an interrupt ends an answer; the end of input (Ctrl-D) ends this")
-            prompt, answering = None, False
+            put_error("an interrupt ends an answer; the end of input (Ctrl-D) ends this")
+            continue
+        if not line:
+            break
+        prompt = line.rstrip(b"\r\n")
+        if prompt or not said:
+            said = {}
+        else:
+            options = {**options, "seed": (options["seed"] + 1) % (1 << 64)}
+        continue_prompt(model, prompt, options, said)
     if terminal:
         progress.show("\n")
         progress.shown = False
+    signal.signal(signal.SIGINT, before)
 
 
 def demonstrate(model, corpus, options):
@@ -3795,16 +3908,63 @@ def demonstrate(model, corpus, options):
         continue_prompt(model, corpus[at:end], options)
 
 
-MAGIC = ((b"\x1f\x8b", "compressed (gzip)"), (b"PK\x03\x04", "compressed (zip)"), (b"%PDF-", "like a PDF"), (b"\x7fELF", "like a program (ELF)"))
+MAGIC = {b"\x1f\x8b": "compressed (gzip)", b"PK\x03\x04": "compressed (zip)", b"%PDF-": "like a PDF",
+         b"\x7fELF": "like a program (ELF)"}
 
 
 def look_at(corpus, prompt, options):
     """Says so where what was given is hardly what was meant."""
-    for magic, what in MAGIC:
+    for magic, what in MAGIC.items():
         if corpus.startswith(magic):
-            note(options, "the corpus %s looks %s, not like text: its bytes are counted as they are" % (options["corpus"], what))
+            note(options, "the corpus %s looks %s, not like text: its bytes are counted as they are" %
+                 (options["corpus"], what))
     if prompt and prompt != "-" and not re.search("[\t-\r ]", prompt) and os.path.isfile(to_bytes(prompt)):
-        note(options, "the prompt '%s' is also the name of a file (--corpus %s counts it, - reads a prompt from standard input)" % (prompt, prompt))
+        note(options, "the prompt '%s' is also the name of a file (--corpus %s counts it, - reads a prompt"
+             " from standard input)" % (prompt, prompt))
+
+
+def read_corpus(options):
+    """What is counted of the corpus, and what --holdout holds out of it. Raises Failure."""
+    path = options["corpus"]
+    data = read_file(path, "the corpus")
+    if len(data) < 2:
+        raise Failure("the corpus %s %s: there is nothing to count" %
+                      (path, "has one byte" if data else "is empty"))
+    at = len(data) - int(len(data) * options["holdout"])
+    if at < 2:
+        raise Failure("--holdout leaves too little of the corpus %s to build on" % path)
+    return data[:at], data[at:]
+
+
+MODELS = ("merges", "alphabet", "order", "lines", "shape", "init", "seed", "memory")      # PostGPT's
+
+
+def build_model(corpus, rest, tokenizer, checkpoint, options):
+    """The model, loaded, trained and saved as the options ask. What cannot be written is found before."""
+    draft = None
+    try:
+        hold_signals(True)
+        if options["page"]:
+            save_draft(options["page"]).drop()            # it can be written, as far as one can know
+        if options["save"]:
+            draft = save_draft(options["save"])
+        hold_signals(False)
+        chosen = {name: options[name] for name in COEFFICIENTS if options[name] is not None}
+        chosen.update({name: options[name] for name in MODELS})
+        model = PostGPT(corpus, tokenizer=tokenizer, seeded=False, **chosen)
+        if options["load"]:
+            try:
+                model.load(checkpoint)
+            except Failure as failure:
+                raise Failure("cannot use %s: %s" % (options["load"], failure))
+        if options["train"]:
+            train_model(model, rest, options, draft)
+        elif draft:
+            save_file(options["save"], model.save(), draft)
+        return model
+    finally:
+        if draft:
+            draft.drop()
 
 
 def run(args):
@@ -3815,7 +3975,8 @@ def run(args):
     if options["version"]:
         return put(VERSION.encode() + b"\n")
     if not options["corpus"]:
-        options["corpus"] = os.fsencode(os.path.join(os.path.dirname(os.path.realpath(__file__)), "postgpt.txt")).decode("utf-8", "surrogateescape")
+        here = os.path.dirname(os.path.realpath(__file__))
+        options["corpus"] = os.fsencode(os.path.join(here, "postgpt.txt")).decode("utf-8", "surrogateescape")
     if options["seed"] == "random":
         options["seed"], = struct.unpack("<Q", os.urandom(8))
         put_error("seed %d" % options["seed"])
@@ -3823,14 +3984,7 @@ def run(args):
         raise Misuse("--tree needs a prompt: the words whose company it shows")
     if os.isatty(2) and not options["quiet"]:
         progress.watch()
-    path, order = options["corpus"], options["order"]
-    everything = read_file(path, "the corpus")
-    if len(everything) < 2:
-        raise Failure("the corpus %s %s: there is nothing to count" % (path, "has one byte" if everything else "is empty"))
-    held_out = int(len(everything) * options["holdout"])
-    corpus, rest = everything[:len(everything) - held_out], everything[len(everything) - held_out:]
-    if len(corpus) < 2:
-        raise Failure("--holdout leaves too little of the corpus %s to build on" % path)
+    corpus, rest = read_corpus(options)
     look_at(corpus, prompt, options)
     if prompt is not None:
         prompt = read_file(None, "the prompt") if prompt == "-" else to_bytes(prompt)
@@ -3838,7 +3992,8 @@ def run(args):
         return put(b"".join([line + b"\n" for line in Company(corpus).tree(letters_of(prompt))]))
     alphabet = Tokenizer(alphabet_of(corpus, options["alphabet"], options["lines"]))
     if options["top-k"] > max(alphabet.base + options["merges"], 15):    # the default suits every vocabulary
-        Option("top-k", "", "count", high=alphabet.base + options["merges"]).refuse(options["top-k"])
+        raise Misuse("--top-k takes a whole number from 0 to %d, not '%d'" %
+                     (alphabet.base + options["merges"], options["top-k"]))
     # what cannot be used is found before anything takes long
     check_bytes(alphabet, prompt or b"", "the prompt")
     name = options["encode"] or options["eval"]
@@ -3853,34 +4008,14 @@ def run(args):
     if options["encode"]:
         ids, _ = encode_text(tokenizer, text, options["lines"])
         return put(" ".join(map(str, ids)).encode() + b"\n")
-    options["pages"], draft = [], None
-    try:
-        hold_signals(True)
-        if options["page"]:
-            save_draft(options["page"]).drop()            # it can be written, as far as one can know
-        if options["save"]:
-            draft = save_draft(options["save"])
-        hold_signals(False)
-        model = PostGPT(corpus, options["merges"], options["alphabet"], order, options["lines"], options["shape"], options["init"],
-                        options["seed"], options["memory"], tokenizer, False, **{name: options[name] for name in COEFFICIENTS if options[name] is not None})
-        if options["load"]:
-            try:
-                model.load(checkpoint)
-            except Failure as failure:
-                raise Failure("cannot use %s: %s" % (options["load"], failure))
-        if options["train"]:
-            train_model(model, rest, options, draft)
-        elif draft:
-            save_file(options["save"], model.save(), draft)
-    finally:
-        if draft:
-            draft.drop()
+    model = build_model(corpus, rest, tokenizer, checkpoint, options)
     if options["info"]:
         put_info(model, corpus, options)
     if options["holdout"]:
         put_figures(model, rest)
     if options["eval"]:
         put_figures(model, text)
+    options["pages"] = []
     if options["interactive"]:
         converse(model, prompt, options)
     elif prompt is not None:
@@ -3892,8 +4027,9 @@ def run(args):
 
 
 def main():
-    """Runs the command line and exits: 0, 1 what cannot be done, 2 a wrong command line, 130 an interrupt; another signal ends it."""
-    gc.disable()                                          # nothing here is cyclic, and there are many small lists to look through
+    """Runs the command line and exits: 0, 1 what cannot be done, 2 a wrong command line, 130 an interrupt;
+    another signal ends it."""
+    gc.disable()                                          # as in resting()
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)     # put() hears of it
     code = 0
@@ -3909,11 +4045,11 @@ def main():
         except Failure as failure:
             code = 1
             put_error(failure)
-        except (MemoryError, SystemError):                # CPython may fail to say which it is: "error return without exception set"
+        except (MemoryError, SystemError):                # CPython may fail to say which it is
             code = 1
             put_error("out of memory")
     except KeyboardInterrupt:
-        if asked[:1] in ([], [signal.SIGINT]):            # none: while it conversed
+        if asked[0] == signal.SIGINT:
             os._exit(130)                                 # at once: later signals are not heard
         hold_signals(False)
         signal.signal(asked[0], signal.SIG_DFL)           # what we die of is told by dying of it

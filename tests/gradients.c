@@ -32,7 +32,7 @@ int main(int argc, char **argv) {
     for (size_t i = 0; i < net.n_params; i++) net.params[i] *= 3.0;      /* livelier than training starts */
     team_make(&team, MOST_THREADS);
     pass_make(&pass, &net, &team, shape.context);
-    const double *grad = pass.grad.params, loss = batch_gradient(&pass, window, BATCH);
+    const double *grad = pass.grad, loss = batch_gradient(&pass, window, BATCH);
     double worst = 0.0;
     if (!(fabs(loss - loss_of(&pass, window)) < 1e-12)) return 1;
     for (size_t i = 0; i < net.n_params; i++) {
