@@ -324,6 +324,12 @@ PROCESSORS = {"s390x": ("s390x", "s390x-linux-gnu"), "aarch64": ("aarch64", "aar
 NO_FMA = {"GLIBC_TUNABLES": "glibc.cpu.hwcaps=-FMA,-FMA4,-AVX2_Usable,-AVX2"}
 
 
+def every_case():
+    """All cases of which `make test` takes every second one."""
+    done = subprocess.run([sys.executable, str(twins.TESTS), "test_parity"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, "EVERY_CASE": "1"})
+    check("the twins agree on every case of test_parity", not done.returncode, done.stdout.decode(errors="replace"))
+
+
 def other_processors(folder):
     """The C twin on emulated processors: the same ids, files, counts and text.
 
@@ -380,6 +386,7 @@ def main():
         corners(folder)
         damaged_merges(folder)
         checkpoints(folder)
+        every_case()
         other_processors(folder)
         steps_on_the_book(folder)
     print("%d passed, %d failed%s" % (passed, failed, ", %d skipped" % skipped if skipped else ""))

@@ -145,11 +145,11 @@ def corpora_of_all_kinds():
 def merges_and_orders():
     """Every order, with few and many merges; memory of every length."""
     for order in range(1, 9):
-        for merges in (0, 30, 2000):
+        for merges in (30, 2000):
             yield "order_%d_merges_%d" % (order, merges), Case(("-c", "corpus.txt", "-n", "20", "--order", str(order), "--merges", str(merges), "-m", "meta", "weights"), {"corpus.txt": book(5000)})
     for memory in (1, 2, 3, 5, 13, 40, 300):
         yield "memory_%d" % memory, quick("--memory", str(memory), "-m", "full", "-n", "40", *SLIM, book(300))
-    for seed in (0, 1, 2 ** 63, 2 ** 64 - 1):
+    for seed in (0, 2 ** 64 - 1):
         for temperature in ("0", "0.3", "10"):
             for top_k in ("0", "1", "320"):
                 yield "seed_%d_temperature_%s_top_k_%s" % (seed, temperature, top_k), quick("The", "-m", "meta", "-n", "30", "-s", str(seed), "-t", temperature, "-k", top_k, "-r", "10" if seed else "0")
@@ -177,7 +177,7 @@ def evaluations():
     yield "eval_with_a_byte_that_the_alphabet_lacks", Case(("--eval", "held.txt", "--alphabet", "corpus", *small), {**SMALL, "held.txt": b"abc\xff"})
     yield "encode_missing", Case(("--encode", "none.txt", *small), SMALL)
     yield "encode_with_a_byte_that_the_alphabet_lacks", Case(("--encode", "held.txt", "--alphabet", "corpus", *small), {**SMALL, "held.txt": b"\0"})
-    for name, data in corpora().items():
+    for name, data in list(corpora().items())[::2]:
         yield "encode_of_the_corpus_" + name, Case(("--encode", "corpus.txt", "-c", "corpus.txt", "--merges", "500"), {"corpus.txt": data})
     yield "encode_of_a_megabyte", Case(("--encode", "corpus.txt", "-c", "corpus.txt"), {"corpus.txt": megabyte()})
 
@@ -215,8 +215,8 @@ def test_of(case):
 
 
 def class_of(name, group):
-    """A TestCase with a test for each case of a group."""
-    cases = list(group())
+    """A TestCase with a test for each case of a group, or for every second one (make test; make check takes all)."""
+    cases = list(group())[:: 1 if os.environ.get("EVERY_CASE") else 2]
     tests = {"test_" + what.replace(" ", "_"): test_of(case) for what, case in cases}
     assert len(tests) == len(cases), "two cases of %s have one name" % name
     return type(name, (unittest.TestCase,), {**tests, "__doc__": group.__doc__, "__module__": __name__, "cases": [case for _, case in cases]})

@@ -229,7 +229,7 @@ class TheGhost(unittest.TestCase):
         below = copy.copy(self.net)
         below.shape, below.layers = copy.copy(self.net.shape), self.net.layers[:1]
         below.shape.layers = 1
-        ids, window, room = self.model.tokenizer.encode(self.held)[:60], Window(below), {}
+        ids, window, room = self.model.tokenizer.encode(self.held)[:120], Window(below), {}
         for i, id in enumerate(ids):
             window.push(id)
             if i:
