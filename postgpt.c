@@ -757,8 +757,10 @@ static void chain_make(Chain *chain, const Text *text, size_t vocab, size_t orde
         chain->token[fill[entry->node]] = entry->token;
         count[fill[entry->node]++] = entry->count;
     }
-    for (size_t k = 0; k < order; k++) discounts(tally[k], cuts[k]);
-    memcpy(chain->cut, cuts[order - 1], sizeof chain->cut);
+    for (size_t k = 0; k < order; k++) {               /* the last are the longest context's */
+        discounts(tally[k], cuts[k]);
+        memcpy(chain->cut, cuts[k], sizeof chain->cut);
+    }
     for (size_t k = 0; k < nodes; k++) {
         const size_t at = chain->first[k];
         chain->backoff[k] = discounted(count + at, chain->first[k + 1] - at, cuts[depth[k]],
@@ -1225,10 +1227,10 @@ static Trait trait_of(Slice text) {
         .ends = kind_of[text.data[n - 1]] >= SPACE, .length = (uint32_t)n};
     for (size_t i = 0; i < n; i++) {
         trait.white &= kind_of[text.data[i]] >= SPACE;
-        trait.han += has_han(text.data + i, 1);
+        trait.han += (uint32_t)has_han(text.data + i, 1);
         trait.digit |= kind_of[text.data[i]] == DIGIT;
         trait.breaks |= text.data[i] == '\n';
-        trait.brackets |= is_one_of(text.data[i], "([{)]}\"\n");
+        trait.brackets |= (unsigned char)is_one_of(text.data[i], "([{)]}\"\n");
     }
     while (n && is_one_of(text.data[n - 1], ")]}'\"")) n--;
     trait.closes = n && is_one_of(text.data[n - 1], ".!?");
@@ -2798,7 +2800,7 @@ static void generate(Model *model, const unsigned char *prompt, size_t length, i
     Field field;
     Best best;
     Rng rng = {seed_number};
-    Bytes waiting = {0};
+    Bytes unsaid = {0};
     double *before = alloc(vocab, sizeof *before), *logits = alloc(vocab, sizeof *logits),
         *odds = alloc(vocab, sizeof *odds), expected;
     uint32_t *kept = alloc(vocab, sizeof *kept);
@@ -2822,10 +2824,10 @@ static void generate(Model *model, const unsigned char *prompt, size_t length, i
         if (i >= o->tokens && (o->lines ? breaks : voice_rests(field.voice, id))) break;
         if (why) ledger_add(why, &field, mode, before, logits, id, &o->sampling, &speller);
         speller_write(&speller, text.data, text.length);
-        bytes_add(&waiting, text.data, text.length);
+        bytes_add(&unsaid, text.data, text.length);
         if (!speller.state) {
-            write(waiting.data, waiting.length);
-            waiting.length = 0;
+            write(unsaid.data, unsaid.length);
+            unsaid.length = 0;
         }
         /* the next line is another document */
         if (o->lines && id == tok->id_of_byte['\n']) field_reset(&field);
@@ -2835,7 +2837,7 @@ static void generate(Model *model, const unsigned char *prompt, size_t length, i
     voice_free(field.voice);
     field_free(&field);
     best_free(&best);
-    free(ids.ids); free(words.words); free(waiting.data); free(before); free(logits); free(odds); free(kept);
+    free(ids.ids); free(words.words); free(unsaid.data); free(before); free(logits); free(odds); free(kept);
 }
 
 /* Second reading of VI: what may be written, where the speaker leaves the corpus, why each token was said. */

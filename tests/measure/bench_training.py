@@ -132,7 +132,7 @@ def plain(folder):
     with open(os.path.join(twins.ROOT, "postgpt.c")) as file:
         source = file.read()
     for chucks, adamws in (("        chuck_watch(&chuck, loss);\n", ""),
-                           ("    const double clip = chuck_clip(chuck, norm);\n", "    const double clip = 1.0;\n")):
+                           ("    pass->clip = chuck_clip(chuck, norm);\n", "    pass->clip = 1.0;\n")):
         assert source.count(chucks) == 1, chucks
         source = source.replace(chucks, adamws)
     path = os.path.join(folder, "plain.c")
