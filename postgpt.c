@@ -12,12 +12,12 @@
  *
  *     0    Arithmetic     50 lines   sums, softmax, cross-entropy
  *     I    Tokenizer     232 lines   bytes to tokens
- *     II   Metaweights   384 lines   the chain, and who stands near whom
+ *     II   Metaweights   386 lines   the chain, and who stands near whom
  *     III  Transformer   180 lines   two kinds of attention, one residual stream
  *     IV   Seeding       196 lines   the first question: who follows whom
  *     V    Dario field   192 lines   all that is known, in one sum
  *     VI   Sampling      233 lines   a token is drawn, and there is text on the screen
- *                       1467 lines
+ *                       1469 lines
  */
 #define _POSIX_C_SOURCE 200809L
 #define _FILE_OFFSET_BITS 64
