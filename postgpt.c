@@ -10,7 +10,7 @@
  *
  * A first reading goes down to "Second reading" in each chapter, and from there to the next chapter:
  *
- *     0    Arithmetic     50 lines   sums, softmax, cross-entropy
+ *     0    Arithmetic     50 lines   sums, softmax, RMSNorm
  *     I    Tokenizer     232 lines   bytes to tokens
  *     II   Metaweights   386 lines   the chain, and who stands near whom
  *     III  Transformer   180 lines   two kinds of attention, one residual stream
@@ -177,7 +177,7 @@ static double total(const double *x, size_t n) {
 
 static void zero(double *x, size_t n) { memset(x, 0, n * sizeof *x); }
 
-/* exp(x[i]) / the sum of all exp(x[j]): positive numbers that sum to 1. Less the largest x, no exp overflows.
+/* exp(x[i]) / the sum of all exp(x[j]): positive numbers that sum to 1. The largest comes off first.
  *     0 1 2 becomes 0.090 0.245 0.665 */
 static void softmax(double *x, size_t n) {
     double top = x[0], sum = 0.0;
@@ -629,15 +629,15 @@ static size_t text_document(const Text *text, size_t at) {      /* the document 
 
 /* The chain: interpolated modified Kneser-Ney (Chen and Goodman 1998). The probability of the token x after
  * the context c, with n(c x) the count of x after c, n(c) the sum of these counts, and D what is taken off a
- * count (more off a larger one):
+ * count (as a rule more off a larger one):
  *
  *     P(x | c) = (n(c x) - D(n(c x))) / n(c)  +  backoff(c) * P(x | c without its oldest token)
- *     backoff(c) = (the sum over x of D(n(c x))) / n(c)      goes to what shorter contexts say
+ *     backoff(c) = (the sum over x of D(n(c x))) / n(c)      the weight of the shorter context
  *
  * and below the empty context every token has 1 / vocab. A chain of order 3 looks at contexts of up to 2
- * tokens. Only the longest count occurrences. A shorter one counts after how many different tokens c x was
- * met: it is asked where the longer one knows little, and there it matters in how many places x has been at
- * home, not how often in one of them.
+ * tokens. Only the longest count occurrences. A shorter one has the continuation count instead: how many
+ * different tokens stood before c x. It is asked where the longer one knows little, and there it matters in
+ * how many places x has been at home, not how often in one of them.
  *
  * Contexts form a tree, newest token first: node 0 is the empty context, and a node's child by t is the
  * context with t before it.
@@ -824,7 +824,7 @@ static double chain_token_prob(const Chain *chain, const uint32_t *ids, size_t n
     return p;
 }
 
-/* The root of how much of its say the longest context that was met leaves to shorter ones: 0 to 1. */
+/* The root of the backoff of the longest context that was met: from 0, sure, to 1, at a loss. */
 static double chain_doubt(const Chain *chain, const uint32_t *ids, size_t n) {
     uint32_t nodes[8];
     const size_t many = chain_nodes(chain, ids, n, nodes);
@@ -1526,8 +1526,8 @@ static void company_tree(Company *c, const unsigned char *prompt, size_t length,
  *     logits = rmsnorm(x) W_head                                                  [vocab]
  *
  * RRPRAM is the Recursive Resonant Pattern Recognition Attention Mechanism: its scores do not compare two
- * tokens, they are read off the place j itself (Wr has a column a place). With sines and cosines of the place
- * in x_i and in Wr, it looks at one distance whatever stands there: see chapter IV.
+ * tokens; they depend on x_i and on the number j alone, not on the token there (Wr has a column for each
+ * place). With sines and cosines of the place in x_i and in Wr, it looks at one distance back: chapter IV.
  */
 typedef struct { size_t layers, embd, content, rrpram, context, mlp; } Shape;
 
@@ -1699,12 +1699,12 @@ static const double *window_logits(Window *w) {
  * the counts can answer. First, what stands where? The residual stream is divided into rooms (coordinates at
  * width 48):
  *
- *     |             follow             | before | place |   |   |   follow  x: who follows the token
- *     0                               33       42      46  47  48  before  empty: for who stood before
- *                                                                  place   two sines and two cosines of it
+ *     |             follow             | before | place | 1 | f |
+ *     0                               33       42      46  47  48
  *
- * then a constant, the same for every token, and what fills every embedding up to one length, so that RMSNorm
- * multiplies all by the same `scale`.
+ * follow: x, who follows the token; before: empty, until a head writes there who stood before; place: two
+ * sines and two cosines of it; 1: a constant; f: what fills every embedding up to one length, so that RMSNorm
+ * multiplies all by the same number.
  *
  * The first question: who follows whom (wte, head)? x[a] and h[b] such that unigram(b) exp(x[a] . h[b]),
  * normalised, comes close to the Kneser-Ney bigram P(b | a). x is the follow room of wte, h that of the head,
@@ -1719,10 +1719,10 @@ static const double *window_logits(Window *w) {
  *
  *     (sum over b of w_b (h[b] - m)(h[b] - m)^T + RIDGE I) x = sum over b of w_b t_b (h[b] - m)
  *
- * Then each h[b] is fitted to all x alike, and x again (alternating least squares, as in Hu, Koren and
- * Volinsky 2008). With this alone the transformer is a bigram.
+ * h begins as the strongest directions of the weighed t (subspace); then x, h and x again are fitted in turn
+ * by regress() (alternating least squares: Hu, Koren and Volinsky 2008). This alone makes it a bigram.
  */
-#define NEAR 3e-4                /* of the square of what is asked for */
+#define NEAR 3e-4                /* conjugate gradients stop at this share of the squared target */
 #define RIDGE 0.1                /* added to each square, so that a row counted little stays near 0 */
 #define SIZE 0.2                 /* of the residual stream: RMSNorm undoes it, but the smaller it is, the
                                   * sooner training can turn it */
@@ -1875,7 +1875,7 @@ static void seed(Transformer *net, const Metaweights *meta) {
     seed_follow(x, h, r, &apart[1], &bigram);
     follow_make(&f, text, &apart[1], &bigram, x, h, r);
     seed_embeddings(net, &rooms, x, h, bigram.unigram, &f);
-    /* the MLP starts as the identity: nothing comes down, but what goes up is ready to be trained */
+    /* the MLP adds nothing at first: down is zero; up is ready to be trained */
     Rng rng = {1};
     for (size_t l = 0; l < s.layers; l++)
         for (size_t i = 0; i < s.mlp * s.embd * s.embd; i++) net->layer[l].up[i] = (rng_uniform(&rng) - 0.5)
@@ -2338,14 +2338,14 @@ static void svd(double *u, double *s, double *v, const Table *table, size_t r, i
  * the chain of chapter II, z the transformer's logits, a token `back` places behind the one to come is
  * t_back:
  *
- *     B   lambda log P(x) + kappa z(x)               what the counts say, what the transformer computes
+ *     B   (1 - d (1 - lambda)) log P(x) + d kappa z(x)    chain and transformer; d is the chain's doubt
  *     H   sum of ECHO^(back - 2) trace(t_back, x), back = 2 .. 16     Hebbian resonance: who keeps x company
- *     F   sum of sqrt(back) / 12 promise(t_back, x), back = 2 .. 11   prophecy: what was promised and has
+ *     F   sum of (sqrt(back) / 12) promise(t_back, x), back = 2 .. 11   prophecy: what was promised and has
  *         not come since, the stronger the longer it is open; and the word under way is to be finished
  *     A   log(1 + heard(x) / (PRIOR share(x)))       destiny, the direction of the talk: how much more of x
  *         it has than the corpus; heard: how often x came, each time worth DRIFT less with every token since
  *     T   log(1 + odds recall(x) / P(x))             trauma: what followed earlier moments like this one: P
- *         exp(T) is the mixture P + odds recall. Its odds rise while what was expected keeps not coming
+ *         exp(T): the mixture P + odds recall, up to its sum. The odds rise while the expected stays away
  */
 #define ECHO 0.85                /* resonance fades by this with each token back */
 #define DRIFT 0.99               /* destiny keeps this much of what it heard at each token */
@@ -2359,7 +2359,7 @@ enum { MATCH = 32 };             /* tokens: the longest match that is told from 
 /* moments: of those that ended on the same token the newest so many are looked at */
 enum { PLACES = 256 };
 
-/* Where tests/tune.py ends. A transformer that was trained is believed more. */
+/* As tests/measure/tune.py found them. A transformer that was trained is believed more. */
 typedef struct { double lambda, kappa, alpha, beta, gamma, trauma; size_t memory; } Coefficients;
 #define LAMBDA 0.6
 #define KAPPA 0.4
@@ -2492,9 +2492,9 @@ static void field_terms(Field *field) {
         if (field->t[x] > 0.0) field->t[x] = log(1.0 + odds * field->t[x] / field->p[x]);
 }
 
-/* What each term is multiplied by in a mode: chain, transformer, H, F, A, T. The chain alone, and META, leave
- * it its full weight; else it is weighed with lambda, without the transformer with ALONE, where it doubts,
- * the more so the more it doubts; and so is the transformer with kappa. */
+/* What each term is multiplied by in a mode: chain, transformer, H, F, A, T. A chain that is sure weighs
+ * 1 and the transformer 0; one in full doubt lambda (ALONE without a transformer) and kappa; between, in
+ * proportion. Alone and in META the chain weighs 1. */
 static void field_weights(const Field *field, int use, double weights[N_PARTS]) {
     const Coefficients *co = field->co;
     const double doubted = use == META || use == USE_CHAIN ? 0.0 : field->doubt

@@ -11,7 +11,7 @@ here stands in the order in which postgpt.c does it.
 
 A first reading goes down to "Second reading" in each chapter, and from there to the next chapter:
 
-    0    Arithmetic     58 lines   sums, softmax, cross-entropy
+    0    Arithmetic     58 lines   sums, softmax, RMSNorm
     I    Tokenizer     125 lines   bytes to tokens
     II   Metaweights   263 lines   the chain, and who stands near whom
     III  Transformer   132 lines   two kinds of attention, one residual stream
@@ -127,8 +127,8 @@ def total(x):
 
 
 def softmax(x):
-    """exp(x[i]) / the sum of all exp(x[j]): positive numbers that sum to 1. Less the largest x, no exp
-    overflows.
+    """exp(x[i]) / the sum of all exp(x[j]): positive numbers that sum to 1. The largest x is taken
+    off first, so that no exp overflows.
 
     >>> ["%.3f" % p for p in softmax([0.0, 1.0, 2.0])]    # [n] -> [n]
     ['0.090', '0.245', '0.665']
@@ -199,7 +199,7 @@ class Tokenizer:
     """Byte-level BPE: a token for each byte of the alphabet, then one for each learned pair.
 
     >>> tokenizer = Tokenizer.learn(b"low lower lowest", merges=3)
-    >>> tokenizer.text[256:]                              # of pairs as frequent the smaller ids first
+    >>> tokenizer.text[256:]                              # ties: the smaller ids first
     [b'lo', b'low', b' low']
     >>> [tokenizer.text[id] for id in tokenizer.encode(b"lowly")]
     [b'low', b'l', b'y']
@@ -246,7 +246,7 @@ class Tokenizer:
             before += [-1, *range(start, start + n - 1)]
             after += [*range(start + 1, start + n), -1]
             weight += [often] * n
-        counts, places = {}, {}                           # of each pair: how often; where, also where it was
+        counts, places = {}, {}                           # of each pair: how often; its places, some stale
 
         def change(left, right, often):
             """The pair at two neighbouring places occurs so much more often, or less."""
@@ -375,7 +375,7 @@ def as_bytes(text, what):
 class Text:
     """Token ids in documents: ids[starts[d] : starts[d + 1]]. In one running text there is one document.
 
-    With `lines` a document's first token is only context, never predicted.
+    With `lines` each line is a document, and its first token, a newline, only context.
     """
 
     def __init__(self, ids, starts=None):
@@ -388,15 +388,15 @@ class Text:
 
 # The chain: interpolated modified Kneser-Ney (Chen and Goodman 1998). The probability of the token x after
 # the context c, with n(c x) the count of x after c, n(c) the sum of these counts, and D what is taken off a
-# count (more off a larger one):
+# count (as a rule more off a larger one):
 #
 #     P(x | c) = (n(c x) - D(n(c x))) / n(c)  +  backoff(c) * P(x | c without its oldest token)
-#     backoff(c) = (the sum over x of D(n(c x))) / n(c)      goes to what shorter contexts say
+#     backoff(c) = (the sum over x of D(n(c x))) / n(c)      the weight of the shorter context
 #
 # and below the empty context every token has 1 / vocab. A chain of order 3 looks at contexts of up to 2
-# tokens. Only the longest count occurrences. A shorter one counts after how many different tokens c x was
-# met: it is asked where the longer one knows little, and there it matters in how many places x has been at
-# home, not how often in one of them.
+# tokens. Only the longest count occurrences. A shorter one has the continuation count instead: how many
+# different tokens stood before c x. It is asked where the longer one knows little, and there it matters in
+# how many places x has been at home, not how often in one of them.
 
 def discounts(n):
     """D of a count of 0, of 1, of 2, and of 3 or more; n[k] is how many counts are k (their equation 26).
@@ -459,7 +459,7 @@ class Chain:
         """The tree: child; for every node {token: n(c token)}; and how many tokens it looks at.
 
         With `lines` a document's first contexts, which have nothing before them, count occurrences too; a
-        running text's first are entered with 0.
+        running text's first, before which nothing stands, are entered with 0.
 
         >>> text = Text([0, 1, 2, 0, 1, 3, 0, 1, 2])    # a b c a b d a b c: b comes thrice, always after a
         >>> child, counts, depth = Chain(text, 4, 3).count(text)
@@ -486,7 +486,7 @@ class Chain:
                     known = token in followed
                     followed[token] = followed.get(token, 0) + more
                     if known:
-                        break                             # so shorter ones have counted it already
+                        break                             # c x is not new: shorter ones had their 1 for it
                     more = 1
         return child, counts, depth
 
@@ -515,7 +515,7 @@ class Chain:
         return p
 
     def doubt(self, ids):
-        """The root of how much of its say the longest context that was met leaves to shorter ones: 0 to 1."""
+        """The root of the backoff of the longest context that was met: from 0, sure, to 1, at a loss."""
         return sqrt(self.backoff[[0, *self.nodes(ids)][-1]])
 
 
@@ -561,7 +561,7 @@ def count_pairs(text, vocab, weight, reach, least):
     after a, d <= reach. Entries under `least` are summed but not kept. Weights are whole numbers: the order
     of such sums does not matter.
 
-    >>> count_pairs(Text([0, 1, 2, 0, 2]), 3, [0, 2, 1], 2, 1.0).rows     # 0 2: 2 side by side, 1 apart
+    >>> count_pairs(Text([0, 1, 2, 0, 2]), 3, [0, 2, 1], 2, 1.0).rows     # 0 2: 2 at distance 1, 1 at 2
     [[(1, 2.0), (2, 3.0)], [(0, 1.0), (2, 2.0)], [(0, 2.0), (2, 1.0)]]
     """
     ids, counts = text.ids, {}
@@ -590,7 +590,7 @@ def count_pairs(text, vocab, weight, reach, least):
 def pmi(table):
     """Positive pointwise mutual information (Church and Hanks 1990), as a Table: how much oftener than chance
     a and x meet, max(0, log(p(a, x) / (p(a) q(x)))), q the share of x^0.75 among all: flattened, so that what
-    is rare does not seem dear (Levy, Goldberg and Dagan 2015).
+    is rare is not overrated (Levy, Goldberg and Dagan 2015).
 
     >>> table = Table([[(0, 1.0), (1, 3.0)], [(0, 4.0)]], [4.0, 4.0], [5.0, 3.0], 8.0)
     >>> [(x, "%.3f" % value) for x, value in pmi(table).rows[0]]    # log(3/8 / (4/8 q)), q = 0.405
@@ -614,9 +614,9 @@ class Metaweights:
 
     chain    the probability of the next token after the last order - 1
     trace    the Hebbian trace (what fires together wires together: Hebb 1949): PMI of (a, then x) at
-             distances 2 .. 16, each meeting weighed by 1 / distance
-    promise  prophecy: how much likelier x is within 12 tokens after an a than within any 12, as a logarithm
-    where it is
+             distances 2 .. 16 (1 is the chain's), each meeting weighed by 1 / distance
+    promise  prophecy: the log of how much likelier x is within 12 tokens after an a than within any 12,
+             where it is likelier
     share    destiny: how much of the text each token is, [vocab]
 
     Positional affinity, the pairs at each distance alone, is counted where it is read, in chapter IV.
@@ -960,8 +960,8 @@ class Company:
 # ---------------------------------------------------------------------------------------------
 # III  TRANSFORMER: content heads, RRPRAM heads, one residual stream (Vaswani and others 2017)
 #
-# A token becomes a vector x, the residual stream; each part reads it and adds to it; the head makes logits of
-# what is left. With n = rmsnorm(x), at place i of the window, for each layer:
+# A token becomes a vector x, the residual stream; each part reads it and adds to it; the output head turns
+# the last x into logits, a score for each token. With n = rmsnorm(x), at place i of the window, each layer:
 #
 #     x_i = wte[token] + wpe[i]                                                   # [embd]
 #     content head   a_ij = (n_i Wq) . (n_j Wk) / sqrt(head_dim)   for j <= i     what is relevant
@@ -971,8 +971,8 @@ class Company:
 #     logits = rmsnorm(x) W_head                                                  # [vocab]
 #
 # RRPRAM is the Recursive Resonant Pattern Recognition Attention Mechanism: its scores do not compare two
-# tokens, they are read off the place j itself (Wr has a column a place). With sines and cosines of the place
-# in x_i and in Wr, it looks at one distance whatever stands there: see chapter IV.
+# tokens; they depend on x_i and on the number j alone, not on the token there (Wr has a column for each
+# place). With sines and cosines of the place in x_i and in Wr, it looks at one distance back: chapter IV.
 
 def zeros(n, m):
     """A matrix of zeros.  [n][m]"""
@@ -1133,12 +1133,12 @@ class Rows:
 # counts can answer. First, what stands where? The residual stream is divided into rooms (coordinates at width
 # 48):
 #
-#     |             follow             | before | place |   |   |   follow  x: who follows the token
-#     0                               33       42      46  47  48  before  empty: for who stood before
-#                                                                  place   two sines and two cosines of it
+#     |             follow             | before | place | 1 | f |
+#     0                               33       42      46  47  48
 #
-# then a constant, the same for every token, and what fills every embedding up to one length, so that RMSNorm
-# multiplies all by the same `scale`.
+# follow: x, who follows the token; before: empty, until a head writes there who stood before; place: two
+# sines and two cosines of it; 1: a constant; f: what fills every embedding up to one length, so that RMSNorm
+# multiplies all by the same number.
 #
 # The first question: who follows whom (wte, head)? x[a] and h[b] such that unigram(b) exp(x[a] . h[b]),
 # normalised, comes close to the Kneser-Ney bigram P(b | a). x is the follow room of wte, h that of the head,
@@ -1153,15 +1153,15 @@ class Rows:
 #
 #     (sum over b of w_b (h[b] - m)(h[b] - m)^T + RIDGE I) x = sum over b of w_b t_b (h[b] - m)
 #
-# Then each h[b] is fitted to all x alike, and x again (alternating least squares, as in Hu, Koren and
-# Volinsky 2008). With this alone the transformer is a bigram.
+# h begins as the strongest directions of the weighed t (subspace); then x, h and x again are fitted in turn
+# by regress() (alternating least squares: Hu, Koren and Volinsky 2008). This alone makes it a bigram.
 
 # three sizes; where the last three begin
 Rooms = namedtuple("Rooms", "follow before waves place constant fill")
 
 
 def rooms_of(embd, vocab, head_dim):
-    """The Rooms of the residual stream. head_dim: of a head that looks back, 0: there is none.
+    """The Rooms of the residual stream. head_dim: the width of a head that looks back, or 0.
 
     >>> rooms_of(48, 1280, 12)
     Rooms(follow=33, before=9, waves=4, place=42, constant=46, fill=47)
@@ -1172,7 +1172,7 @@ def rooms_of(embd, vocab, head_dim):
     return Rooms(follow, before, waves, follow + before, embd - 2, embd - 1)
 
 
-NEAR = 3e-4                 # of the square of what is asked for
+NEAR = 3e-4                 # conjugate gradients stop at this share of the squared target
 RIDGE = 0.1                 # added to each square, so that a row counted little stays near 0
 ROUNDS = (4, 6, 6)          # of conjugate gradients: a sketch of x, then h, then x
 
@@ -1181,8 +1181,8 @@ def seed_follow(pairs, bigram, r):
     """x and h, who follows whom, from the counted pairs and their Kneser-Ney bigram.  -> [vocab][r],
     [vocab][r]
 
-    P(b | a) = prob[b] + keep * unigram(b): of a b never met after a only the second is left, in every row the
-    same.
+    P(b | a) = prob[b] + keep unigram(b), so t = log keep + log(1 + prob[b] / (keep unigram(b))). log keep
+    goes into c; a b never met after a has the target 0 and the weight left[a] right[b].
     """
     left, weight, target, scaled = [], [], [], []
     for a, (row, n) in enumerate(zip(pairs.rows, pairs.row_sum)):
@@ -1204,8 +1204,8 @@ SIZE = 0.2                  # of the residual stream: RMSNorm undoes it, but the
 
 
 def seed_embeddings(net, rooms, x, h, unigram):
-    """Fills wte, wpe and head, room by room. The constant has a quarter of the square of what is before it,
-    the place a tenth of the square of all; its two wavelengths tell neighbours apart, and the ends of a
+    """Fills wte, wpe and head, room by room. The constant has a quarter of the square of follow and fill,
+    the place a tenth of all three; its two wavelengths tell neighbours apart, and the ends of a
     window. -> scale, by which RMSNorm multiplies; constant; swing, how far the waves go, as they are told to
     the heads
     """
@@ -1245,7 +1245,7 @@ def seed(net, meta):
     bigram = Chain(text, vocab, 2)
     x, h = seed_follow(apart[1], bigram, rooms.follow) if rooms.follow else ([[] for _ in range(vocab)],) * 2
     stream = seed_embeddings(net, rooms, x, h, bigram.unigram)
-    # the MLP starts as the identity: nothing comes down, but what goes up is ready to be trained
+    # the MLP adds nothing at first: down is zero; up is ready to be trained
     rng = Rng(1)
     for layer in net.layers:
         for row in layer.up:
@@ -1568,17 +1568,17 @@ def svd(table, r, rounds):
 # ---------------------------------------------------------------------------------------------
 # V  THE DARIO FIELD: p(x | context) = softmax((B + alpha H + beta F + gamma A + T) / tau)
 #
-# So the equation is called that weighs all that is known of the next token x. tau is the temperature. P is
+# The name of the equation that weighs all that is known of the next token x. tau is the temperature. P is
 # the chain of chapter II, z the transformer's logits, a token `back` places behind the one to come is t_back:
 #
-#     B   lambda log P(x) + kappa z(x)               what the counts say, what the transformer computes
+#     B   (1 - d (1 - lambda)) log P(x) + d kappa z(x)    chain and transformer; d is the chain's doubt
 #     H   sum of ECHO^(back - 2) trace(t_back, x), back = 2 .. 16     Hebbian resonance: who keeps x company
-#     F   sum of sqrt(back) / 12 promise(t_back, x), back = 2 .. 11   prophecy: what was promised and has
+#     F   sum of (sqrt(back) / 12) promise(t_back, x), back = 2 .. 11   prophecy: what was promised and has
 #         not come since, the stronger the longer it is open; and the word under way is to be finished
 #     A   log(1 + heard(x) / (PRIOR share(x)))       destiny, the direction of the talk: how much more of x
 #         it has than the corpus; heard: how often x came, each time worth DRIFT less with every token since
 #     T   log(1 + odds recall(x) / P(x))             trauma: what followed earlier moments like this one: P
-#         exp(T) is the mixture P + odds recall. Its odds rise while what was expected keeps not coming
+#         exp(T): the mixture P + odds recall, up to its sum. The odds rise while the expected stays away
 
 ECHO = 0.85                 # resonance fades by this with each token back
 DRIFT = 0.99                # destiny keeps this much of what it heard at each token
@@ -1586,12 +1586,12 @@ PRIOR = 200.0               # tokens of the corpus that destiny has heard before
 CALM = 0.9                  # trauma keeps this much of its level at each token
 REST = 0.3                  # trauma up to this level is silent
 DEPTH = 4                   # tokens of context that recall looks at
-DOUBT = (66.0, 16.0, 16.0, 16.0)        # what recall adds to a context's count for each token that followed
-                                        # it, by its length
+DOUBT = (66.0, 16.0, 16.0, 16.0)        # what recall sets aside for shorter contexts, for each token that
+                                        # followed one, by its length
 MATCH = 32                  # tokens: the longest match that is told from a longer one
 PLACES = 256                # moments: of those that ended on the same token the newest so many are looked at
 
-# where tests/tune.py ends
+# as tests/measure/tune.py found them
 COEFFICIENTS = {"lambda": 0.6, "kappa": 0.4, "alpha": 0.08, "beta": 1.0, "gamma": 0.3, "trauma": 1.6}
 TRAINED = {"lambda": 0.5, "kappa": 0.5}                  # a transformer that was trained is believed more
 ALONE = 0.8                 # lambda where no transformer speaks
@@ -1681,9 +1681,9 @@ class Field:
             self.t[x] = log(1.0 + odds * value / p[x])
 
     def weights(self, use):
-        """What each term is multiplied by in a mode. The chain has full weight alone and in META; else, the
-        more it doubts, that of lambda (without the transformer, of ALONE), and the transformer that of
-        kappa."""
+        """What each term is multiplied by in a mode. A chain that is sure weighs 1 and the transformer 0; one
+        in full doubt lambda (ALONE where no transformer speaks) and kappa; between, in proportion. Alone and
+        in META the chain weighs 1."""
         if use == TRANSFORMER:
             return 0.0, 1.0, 0.0, 0.0, 0.0, 0.0
         co = self.co
@@ -1802,9 +1802,9 @@ def rule(logits, recent, repetition):
 
 
 def sample(logits, tokens, recent, temperature, top_k, repetition, speller, rng, top_p=1.0):
-    """Draws a token: repetition penalty on the recent ids; top-k, the k most probable; softmax of logits /
-    temperature (0: the most probable comes); top-p, the most probable that together have so much (Holtzman
-    and others 2020); one uniform draw.
+    """Draws a token: repetition penalty on the recent ids; what the speller forbids is left out; top-k, the
+    k most probable (0: all); softmax of logits / temperature (0: the most probable comes); top-p, the most
+    probable that together have so much (Holtzman and others 2020); one uniform draw.
 
     logits [vocab]; tokens: the bytes of each; speller: which of them may come. Where none may, the most
     probable that is valid UTF-8 comes. Returns the id and how much was expected of it.
@@ -1917,7 +1917,7 @@ class PostGPT:
                                   speller, rng, how.top_p)
             text = tok.text[id]
             if n >= tokens and (b"\n" in text if self.lines else voice.rests(id)):
-                break
+                break                                     # it would begin the next sentence
             if why:
                 final = rule(logits, recent, how.repetition)
                 row = look_back(field, use, before, final, id, how, tok.text, speller, standing, why > 1)
