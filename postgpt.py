@@ -1894,7 +1894,7 @@ class PostGPT:
         of its sentence, with `lines` of its line, at most GRACE tokens more. Raises Failure where the prompt
         has a byte that the alphabet lacks.
         """
-        return (data for data, _ in self.speak(prompt, tokens, mode, Sampling(*how, **named)) if data)
+        return (data for data, _ in self.speak(prompt, tokens, mode, sampling(*how, **named)) if data)
 
     def say(self, prompt, tokens, use, how, why):
         """What speak() yields."""
@@ -1972,7 +1972,7 @@ class PostGPT:
         >>> row.text, row.second_text, ["%s %.1f" % pair for pair in zip(TERMS, row.gave)]
         (b' text', b' little', ['chain 15.7', 'net 1.0', 'H 0.2', 'F 0.2', 'A 0.0', 'T 0.0', 'rules 7.5'])
         """
-        return (row for _, row in self.speak(prompt, tokens, mode, Sampling(*how, **named), 2))
+        return (row for _, row in self.speak(prompt, tokens, mode, sampling(*how, **named), 2))
 
     def logprobs(self, ids, mode="full"):
         """The log probability (nats) of every id after those before it, at temperature 1, without top-k or
@@ -2039,6 +2039,14 @@ def check_options(**values):
         if not fine or not right:
             wanted = "one of " + option.words if option.takes == "word" else option.range()
             raise (ValueError if fine else TypeError)("%s is %s, not %r" % (name, wanted, value))
+
+
+def sampling(*how, **named):
+    """A Sampling. Raises TypeError, which says what it takes."""
+    for name in named:
+        if name not in Sampling._fields:
+            raise TypeError("there is no option %r; there are %s" % (name, ", ".join(Sampling._fields)))
+    return Sampling(*how, **named)
 
 
 def checked_corpus(corpus, coefficients):

@@ -346,7 +346,7 @@ class Library(unittest.TestCase):
         for kind, says, call in (
                 (ValueError, "meta, full, transformer", lambda: model.generate("a", mode="both")), (ValueError, "1 to 1000000", lambda: model.generate("a", 0)),
                 (TypeError, "from 0 to 10", lambda: model.generate("a", temperature="warm")), (ValueError, "from 0 to 10", lambda: model.explain("a", temperature=-1)),
-                (TypeError, "bytes or str", lambda: model.generate(7)), (TypeError, "bytes or str", lambda: self.postgpt.PostGPT(["a"])),
+                (TypeError, "seed, temperature", lambda: model.generate("a", temprature=1)), (TypeError, "bytes or str", lambda: model.generate(7)), (TypeError, "bytes or str", lambda: self.postgpt.PostGPT(["a"])),
                 (TypeError, "whole number", lambda: model.generate("a", top_k=1.5)), (ValueError, "meta, full", lambda: model.logprobs([1], "x")),
                 (ValueError, "from 1 to 8", lambda: make(order=9)), (ValueError, "bytes or corpus", lambda: make(alphabet="latin")), (TypeError, "kappa", lambda: make(kapa=1)),
                 (ValueError, "from 0 to 100", lambda: make(kappa=-1)), (ValueError, "ghost or random", lambda: make(init="g")), (ValueError, "65280", lambda: make(merges=1 << 20)),

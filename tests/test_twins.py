@@ -24,7 +24,7 @@ EXCEPTIONS = {
     "one #define each, or a bit of `use`": "COEFFICIENTS TRAINED TRANSFORMER MODES",
     "C walks with field_moment and field_match, and adds rows to a ledger": "Field.moments look_back",
     "a library checks what the command line has parsed; C has no library":
-        "check_options checked_corpus mode_of alphabet_of PostGPT",
+        "check_options checked_corpus sampling mode_of alphabet_of PostGPT",
     "PostGPT's for programs; C has generate, evaluate and a Ledger":
         "PostGPT.net PostGPT.field PostGPT.generate PostGPT.speak PostGPT.say "
         "PostGPT.explain PostGPT.logprobs PostGPT.train PostGPT.evaluate",
