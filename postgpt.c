@@ -1202,15 +1202,16 @@ static void spelling_promise(const Spelling *sp, double *f) {
 #define SENTENCE 5               /* words: a sentence that has as many is not short */
 
 /* What there is to know of a token: is it white space, does it begin and end so; how many bytes and how many
- * characters of Han and kana; does it end a sentence, a line; has it brackets, quotes or line ends; a digit.
- * */
-typedef struct { unsigned char white, begins, ends, closes, breaks, brackets, digit; uint32_t length, han;
-    } Trait;
+ * characters of Han and kana; does it end a sentence, a line; has it a digit; brackets, quotes or line ends. */
+typedef struct {
+    unsigned char white, begins, ends, closes, breaks, digit, brackets;
+    uint32_t length, han;
+} Trait;
 
 /* Reads a text token by token, as whoever speaks must: in words and sentences. */
 typedef struct {
     const Tokenizer *tok;
-    Trait *traits;               /* [vocab] */
+    const Trait *traits;         /* [vocab] */
     uint32_t words;              /* how many have begun; what follows white space begins one */
     uint32_t spoken;             /* the same since the sentence began, at most SENTENCE */
     uint32_t nested;             /* how many brackets are open, and 8 more within quotes; a line's end
@@ -1240,12 +1241,6 @@ static Trait trait_of(Slice text) {
 
 static void reader_clear(Reader *reader) {
     *reader = (Reader){.tok = reader->tok, .traits = reader->traits, .apart = 1, .ended = 1};
-}
-
-static void reader_make(Reader *reader, const Tokenizer *tok) {
-    *reader = (Reader){.tok = tok, .traits = alloc(tok->vocab, sizeof(Trait))};
-    for (size_t id = 0; id < tok->vocab; id++) reader->traits[id] = trait_of(token_text(tok, id));
-    reader_clear(reader);
 }
 
 static void reader_read(Reader *reader, uint32_t id) {
@@ -1282,6 +1277,7 @@ static void reader_read(Reader *reader, uint32_t id) {
  * what follows it. */
 typedef struct {
     const uint32_t *ids; size_t n;
+    Trait *traits;               /* [vocab] */
     uint32_t *bare;              /* [vocab]: the token without its space: " The" begins a sentence as "The"
                                   * begins a paragraph */
     uint32_t *same;              /* [n]: the text's tokens as those */
@@ -1295,17 +1291,17 @@ typedef struct {
 
 static void places_make(Places *places, const Text *text, Tokenizer *tok) {
     const size_t n = text->n;
-    Reader reader;
     Ids bare = {0};
     *places = (Places){.ids = text->ids, .n = n, .older = alloc(n, sizeof(uint32_t)), .far = alloc(n, 1),
+                       .traits = alloc(tok->vocab, sizeof(Trait)),
                        .bare = alloc(tok->vocab, sizeof(uint32_t)), .same = alloc(n, sizeof(uint32_t)),
                        .words = alloc(n + 1, sizeof(uint32_t)), .spoken = alloc(n + 1, 1),
                        .nested = alloc(n + 1, 1), .ended = alloc(n + 1, 1)};
-    reader_make(&reader, tok);
     map_make(&places->newest, n / 2);
     places->ended[0] = 1;
     for (uint32_t id = 0; id < tok->vocab; id++) {
         const Slice token = token_text(tok, id);
+        places->traits[id] = trait_of(token);
         places->bare[id] = id;
         if (token.length < 2 || token.data[0] != ' ' || token.data[1] < 'A' || token.data[1] > 'Z') continue;
         bare.n = 0;
@@ -1314,6 +1310,8 @@ static void places_make(Places *places, const Text *text, Tokenizer *tok) {
     }
     free(bare.ids);
     for (size_t i = 0; i < n; i++) places->same[i] = places->bare[text->ids[i]];
+    Reader reader = {.tok = tok, .traits = places->traits};
+    reader_clear(&reader);
     for (size_t i = 0; i < n; i++) {
         reader_read(&reader, text->ids[i]);
         places->words[i + 1] = reader.words;
@@ -1325,7 +1323,6 @@ static void places_make(Places *places, const Text *text, Tokenizer *tok) {
         places->older[i + 1] = *newest == NONE ? 0 : *newest;
         *newest = (uint32_t)i + 1;
     }
-    free(reader.traits);
 }
 
 /* The newest place that a pair stands before, 0: none. */
@@ -2680,10 +2677,10 @@ static void rule(double *logits, const Ids *text, double repetition) {
         logits[text->ids[text->n - back]] -= cost;
 }
 
-/* Draws a token: repetition penalty on the recent tokens; top-k, the k most probable; softmax of logits /
- * temperature (0: the most probable comes); top-p, the most probable that together have so much (Holtzman and
- * others 2020); one uniform draw. Where none may come, the most probable that is valid UTF-8 does. *expected:
- * how much was expected of the token drawn. odds, kept: [vocab], to work with.
+/* Draws a token: repetition penalty on the recent tokens; what the speller forbids is left out; top-k, the k
+ * most probable (0: all); softmax of logits / temperature (0: the most probable comes); top-p, the most
+ * probable that together have so much (Holtzman and others 2020); one uniform draw. Where none may come, the
+ * most probable that is valid UTF-8 does. *expected: of the token drawn. odds, kept: [vocab], to work with.
  *     of the logits 0 1 2 with top-k 2 the last has 0.731, the one before it 0.269 */
 static uint32_t sample(Best *best, double *logits, double *odds, uint32_t *kept, const Tokenizer *tok,
                        const Ids *text, const Sampling *how, const Speller *speller, Rng *rng,
@@ -2984,14 +2981,13 @@ static Voice *voice_make(Places *places, const Chain *chain, Tokenizer *tok, dou
     for (size_t k = 0; k < 4; k++) voice->cut[k] = (discount > 0.001 ? discount : 0.001) * chain->cut[k];
     uint32_t **counts[5] = {&voice->run, &voice->shared, &voice->reach, &voice->count, &voice->met};
     for (size_t i = 0; i < 5; i++) *counts[i] = alloc(tok->vocab, sizeof(uint32_t));
-    reader_make(&voice->reader, tok);
+    voice->reader = (Reader){.tok = tok, .traits = places->traits};
     voice_clear(voice);
     return voice;
 }
 
 static void voice_free(Voice *voice) {
-    free(voice->reader.traits); free(voice->prob); free(voice->spots); free(voice->others);
-    free(voice->start);
+    free(voice->prob); free(voice->spots); free(voice->others); free(voice->start);
     free(voice->piece.ids); free(voice->heard.ids); free(voice->run); free(voice->shared); free(voice->reach);
     free(voice->count); free(voice->met); free(voice->level); free(voice->stale); free(voice);
 }
@@ -3027,8 +3023,8 @@ static Spot *spots_copy(Spot *to, size_t *size, const Spot *from, size_t n) {
     return n ? memcpy(to, from, n * sizeof *to) : to;
 }
 
-/* The next token. The piece under way is read as the corpus would have it, should it be said in other tokens.
- * */
+/* The next token. The piece under way is read as the corpus would have it, should it be said in other
+ * tokens. */
 static void voice_write(Voice *voice, uint32_t id) {
     const Tokenizer *tok = voice->tok;
     const Trait *traits = voice->reader.traits;
@@ -3151,8 +3147,7 @@ static void voice_rules(const Voice *voice, const Field *field, double *logits, 
             if (voice->reach[x] > limit) gain -= STUCK;
             if (number && shared) gain += ODD;
             /* a number must share with its place the word before it, and itself where it is under way */
-            const uint32_t needed = kind_of[*token_text(tok, x).data] >= SPACE ? 1 : 2;
-            if (trait->digit && !number && shared < needed) gain -= ODD;
+            if (trait->digit && !number && shared < (trait->begins ? 1 : 2)) gain -= ODD;
             if (kind_of[*token_text(tok, x).data] == whole && !voice->shared[x]) gain -= ODD;
             if ((trait->closes || trait->breaks) && (wanting || reader->nested) && !voice->level[x])
                 gain -= ABRUPT * (double)(wanting ? wanting : SENTENCE) / (double)SENTENCE;

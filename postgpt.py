@@ -778,11 +778,10 @@ LONG = 16                   # bytes: in a script without spaces so many count as
 SENTENCE = 5                # words: a sentence that has as many is not short
 BRACKETS = {**dict.fromkeys(b"([{", 1), **dict.fromkeys(b")]}", -1), 34: 34, 10: 10}
 
-Trait = namedtuple("Trait", "white begins ends length han closes breaks brackets")
+Trait = namedtuple("Trait", "white begins ends length han closes breaks digit brackets")
 Trait.__doc__ = """What there is to know of a token: is it white space, does it begin and end so; how many
-bytes and how
-many characters of Han and kana; does it end a sentence, a line; its brackets, quotes and line ends
-(BRACKETS)."""
+bytes and how many characters of Han and kana; does it end a sentence, a line; has it a digit; its brackets,
+quotes and line ends (BRACKETS)."""
 
 
 def trait_of(text):
@@ -790,24 +789,24 @@ def trait_of(text):
     white, core = [KIND[byte] >= SPACE for byte in text], text.rstrip(b")]}\"'")
     return Trait(all(white), white[0], white[-1], len(text), len(HAN.findall(text)),
                  core.endswith((b".", b"!", b"?", b"\xe3\x80\x82")), b"\n" in text,
-                 [BRACKETS[byte] for byte in text if byte in BRACKETS])
+                 DIGIT in [KIND[byte] for byte in text], [BRACKETS[byte] for byte in text if byte in BRACKETS])
 
 
 class Reader:
-    """Reads a text token by token, as whoever speaks must: in words and sentences.
+    """Reads a text token by token, as whoever speaks must: in words and sentences. traits: of each token.
 
     words   how many have begun; what follows white space begins one
     spoken  the same since the sentence began, at most SENTENCE
     nested  how many brackets are open, and 8 more within quotes; a line's end closes all
 
-    >>> reader = Reader([b"Words", b" (in", b" one", b")", b"."])
+    >>> reader = Reader([trait_of(text) for text in (b"Words", b" (in", b" one", b")", b".")])
     >>> for id in (0, 1, 2): reader.read(id)
     >>> reader.words, reader.spoken, reader.nested, reader.ended
     (3, 3, 1, False)
     """
 
-    def __init__(self, tokens):
-        self.traits = list(map(trait_of, tokens))
+    def __init__(self, traits):
+        self.traits = traits
         self.clear()
 
     def clear(self):
@@ -817,7 +816,7 @@ class Reader:
 
     def read(self, id):
         """The next token."""
-        white, begins, ends, length, han, closes, breaks, brackets = self.traits[id]
+        white, begins, ends, length, han, closes, breaks, _, brackets = self.traits[id]
         self.length += length
         if not white:
             if han or begins or self.apart or self.length > LONG:
@@ -846,10 +845,12 @@ class Places:
     after  (a, b) -> the places that an a and a b stand before, the oldest first; none is the text's end
     words, spoken, nested, ended  [n + 1]: what a Reader knows at each place
     bare   token -> the same without its space: " The" begins a sentence as "The" begins a paragraph
+    traits of each token
     """
 
     def __init__(self, ids, tokenizer):
         self.ids, self.after, self.far, self.bare = ids, {}, {}, list(range(tokenizer.vocab))
+        self.traits = list(map(trait_of, tokenizer.text))
         for id, text in enumerate(tokenizer.text):
             if text[:1] == b" " and text[1:2].isupper():
                 bare = tokenizer.encode(text[1:])
@@ -857,7 +858,7 @@ class Places:
         same = self.same = [self.bare[id] for id in ids]
         for place, pair in enumerate(zip(same, same[1:-1]), 2):
             self.after.setdefault(pair, []).append(place)
-        reader, known = Reader(tokenizer.text), [(0, 0, 0, True)]
+        reader, known = Reader(self.traits), [(0, 0, 0, True)]
         for id in ids:
             reader.read(id)
             known.append((reader.words, reader.spoken, reader.nested, reader.ended))
@@ -1781,8 +1782,8 @@ GRACE = 60                  # tokens that a text may go on to the end of its sen
 Sampling = namedtuple("Sampling", "seed temperature top_k repetition top_p discount verbatim exact",
                       defaults=(42, TEMPERATURE, 15, REPETITION, 1.0, None, VERBATIM, False))
 Sampling.__doc__ = """How to draw. temperature, top_k, repetition, top_p: see sample(). discount, verbatim:
-see Voice; with `lines`, where
-documents are to be invented, discount is 1 by default. exact: not on to the end of the sentence."""
+see Voice; with `lines`, where documents are to be invented, discount is 1 by default. exact: not on to the
+end of the sentence."""
 
 
 def best_first(logits):
@@ -2177,13 +2178,11 @@ class Voice:
 
     def __init__(self, places, tokenizer, cut, discount, verbatim):
         self.places, self.encode, self.verbatim = places, tokenizer.encode, verbatim
-        self.reader = Reader(tokenizer.text)
+        self.tokens, self.reader = tokenizer.text, Reader(places.traits)
         self.cut = [max(discount, 0.001) * d for d in cut]            # nothing is to have probability 0
-        self.tokens, traits = tokenizer.text, enumerate(self.reader.traits)
         # what a number must share with its place: the word before it, and itself where it is under way
-        self.digits = [(id, 1 if KIND[text[0]] >= SPACE else 2) for id, text in enumerate(self.tokens)
-                       if DIGIT in [KIND[byte] for byte in text]]
-        self.ends = [id for id, trait in traits if trait.closes or trait.breaks]
+        self.digits = [(id, 1 if trait.begins else 2) for id, trait in enumerate(places.traits) if trait.digit]
+        self.ends = [id for id, trait in enumerate(places.traits) if trait.closes or trait.breaks]
         self.clear()
 
     def clear(self):
@@ -2329,7 +2328,8 @@ class Standing:
     def begins(data, at):
         """Does a word begin here? What stands after white space does; and every character of Han or kana,
         without spaces."""
-        return KIND[data[at]] < SPACE and (not at or KIND[data[at - 1]] >= SPACE) or 0xE3 <= data[at] <= 0xE9
+        return (KIND[data[at]] < SPACE and (not at or KIND[data[at - 1]] >= SPACE)
+                or HAN.match(data, at) is not None)
 
     def write(self, data):
         """The next token's bytes."""

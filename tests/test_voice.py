@@ -9,7 +9,7 @@ from collections import Counter
 
 import twins
 import postgpt
-from postgpt import Places, PostGPT, Reader, Tokenizer, Voice
+from postgpt import Places, PostGPT, Reader, Tokenizer, Voice, trait_of
 
 SHAPE = dict(layers=1, embd=16, content=1, rrpram=1, context=12, mlp=1)
 TEXT = twins.book(9000)
@@ -37,7 +37,7 @@ class Reading(unittest.TestCase):
         rng = random.Random(1)
         for _ in range(60):
             at = rng.randrange(8000)
-            ids, reader = tokenizer.encode(TEXT[at:at + 200]), Reader(tokenizer.text)
+            ids, reader = tokenizer.encode(TEXT[at:at + 200]), Reader(list(map(trait_of, tokenizer.text)))
             for id in ids:
                 reader.read(id)
             long = [word for word in TEXT[at:at + 200].split() if len(word) + 1 > postgpt.LONG]
@@ -47,14 +47,14 @@ class Reading(unittest.TestCase):
     def test_every_character_of_han_is_a_word_and_so_are_sixteen_bytes_without_a_space(self):
         for text, words in (("语言模型 ok", 5), ("モデル", 3), ("a" * 40, 3), ("слова слова", 2)):
             tokenizer, reader = Tokenizer(range(256)), None
-            reader = Reader(tokenizer.text)
+            reader = Reader(list(map(trait_of, tokenizer.text)))
             for id in tokenizer.encode(text.encode()):
                 reader.read(id)
             self.assertEqual(reader.words, words, text)
 
     def test_brackets_and_quotes_open_and_close_and_a_line_closes_all(self):
         for text, nested in ((b"a (b [c", 2), (b"a (b) c", 0), (b'say "so', 8), (b'say "so" (', 1), (b"((\n", 0), (b")))", 0), (b"(" * 9, 7)):
-            reader = Reader([bytes([c]) for c in range(256)])
+            reader = Reader([trait_of(bytes([c])) for c in range(256)])
             for byte in text:
                 reader.read(byte)
             self.assertEqual(reader.nested, nested, text)
