@@ -14,10 +14,10 @@
  *     I    Tokenizer     232 lines   bytes to tokens
  *     II   Metaweights   386 lines   the chain, and who stands near whom
  *     III  Transformer   180 lines   two kinds of attention, one residual stream
- *     IV   Seeding       196 lines   the first question: who follows whom
+ *     IV   Seeding       200 lines   the first question: who follows whom
  *     V    Dario field   192 lines   all that is known, in one sum
  *     VI   Sampling      233 lines   a token is drawn, and there is text on the screen
- *                       1469 lines
+ *                       1473 lines
  */
 #define _POSIX_C_SOURCE 200809L
 #define _FILE_OFFSET_BITS 64
@@ -1719,6 +1719,8 @@ static const double *window_logits(Window *w) {
  * h begins as the strongest directions of the weighed t (subspace); then x, h and x again are fitted in turn
  * by regress() (alternating least squares: Hu, Koren and Volinsky 2008). This alone makes it a bigram.
  */
+#define WIDEST 64                /* coordinates of follow: more would fit accidents; the rest is free for
+                                  * training */
 #define NEAR 3e-4                /* conjugate gradients stop at this share of the squared target */
 #define RIDGE 0.1                /* added to each square, so that a row counted little stays near 0 */
 #define SIZE 0.2                 /* of the residual stream: RMSNorm undoes it, but the smaller it is, the
@@ -1736,11 +1738,13 @@ static void subspace(double *q, const Table *table, size_t r, int rounds);
 typedef struct { size_t follow, before, waves, place, constant, fill; } Rooms;
 
 /* head_dim: of a head that looks back, 0: there is none.
- *     of 48, 1280 and 12: 33 9 4, 42 46 47 */
+ *     of 48, 1280 and 12: 33 9 4, 42 46 47; of 512, 1280 and 128: 64 12 4 */
 static Rooms rooms_of(size_t embd, size_t vocab, size_t head_dim) {
     Rooms rooms = {.waves = embd >= 12 && head_dim ? 4 : 0, .constant = embd - 2, .fill = embd - 1};
-    if (rooms.waves) rooms.before = head_dim < embd / 5 ? head_dim : embd / 5;
+    const size_t most = (embd < WIDEST ? embd : WIDEST) / 5;
+    if (rooms.waves) rooms.before = head_dim < most ? head_dim : most;
     rooms.follow = embd - 2 - rooms.waves - rooms.before;
+    if (rooms.follow > WIDEST) rooms.follow = WIDEST;
     /* a small vocabulary needs no approximation */
     if (rooms.follow > vocab - 1) rooms.follow = vocab - 1;
     rooms.place = rooms.follow + rooms.before;

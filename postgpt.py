@@ -1149,8 +1149,7 @@ class Rows:
 #     argmin over x and c of   sum over b of w_b (x . h[b] + c - t_b)^2 + RIDGE |x|^2
 #
 # (weighted least squares), where w_b is how often the bigram expects b after a. c is best where the weighted
-# mean of the errors is 0, so that with m the weighted mean of h there remain the normal equations (Gauss
-# 1809)
+# mean of the errors is 0; with m the weighted mean of h there remain the normal equations (Gauss 1809)
 #
 #     (sum over b of w_b (h[b] - m)(h[b] - m)^T + RIDGE I) x = sum over b of w_b t_b (h[b] - m)
 #
@@ -1168,11 +1167,12 @@ def rooms_of(embd, vocab, head_dim):
     Rooms(follow=33, before=9, waves=4, place=42, constant=46, fill=47)
     """
     waves = 4 if embd >= 12 and head_dim else 0
-    before = min(head_dim, embd // 5) if waves else 0
-    follow = min(embd - 2 - waves - before, vocab - 1)    # a small vocabulary needs no approximation
+    before = min(head_dim, min(embd, WIDEST) // 5) if waves else 0
+    follow = min(embd - 2 - waves - before, WIDEST, vocab - 1)      # a small vocabulary needs no more
     return Rooms(follow, before, waves, follow + before, embd - 2, embd - 1)
 
 
+WIDEST = 64                 # coordinates of follow: more would fit accidents; the rest is free for training
 NEAR = 3e-4                 # conjugate gradients stop at this share of the squared target
 RIDGE = 0.1                 # added to each square, so that a row counted little stays near 0
 ROUNDS = (4, 6, 6)          # of conjugate gradients: a sketch of x, then h, then x

@@ -2,10 +2,11 @@
 import copy
 import math
 import random
+import re
 import unittest
 from unittest import mock
 
-from twins import ROOT
+from twins import ROOT, binary, run
 import postgpt
 from postgpt import PostGPT, Table, Text, Window
 
@@ -195,6 +196,16 @@ class TheGhost(unittest.TestCase):
     def test_place_and_token_have_rooms_of_their_own(self):
         for k in range(self.net.shape.embd):
             self.assertFalse(any(row[k] for row in self.net.wte) and any(row[k] for row in self.net.wpe), "coordinate %d" % k)
+
+    def test_a_wide_ghost_fits_no_accidents(self):
+        """Beyond WIDEST coordinates the seeds would follow what the corpus only happens to say, and cost the cube of the width: the rest is free."""
+        self.assertEqual(postgpt.rooms_of(512, 1280, 128), (postgpt.WIDEST, 12, 4, 76, 510, 511))
+        bits = []
+        for embd in (48, 256):
+            code, out, _ = run([binary()], ["-c", "/dev/stdin", "--holdout", "0.03", "--shape", "embd=%d" % embd], stdin=BOOK[:40000])
+            self.assertEqual(code, 0)
+            bits.append(float(re.search(rb"\ntransformer +([0-9.]+)", out).group(1)))
+        self.assertLess(bits[1], bits[0] + 0.05)
 
     def weights_of_places(self, layer, head, ids):
         """The softmax weights of an RRPRAM head, [i][j], on the residual stream that the layers below it leave."""
