@@ -1970,14 +1970,24 @@ static void conjugate(double *x, const Squares *a, double *b, size_t rounds, dou
     }
 }
 
-/* c[r][r] = the sum over a of weight[a] * x[a] y[a]^T; weight NULL: 1 */
-static void outer(double *c, const double *weight, const double *x, const double *y, size_t n, size_t r) {
+/* c[r][r] = the sum over a of x[a] y[a]^T */
+static void outer(double *c, const double *x, const double *y, size_t n, size_t r) {
+    zero(c, r * r);
+    for (size_t a = 0; a < n; a++)
+        for (size_t i = 0; i < r; i++)
+            for (size_t j = 0; j < r; j++) c[i * r + j] += x[a * r + i] * y[a * r + j];
+}
+
+/* c[r][r] = the sum over a of weight[a] * x[a] x[a]^T (weight NULL: 1): symmetric, so half of it is computed */
+static void gram(double *c, const double *weight, const double *x, size_t n, size_t r) {
     zero(c, r * r);
     for (size_t a = 0; a < n; a++)
         for (size_t i = 0; i < r; i++) {
             const double xi = weight ? weight[a] * x[a * r + i] : x[a * r + i];
-            for (size_t j = 0; j < r; j++) c[i * r + j] += xi * y[a * r + j];
+            for (size_t j = i; j < r; j++) c[i * r + j] += xi * x[a * r + j];
         }
+    for (size_t i = 0; i < r; i++)
+        for (size_t j = 0; j < i; j++) c[i * r + j] = c[j * r + i];
 }
 
 /* x[vocab][r]: the x[a] of the normal equations, a row at a time. The pair (a, b) weighs weight(a, b) +
@@ -2059,13 +2069,13 @@ static void follow_make(Follow *f, const Text *text, const Table *pairs, const C
             for (size_t i = 0; i < r; i++) to[i] += bigram->prob[e] * h[bigram->token[e] * r + i];
     }
     for (size_t b = 0; b < vocab; b++) share[b] = pairs->column_sum[b] / pairs->sum;
-    outer(f->hh, share, h, h, vocab, r);
+    gram(f->hh, share, h, vocab, r);
     for (size_t a = 0; a < vocab; a++) share[a] = pairs->row_sum[a] / pairs->sum;
-    outer(between, share, expected, expected, vocab, r);
+    gram(between, share, expected, vocab, r);
     for (size_t i = 0; i < r * r; i++) f->hh[i] -= between[i];
     matvec(f->x_mean, share, x, vocab, r, r);
     for (size_t i = 0; i < vocab * r; i++) f->x[i] = x[i] - f->x_mean[i % r];
-    outer(f->xx, share, f->x, f->x, vocab, r);
+    gram(f->xx, share, f->x, vocab, r);
     if (text->lines) zero(expected + text->ids[0] * r, r);              /* nothing follows a document's end */
     free(between); free(mean);
 }
@@ -2136,7 +2146,7 @@ static size_t seed_rrpram(Transformer *net, const Rooms *rooms, Follow *f, const
             table_times(expected, &apart[distance - nearer], f->expected[nearer], r);
             for (size_t i = 0; i < vocab * r; i++) told[i] -= expected[i];
         }
-        outer(sums, NULL, f->x, told, vocab, r);
+        outer(sums, f->x, told, vocab, r);
         follow_step(u, sv, v, f, f->xx, sums, apart[1].sum, rank);
         for (size_t j = 0; j < s.context; j++) {
             waves_at(waves, j + distance - 1, s.context);
@@ -2194,8 +2204,8 @@ static size_t read_windows(double *met, double *missed, const Follow *f, const T
                 for (size_t c = 0; c < r; c++) error[n * r + c] -= f->expected[d][ids[i + 1 - d] * r + c];
         }
     }
-    outer(met, NULL, mean, mean, n, r);
-    outer(missed, NULL, mean, error, n, r);
+    gram(met, NULL, mean, n, r);
+    outer(missed, mean, error, n, r);
     free(keys); free(near); free(query); free(alike); free(mean); free(error);
     return n;
 }
@@ -2211,7 +2221,7 @@ static void seed_content(Transformer *net, const Rooms *rooms, const Follow *f, 
     double *u = alloc(r * rank, 8), *sv = alloc(rank, 8), *v = alloc(r * rank, 8), likeness = 0.0;
     for (size_t t = 0; t < f->vocab; t++)
         for (size_t k = 0; k < n_first; k++) code[t * n_first + k] = dot(f->x + t * r, first + k * r, r);
-    outer(spread, f->share, code, code, f->vocab, n_first);
+    gram(spread, f->share, code, f->vocab, n_first);
     for (size_t k = 0; k < n_first; k++) likeness += spread[k * n_first + k];
     if (s.content && s.layers > 1 && likeness > 0.0) {
         const double relevance = RELEVANCE * (double)n_first / likeness;
