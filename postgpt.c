@@ -103,6 +103,13 @@ static void fail(const char *format, ...) {
     exit(1);
 }
 
+static void put_error(const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    complain(format, args);
+    va_end(args);
+}
+
 static void *alloc(size_t count, size_t size) {   /* zeroed */
     void *p = calloc(count ? count : 1, size);
     if (!p) fail("out of memory");
@@ -5081,11 +5088,17 @@ static void load_tokenizer(Model *model, const Bytes *corpus) {
     free(path);
 }
 
+#define LACKS "%s has the byte 0x%02x, which the corpus' alphabet lacks (--alphabet bytes knows all)"
+
+/* The first byte that the alphabet lacks, or -1. */
+static int strange_byte(const Tokenizer *tok, const unsigned char *data, size_t length) {
+    for (size_t i = 0; i < length; i++) if (tok->id_of_byte[data[i]] == NONE) return data[i];
+    return -1;
+}
+
 static void check_bytes(const Model *model, const unsigned char *data, size_t length, const char *what) {
-    for (size_t i = 0; i < length; i++)
-        if (model->tokenizer.id_of_byte[data[i]] == NONE)
-            fail("%s has the byte 0x%02x, which the corpus' alphabet lacks (--alphabet bytes knows all)",
-                 what, data[i]);
+    const int byte = strange_byte(&model->tokenizer, data, length);
+    if (byte >= 0) fail(LACKS, what, (unsigned)byte);
 }
 
 static void model_encode(Model *model, const Bytes *file) {
@@ -5683,6 +5696,11 @@ static void converse(Model *model, const Bytes *prompt) {
         if (n < 0) break;
         waiting = 0;
         while (n && (line[n - 1] == '\n' || line[n - 1] == '\r')) n--;
+        const int byte = strange_byte(&model->tokenizer, (unsigned char *)line, (size_t)n);
+        if (byte >= 0) {
+            put_error(LACKS, "the prompt", (unsigned)byte);
+            continue;
+        }
         if (n || !answered)
             for (size_t i = 0; i < n_said; i++) { free(said[i].data); said[i] = (Bytes){NULL, 0, 0}; }
         else again.sampling.seed++;

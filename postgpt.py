@@ -3895,6 +3895,11 @@ def converse(model, prompt, options):
         if not line:
             break
         prompt = line.rstrip(b"\r\n")
+        try:
+            check_bytes(model.tokenizer, prompt, "the prompt")
+        except Failure as error:
+            put_error(str(error))
+            continue
         if prompt or not said:
             said = {}
         else:

@@ -88,6 +88,11 @@ class Interactive(Both):
         again = self.agree(*SMALL, "-n", "9", "-m", "full", "-s", "43", text).stdout
         self.assertEqual(more[len(first):].split(b"--- full ---\n")[1].split(b"--- meta ---\n")[0], again[len(text):])
 
+    def test_a_line_with_a_byte_that_the_alphabet_lacks_is_named_and_the_next_one_answered(self):
+        found = self.agree(*SMALL, "-q", "-n", "9", "-m", "full", "-i", "--alphabet", "corpus", stdin=b"The model\n\xff\nA token\n\n", files={"corpus.txt": book(3000)})
+        self.assertEqual(found.stderr, b"postgpt: the prompt has the byte 0xff, which the corpus' alphabet lacks (--alphabet bytes knows all)\n")
+        self.assertEqual((found.code, found.stdout.count(b"\n")), (0, 3))
+
     def test_no_line_no_answer(self):
         self.assertEqual(self.agree(*SMALL, "-i").stdout, b"")
         self.assertGreater(len(self.agree(*SMALL, "-i", "-n", "3", stdin=b"\n").stdout), 3)     # an empty prompt

@@ -243,6 +243,7 @@ def random_case(seed):
         (0.15, lambda: ["--samples", str(rng.choice((1, 2, 3)))]), (0.3, lambda: ["--exact"]),
         (0.12, lambda: ["--holdout", "%.4f" % min(max(rng.random() * 200.0 / len(corpus), 0.001), 0.999)]),
         (0.12, lambda: ["--eval", "held.txt"]), (0.1, lambda: ["--encode", "held.txt"]),
+        (0.2, lambda: ["--why"]), (0.12, lambda: ["--page", "page.html"]), (0.04, lambda: ["--tree"]), (0.06, lambda: ["-i"]),
     ]
     if rng.random() < 0.3:                                # a case of training
         options += [(1.0, lambda: ["--shape", random_shape(rng), "--merges", str(rng.choice((0, 3, 30)))]), (1.0, lambda: ["--train", str(rng.randrange(1, 5))]),
@@ -257,6 +258,8 @@ def random_case(seed):
         at = rng.randrange(len(corpus))
         files["held.txt"] = rng.choice((corpus[at:at + 150], random_corpus(rng, 200), b"\n", b""))
     prompt = random_prompt(rng, corpus)
+    if "-i" in args:
+        stdin = b"\n".join(rng.choice((b"", random_prompt(rng, corpus))) for _ in range(4))
     if rng.random() < 0.15:
         args, stdin = args + ["-"], random_prompt(rng, corpus) + rng.choice((b"", b"\0\xff"))
     elif rng.random() < 0.95:
