@@ -3231,6 +3231,15 @@ static void standing_make(Standing *s, const Bytes *corpus) {
     free(to);
 }
 
+static void standing_clear(Standing *s) {
+    s->text.length = s->tokens = s->words = s->n_begun = 0;
+    s->at = NOWHERE;
+}
+
+static void standing_free(Standing *s) {
+    free(s->text.data); free(s->begun); free(s->ends); free(s->line); free(s->first); free(s->place);
+}
+
 /* The next place in the corpus, from `at` on, where the newest words stand. */
 static size_t standing_find(const Standing *s, size_t words, size_t at) {
     const size_t start = standing_start(s, words), n = s->text.length - start;
@@ -3420,8 +3429,8 @@ static void ledger_begin(Ledger *why, const Ids *ids) {
     for (size_t i = 0; i < why->n; i++) {
         free(why->rows[i].candidates); free(why->rows[i].attention);
     }
-    why->n = why->held.length = why->heard.n = s->text.length = s->tokens = s->words = s->n_begun = 0;
-    s->at = NOWHERE;
+    why->n = why->held.length = why->heard.n = 0;
+    standing_clear(s);
     for (size_t i = 0; i < ids->n; i++) {
         ids_add(&why->heard, ids->ids[i]);
         standing_write(s, token_text(why->tok, ids->ids[i]));
@@ -5714,9 +5723,30 @@ static void converse(Model *model, const Bytes *prompt) {
     free(line);
 }
 
-/* Eight prompts from the corpus itself: the first three pieces of the lines after each eighth of it. */
+enum { QUOTED = 8 };             /* words in a row that the corpus has are a quotation */
+
+/* Of the runs of QUOTED words in a text, each up to where the next word begins: adds to found how many the
+ * corpus has, and to runs how many there are. */
+static void quotations(Standing *s, const Bytes *text, size_t *found, size_t *runs) {
+    standing_clear(s);
+    for (size_t at = 0; at < text->length; at++) {
+        if (s->n_begun >= QUOTED && standing_begins(text->data, at)) {
+            ++*runs;
+            *found += standing_find(s, QUOTED, 0) != NOWHERE;
+        }
+        standing_write(s, (Slice){text->data + at, 1});
+    }
+}
+
+/* Eight prompts from the corpus itself: the first three pieces of the lines after each eighth of it; and a
+ * note on how much of what was said is copied. */
 static void demonstrate(Model *model, const Bytes *corpus) {
     const unsigned char *data = corpus->data;
+    const size_t n_said = 3 * model->options->samples;
+    Bytes *said = alloc(n_said, sizeof *said);
+    Standing standing;
+    size_t found = 0, runs = 0;
+    standing_make(&standing, corpus);
     for (size_t i = 0; i < 8; i++) {
         size_t at = corpus->length / 8 * i, end;
         if (at) while (at < corpus->length && data[at - 1] != '\n') at++;
@@ -5725,8 +5755,17 @@ static void demonstrate(Model *model, const Bytes *corpus) {
         for (size_t piece = 0; piece < 3 && end < corpus->length && kind_of[data[end]] != WHITE; piece++)
             end = piece_end(data, end, corpus->length);
         if (i) put_text("\n");
-        continue_prompt(model, data + at, end - at, NULL);
+        continue_prompt(model, data + at, end - at, said);
+        for (size_t k = 0; k < n_said; k++) {
+            quotations(&standing, &said[k], &found, &runs);
+            free(said[k].data);
+            said[k] = (Bytes){NULL, 0, 0};
+        }
     }
+    if (runs) note(model->options, "of %zu runs of %d words that were said, %zu stand in the corpus (%.1f %%)",
+                   runs, QUOTED, found, 100.0 * (double)found / (double)runs);
+    free(said);
+    standing_free(&standing);
 }
 
 static void interrupted(int number) {

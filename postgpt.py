@@ -3911,19 +3911,41 @@ def converse(model, prompt, options):
     signal.signal(signal.SIGINT, before)
 
 
+QUOTED = 8                  # words in a row that the corpus has are a quotation
+
+
+def quotations(corpus, text):
+    """Of the runs of QUOTED words in a text, each up to where the next word begins: how many the corpus has,
+    and how many there are."""
+    standing, found, runs = Standing(corpus, ()), 0, 0
+    for at in range(len(text)):
+        if len(standing.begun) >= QUOTED and standing.begins(text, at):
+            runs += 1
+            found += standing.find(QUOTED, 0) >= 0
+        standing.write(text[at:at + 1])
+    return found, runs
+
+
 def demonstrate(model, corpus, options):
-    """Eight prompts from the corpus itself: the first three pieces of the lines after each eighth of it."""
+    """Eight prompts from the corpus itself: the first three pieces of the lines after each eighth of it; and
+    a note on how much of what was said is copied."""
+    found = runs = 0
     for i in range(8):
         at = len(corpus) // 8 * i
         if at:
             at = corpus.find(b"\n", at - 1) + 1 or len(corpus)
         at = re.compile(rb"[\t-\r ]*").match(corpus, at).end()
-        end, pieces = at, 0
+        end, pieces, said = at, 0, {}
         while pieces < 3 and end < len(corpus) and KIND[corpus[end]] != WHITE:
             end, pieces = PIECE.match(corpus, end).end(), pieces + 1
         if i:
             put(b"\n")
-        continue_prompt(model, corpus[at:end], options)
+        continue_prompt(model, corpus[at:end], options, said)
+        for text in said.values():
+            found, runs = map(add, (found, runs), quotations(corpus, text))
+    if runs:
+        note(options, "of %d runs of %d words that were said, %d stand in the corpus (%.1f %%)"
+             % (runs, QUOTED, found, 100.0 * found / runs))
 
 
 MAGIC = {b"\x1f\x8b": "compressed (gzip)", b"PK\x03\x04": "compressed (zip)", b"%PDF-": "like a PDF",

@@ -295,6 +295,25 @@ class CommandLine(unittest.TestCase):
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE) for command in ([twins.binary()], twins.PYTHON)]
         return runs
 
+    def test_the_demonstration_says_how_much_is_copied(self):
+        with tempfile.TemporaryDirectory() as folder:
+            with open(folder + "/corpus.txt", "wb") as file:
+                file.write(twins.book(20000))
+            runs = [subprocess.run([*command, "--no-cache", "-c", "corpus.txt", "--merges", "150", "-n", "40", "--verbatim", "15",
+                                    "--shape", "layers=1,embd=16,content=1,rrpram=1,context=12,mlp=1"], cwd=folder,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE) for command in ([twins.binary()], twins.PYTHON)]
+        note = runs[0].stderr.splitlines()[-1]
+        self.assertEqual(note, runs[1].stderr.splitlines()[-1])
+        number, found, share = re.fullmatch(rb"postgpt: of (\d+) runs of 8 words that were said, (\d+) stand in the corpus \(([\d.]+) %\)", note).groups()
+        # by the words alone; the program also compares what stands between them, and leaves out a text's last run
+        stock = set(windows(twins.book(20000).split(), 8))
+        said = [windows(text.split(), 8)[:-1] for text in re.split(rb"\n*--- (?:meta|full) ---\n", runs[0].stdout)]
+        self.assertEqual(int(number), sum(map(len, said)))
+        copied = sum(window in stock for text in said for window in text)
+        self.assertGreater(copied, 0)
+        self.assertAlmostEqual(int(found), copied, delta=0.1 * copied)
+        self.assertEqual(b"%.1f" % (100.0 * int(found) / int(number)), share)
+
     def test_samples_are_what_the_seeds_give_one_by_one(self):
         many, again = self.run_twins("-m", "full", "--samples", "3", "-s", "18446744073709551614", "The")
         self.assertEqual(many.stdout, again.stdout)
