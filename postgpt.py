@@ -147,15 +147,15 @@ def rmsnorm(x):
 
 # Second reading of 0
 
-def cross_entropy(logits, id):
-    """-log softmax(logits)[id], in nats: what it costs to be told `id` where these were the logits (Shannon
-    1948).
+def cross_entropy(logits, token):
+    """-log softmax(logits)[token], in nats: what it costs to be told the token where these were the logits
+    (Shannon 1948).
 
     >>> "%.4f" % cross_entropy([0.0, 0.0], 1)             # one of two: log 2
     '0.6931'
     """
     top = max(logits)
-    return log(total([exp(x - top) for x in logits])) - (logits[id] - top)
+    return log(total([exp(x - top) for x in logits])) - (logits[token] - top)
 
 
 class Rng:
@@ -201,7 +201,7 @@ class Tokenizer:
     >>> tokenizer = Tokenizer.learn(b"low lower lowest", merges=3)
     >>> tokenizer.text[256:]                              # ties: the smaller ids first
     [b'lo', b'low', b' low']
-    >>> [tokenizer.text[id] for id in tokenizer.encode(b"lowly")]
+    >>> [tokenizer.text[token] for token in tokenizer.encode(b"lowly")]
     [b'low', b'l', b'y']
 
     pairs  what was learned, (left, right), in order     rank  (left, right) -> the token that joins them
@@ -212,7 +212,7 @@ class Tokenizer:
     def __init__(self, alphabet, pairs=()):
         self.alphabet = bytes(alphabet)
         self.base = len(self.alphabet)
-        self.id_of_byte = {byte: id for id, byte in enumerate(self.alphabet)}
+        self.id_of_byte = {byte: token for token, byte in enumerate(self.alphabet)}
         self.pairs, self.rank, self.seen = [], {}, {}
         self.text = [bytes([byte]) for byte in self.alphabet]
         for left, right in pairs:
@@ -269,7 +269,7 @@ class Tokenizer:
                 heapq.heappush(heap, (-counts[pair], pair))
                 continue
             progress.say("learning merges: %d of %d", len(self.pairs), merges)
-            id, fresh = self.vocab, set()
+            merged, fresh = self.vocab, set()
             self.add(*pair)
             for at in places.pop(pair):
                 right = after[at]
@@ -279,7 +279,7 @@ class Tokenizer:
                 change(left, at, -often)
                 change(at, right, -often)
                 change(right, beyond, -often)
-                token[at], token[right], after[at] = id, -1, beyond
+                token[at], token[right], after[at] = merged, -1, beyond
                 if beyond >= 0:
                     before[beyond] = at
                 fresh |= {change(left, at, often), change(at, beyond, often)}
@@ -306,7 +306,7 @@ class Tokenizer:
 
     def decode(self, ids):
         """The bytes of the tokens, joined."""
-        return b"".join([self.text[id] for id in ids])
+        return b"".join([self.text[token] for token in ids])
 
     def merge(self, piece):
         """One piece's ids: the earliest learned pair first, leftmost first, until none is left."""
@@ -322,16 +322,16 @@ class Tokenizer:
         for at in range(n - 1):
             consider(at, at + 1)
         while heap:
-            id, at = heapq.heappop(heap)
+            merged, at = heapq.heappop(heap)
             right = after[at]
-            if token[at] < 0 or right < 0 or rank((token[at], token[right])) != id:
+            if token[at] < 0 or right < 0 or rank((token[at], token[right])) != merged:
                 continue                                  # one of the two is joined otherwise by now
-            token[at], token[right], after[at] = id, -1, after[right]
+            token[at], token[right], after[at] = merged, -1, after[right]
             if after[at] >= 0:
                 before[after[at]] = at
             consider(before[at], at)
             consider(at, after[at])
-        return [id for id in token if id >= 0]
+        return [one for one in token if one >= 0]
 
     def passes(self, data, merges):
         """Could learning `merges` pairs from data have given these, as far as counts tell?
@@ -343,13 +343,13 @@ class Tokenizer:
         made, left_over = [0] * self.vocab, Counter()
         for piece, often in Counter(PIECE.findall(data)).items():
             ids = self.encode(piece)
-            for id in ids:
-                made[id] += often
+            for token in ids:
+                made[token] += often
             for pair in zip(ids, ids[1:]):
                 left_over[pair] += often
-        for id in reversed(range(self.base, self.vocab)):
-            for part in self.pairs[id - self.base]:
-                made[part] += made[id]
+        for token in reversed(range(self.base, self.vocab)):
+            for part in self.pairs[token - self.base]:
+                made[part] += made[token]
         most = len(data)
         for n, (left, right) in zip(made[self.base:], self.pairs):
             if not (1 if left == right else 2) <= n <= most:
@@ -694,10 +694,10 @@ class Words:
         self.spelled = {}                                 # bytes -> the tokens that spell them
         # kind -> the tokens that go on with a word of that kind
         self.inside = [[] for _ in range(SPACE)]
-        for id, text in enumerate(tokens):
+        for token, text in enumerate(tokens):
             if KIND[text[0]] < SPACE:
-                self.spelled.setdefault(text, []).append(id)
-                self.inside[KIND[text[0]]].append(id)
+                self.spelled.setdefault(text, []).append(token)
+                self.inside[KIND[text[0]]].append(token)
         self.lengths = {len(text) for text in self.spelled}
 
     def find(self, word):
@@ -730,9 +730,9 @@ class Spelling:
         """A new document."""
         self.word, self.known, self.free = b"", WHOLE_WORD, False
 
-    def write(self, id):
+    def write(self, token):
         """The next token."""
-        for byte in self.words.tokens[id]:
+        for byte in self.words.tokens[token]:
             if not self.goes_on(byte):
                 self.word = b""
             if KIND[byte] < SPACE:
@@ -766,10 +766,10 @@ class Spelling:
         words, unfinished = self.words, self.known == BEGUN and not self.free
         f = [-(STUB * words.trust) if unfinished else 0.0] * len(words.tokens)
         if self.word and self.known != UNKNOWN and not self.free:
-            for id in words.inside[KIND[self.word[0]]]:
-                f[id] = -(BREAK * words.trust)
-            for id in words.endings(self.word):
-                f[id] = 0.0
+            for token in words.inside[KIND[self.word[0]]]:
+                f[token] = -(BREAK * words.trust)
+            for token in words.endings(self.word):
+                f[token] = 0.0
         return f
 
 
@@ -789,7 +789,8 @@ def trait_of(text):
     white, core = [KIND[byte] >= SPACE for byte in text], text.rstrip(b")]}\"'")
     return Trait(all(white), white[0], white[-1], len(text), len(HAN.findall(text)),
                  core.endswith((b".", b"!", b"?", b"\xe3\x80\x82")), b"\n" in text,
-                 DIGIT in [KIND[byte] for byte in text], [BRACKETS[byte] for byte in text if byte in BRACKETS])
+                 DIGIT in [KIND[byte] for byte in text],
+                 [BRACKETS[byte] for byte in text if byte in BRACKETS])
 
 
 class Reader:
@@ -800,7 +801,7 @@ class Reader:
     nested  how many brackets are open, and 8 more within quotes; a line's end closes all
 
     >>> reader = Reader([trait_of(text) for text in (b"Words", b" (in", b" one", b")", b".")])
-    >>> for id in (0, 1, 2): reader.read(id)
+    >>> for token in (0, 1, 2): reader.read(token)
     >>> reader.words, reader.spoken, reader.nested, reader.ended
     (3, 3, 1, False)
     """
@@ -814,9 +815,9 @@ class Reader:
         self.words = self.spoken = self.nested = self.length = 0
         self.apart = self.ended = True                    # what comes begins a word, a sentence
 
-    def read(self, id):
+    def read(self, token):
         """The next token."""
-        white, begins, ends, length, han, closes, breaks, _, brackets = self.traits[id]
+        white, begins, ends, length, han, closes, breaks, _, brackets = self.traits[token]
         self.length += length
         if not white:
             if han or begins or self.apart or self.length > LONG:
@@ -851,16 +852,16 @@ class Places:
     def __init__(self, ids, tokenizer):
         self.ids, self.after, self.far, self.bare = ids, {}, {}, list(range(tokenizer.vocab))
         self.traits = list(map(trait_of, tokenizer.text))
-        for id, text in enumerate(tokenizer.text):
+        for token, text in enumerate(tokenizer.text):
             if text[:1] == b" " and text[1:2].isupper():
                 bare = tokenizer.encode(text[1:])
-                self.bare[id] = bare[0] if len(bare) == 1 else id
-        same = self.same = [self.bare[id] for id in ids]
+                self.bare[token] = bare[0] if len(bare) == 1 else token
+        same = self.same = [self.bare[token] for token in ids]
         for place, pair in enumerate(zip(same, same[1:-1]), 2):
             self.after.setdefault(pair, []).append(place)
         reader, known = Reader(self.traits), [(0, 0, 0, True)]
-        for id in ids:
-            reader.read(id)
+        for token in ids:
+            reader.read(token)
             known.append((reader.words, reader.spoken, reader.nested, reader.ended))
         self.words, self.spoken, self.nested, self.ended = zip(*known)
 
@@ -1043,10 +1044,10 @@ class Window:
         self.keys = [[[] for _ in range(shape.content_dim)] for _ in range(shape.layers)]
         self.values = [[[] for _ in range(shape.content + shape.rrpram)] for _ in range(shape.layers)]
 
-    def forward(self, id):
+    def forward(self, token):
         """One token through all layers at the window's next position; the residual stream is left in x."""
-        x = list(map(add, self.net.wte[id], self.net.wpe[len(self.ids)]))             # [embd]
-        self.ids.append(id)
+        x = list(map(add, self.net.wte[token], self.net.wpe[len(self.ids)]))             # [embd]
+        self.ids.append(token)
         self.seen = []
         for layer, keys, values in zip(self.layers, self.keys, self.values):
             *heads, out, up, down = layer
@@ -1075,7 +1076,7 @@ class Window:
             mixed += matvec([0.0] * d, self.seen[-1], cached)         # [n], [n][head_dim] -> [head_dim]
         return mixed
 
-    def push(self, id):
+    def push(self, token):
         """The next token of a text of any length. When the context is full it slides: the newest half of it
         becomes the first positions, computed anew, so that the cost a token stays constant."""
         if len(self.ids) == self.net.shape.context:
@@ -1083,7 +1084,7 @@ class Window:
             self.clear()
             for old in newest:
                 self.forward(old)
-        self.forward(id)
+        self.forward(token)
 
     def logits(self):
         """What the transformer says of the next token.  -> [vocab]"""
@@ -1322,7 +1323,7 @@ def outer(x, y):
 
 
 def gram(x, weight):
-    """The sum over a of weight[a] x[a] x[a]^T: symmetric, so half of it is computed.  [n][r], [n] -> [r][r]"""
+    """The sum over a of weight[a] x[a] x[a]^T, symmetric: half is computed.  [n][r], [n] -> [r][r]"""
     c, rest = [], x
     for column in zip(*weighed(weight, x)):
         c.append([row[len(c)] for row in c] + matvec([0.0] * len(rest[0]), column, rest))
@@ -1475,9 +1476,9 @@ def read_windows(follow, text, context, code, relevance):
              for at in ([start] if text.lines else range(start, end, context))]
     for at, end in spans[::max(len(text.ids) // LESSONS, 1)]:
         ids = text.ids[at:end]
-        keys, near = list(zip(*[code[id] for id in ids[:1] + ids])), [follow.x[id] for id in ids]
-        for i, id in enumerate(ids):
-            alike = softmax(matvec([0.0] * (i + 1), [relevance * k for k in code[id]], keys))
+        keys, near = list(zip(*[code[token] for token in ids[:1] + ids])), [follow.x[token] for token in ids]
+        for i, token in enumerate(ids):
+            alike = softmax(matvec([0.0] * (i + 1), [relevance * k for k in code[token]], keys))
             met.append(matvec([0.0] * r, alike, near))
             rest = follow.h[text.ids[at + i + 1]]
             for back, expected in zip(ids[i::-1], follow.expected[1:]):
@@ -1636,28 +1637,28 @@ class Field:
             if listener:
                 listener.clear()
 
-    def expected(self, id):
+    def expected(self, token):
         """How much the chain expects a token."""
-        return self.meta.chain.token_prob(self.ids, id)
+        return self.meta.chain.token_prob(self.ids, token)
 
-    def push(self, id, expected):
+    def push(self, token, expected):
         """The next token, and how much it was expected: by the chain where it is heard, by the sampler where
         it is spoken."""
         ids, n = self.ids, len(self.ids)
         self.level = CALM * self.level + (1.0 - CALM) * (1.0 - expected)
-        ids.append(id)
-        self.before.append(self.newest.get(id, -1))
-        self.newest[id] = n
+        ids.append(token)
+        self.before.append(self.newest.get(token, -1))
+        self.newest[token] = n
         self.destiny = [DRIFT * k for k in self.destiny]
-        self.destiny[id] += 1.0
+        self.destiny[token] += 1.0
         if n >= self.memory:
             self.destiny[ids[n - self.memory]] -= self.gone                # what is forgotten leaves the sum
         if self.spelling:
-            self.spelling.write(id)
+            self.spelling.write(token)
         if self.voice:
-            self.voice.write(id)
+            self.voice.write(token)
         if self.window:
-            self.window.push(id)
+            self.window.push(token)
 
     def start(self):
         """The oldest place that is remembered."""
@@ -1720,11 +1721,11 @@ class Field:
             context 4, 11 tokens    0 1 2 3, 2 3 4 5, 4 5 6 7, 6 7 8 9, 8 9 10: only 8 9 10 are pushed
         """
         n, drop, window, self.window = len(ids), context - context // 2, self.window, None
-        for id in ids[max(n - self.memory - context, 0):]:
-            self.push(id, self.expected(id))
+        for token in ids[max(n - self.memory - context, 0):]:
+            self.push(token, self.expected(token))
         self.window = window
-        for id in ids[max((n - context + drop - 1) // drop * drop, 0):] if window else ():
-            window.push(id)
+        for token in ids[max((n - context + drop - 1) // drop * drop, 0):] if window else ():
+            window.push(token)
 
     def promised(self):
         """The open promises: (back, [(x, what x gains by t_back), ..]), the newest first."""
@@ -1741,7 +1742,7 @@ class Field:
 
         >>> ids = [0, 1, 2, 3, 0, 1, 2, 0, 1]             # a b c d a b c a b: `a b` stood twice before
         >>> field = Field(Metaweights(ids, 4), COEFFICIENTS, 100)
-        >>> for id in ids: field.push(id, 1.0)
+        >>> for token in ids: field.push(token, 1.0)
         >>> list(field.moments())
         [(5, 2), (1, 2)]
         """
@@ -1802,8 +1803,8 @@ def best_first(logits):
 def rule(logits, recent, repetition):
     """The logits after the repetition penalty on the recent ids.  [vocab] -> [vocab]"""
     logits, cost = logits[:], log(1.0 + repetition)
-    for id in recent:
-        logits[id] -= cost
+    for token in recent:
+        logits[token] -= cost
     return logits
 
 
@@ -1819,14 +1820,14 @@ def sample(logits, tokens, recent, temperature, top_k, repetition, speller, rng,
     (2, 0.7310585786300049)
     """
     logits = rule(logits, recent, repetition)
-    allowed = (id for id in best_first(logits) if speller.allows(tokens[id]))
+    allowed = (token for token in best_first(logits) if speller.allows(tokens[token]))
     kept = list(itertools.islice(allowed, (top_k or len(logits)) if temperature > 0.0 else 1))
     if not kept:
-        valid = (id for id in best_first(logits) if speller.valid(tokens[id]))
+        valid = (token for token in best_first(logits) if speller.valid(tokens[token]))
         kept = [next(valid, best_first(logits)[0])]
     if len(kept) == 1:
         return kept[0], 1.0
-    odds = [exp((logits[id] - logits[kept[0]]) / temperature) for id in kept]
+    odds = [exp((logits[token] - logits[kept[0]]) / temperature) for token in kept]
     whole, walked = total(odds), 0.0
     for n, x in enumerate(odds if top_p < 1.0 else (), 1):
         walked += x
@@ -1834,11 +1835,11 @@ def sample(logits, tokens, recent, temperature, top_k, repetition, speller, rng,
             kept, odds, whole = kept[:n], odds[:n], walked
             break
     walked, stop = 0.0, rng.uniform()
-    for id, x in zip(kept, odds):
+    for token, x in zip(kept, odds):
         walked += x / whole
         if stop < walked:
             break
-    return id, x / whole
+    return token, x / whole
 
 
 # The model: a corpus, what was counted in it, and the ghost
@@ -1912,21 +1913,21 @@ class PostGPT:
         # a line may be a new name
         speller, waiting = Speller(None if self.lines else field.spelling, self.utf8), b""
         speller.write(prompt)
-        standing = Standing(self.corpus, [tok.text[id] for id in ids]) if why else None
+        standing = Standing(self.corpus, [tok.text[token] for token in ids]) if why else None
         for n in range(tokens if how.exact else tokens + GRACE):
             field.terms()
             before, recent = field.logits(use), field.ids[:-RECENT - 1:-1]
             logits = before[:]
-            for id, nats in voice.rules(field, "B" in use, speller.spelling).items():
-                logits[id] += nats
-            id, expected = sample(logits, tok.text, recent, how.temperature, how.top_k, how.repetition,
+            for token, nats in voice.rules(field, "B" in use, speller.spelling).items():
+                logits[token] += nats
+            token, expected = sample(logits, tok.text, recent, how.temperature, how.top_k, how.repetition,
                                   speller, rng, how.top_p)
-            text = tok.text[id]
-            if n >= tokens and (b"\n" in text if self.lines else voice.rests(id)):
+            text = tok.text[token]
+            if n >= tokens and (b"\n" in text if self.lines else voice.rests(token)):
                 break                                     # it would begin the next sentence
             if why:
                 final = rule(logits, recent, how.repetition)
-                row = look_back(field, use, before, final, id, how, tok.text, speller, standing, why > 1)
+                row = look_back(field, use, before, final, token, how, tok.text, speller, standing, why > 1)
             speller.write(text)
             waiting += text
             yield b"" if speller.state else waiting, row
@@ -1934,7 +1935,7 @@ class PostGPT:
                 waiting = b""
             if self.lines and text == b"\n":
                 field.reset()                             # the next line is another document
-            field.push(id, expected)
+            field.push(token, expected)
 
     # Second reading
 
@@ -1988,11 +1989,11 @@ class PostGPT:
         """
         use, found = MODES[mode_of(mode)], []
         field = self.field(use)
-        for i, id in enumerate(ids):
+        for i, token in enumerate(ids):
             if i >= self.lines:
                 field.terms()
-                found.append(-cross_entropy(field.logits(use), id))
-            field.push(id, field.expected(id))
+                found.append(-cross_entropy(field.logits(use), token))
+            field.push(token, field.expected(token))
         return found
 
     def evaluate(self, data):
@@ -2186,8 +2187,9 @@ class Voice:
         self.tokens, self.reader = tokenizer.text, Reader(places.traits)
         self.cut = [max(discount, 0.001) * d for d in cut]            # nothing is to have probability 0
         # what a number must share with its place: the word before it, and itself where it is under way
-        self.digits = [(id, 1 if trait.begins else 2) for id, trait in enumerate(places.traits) if trait.digit]
-        self.ends = [id for id, trait in enumerate(places.traits) if trait.closes or trait.breaks]
+        self.digits = [(token, 1 if trait.begins else 2)
+                       for token, trait in enumerate(places.traits) if trait.digit]
+        self.ends = [token for token, trait in enumerate(places.traits) if trait.closes or trait.breaks]
         self.clear()
 
     def clear(self):
@@ -2195,24 +2197,24 @@ class Voice:
         self.spots, self.last, self.piece, self.before, self.heard = {}, None, [], ({}, None), []
         self.reader.clear()
 
-    def write(self, id):
+    def write(self, token):
         """The next token. The piece under way is read as the corpus would have it, should it be said in other
         tokens."""
-        text, traits = self.tokens[id], self.reader.traits
+        text, traits = self.tokens[token], self.reader.traits
         if self.piece:
             last = self.piece[-1]
-            ended = (not traits[id].white if traits[last].white
+            ended = (not traits[token].white if traits[last].white
                      else KIND[text[0]] != KIND[self.tokens[last][-1]])
             if ended or len(self.piece) == LONGEST_WORD:
                 self.piece, self.before = [], (self.spots, self.last)
-        self.piece.append(id)
+        self.piece.append(token)
         self.spots, self.last = self.before
-        for token in self.encode(b"".join([self.tokens[old] for old in self.piece])):
+        for one in self.encode(b"".join([self.tokens[old] for old in self.piece])):
             # from every place to the one after it, where the corpus goes on with this token
-            bare = self.places.bare[token]
+            bare = self.places.bare[one]
             match, places = self.spots.get, self.places.after.get((self.last, bare), ())
             self.spots, self.last = {place: match(place - 1, 1) + 1 for place in places}, bare
-        self.reader.read(id)
+        self.reader.read(token)
         self.heard.append(self.reader.words)
 
     def speak(self, p):
@@ -2221,28 +2223,28 @@ class Voice:
         places, reader, words = self.places, self.reader, self.places.words
         self.run, self.shared, self.level, self.reach, fit = {}, {}, set(), {}, []
         for place, n in self.spots.items():
-            id, common = places.ids[place], words[place] - words[place - n]
+            token, common = places.ids[place], words[place] - words[place - n]
             if words[place + 1] > words[place]:
-                self.run[id] = max(words[place + 1] - words[place - n], self.run.get(id, 0))
+                self.run[token] = max(words[place + 1] - words[place - n], self.run.get(token, 0))
             if places.nested[place] == reader.nested:
-                fit.append((n, id))
-                self.shared[id] = max(common, self.shared.get(id, 0))
+                fit.append((n, token))
+                self.shared[token] = max(common, self.shared.get(token, 0))
                 if places.spoken[place] == reader.spoken:
-                    self.level.add(id)
+                    self.level.add(token)
                 if common >= SHARED and self.verbatim:
                     reach = common + places.until_fork(place)
-                    self.reach[id] = min(reach, self.reach.get(id, reach))
+                    self.reach[token] = min(reach, self.reach.get(token, reach))
         for order in range(2, SPEAKS):
-            fit = [(n, id) for n, id in fit if n >= order]
+            fit = [(n, token) for n, token in fit if n >= order]
             if not fit:
                 break
-            p = mixed(p, *discounted(Counter([id for _, id in fit]), self.cut))
+            p = mixed(p, *discounted(Counter([token for _, token in fit]), self.cut))
         return p
 
-    def rests(self, id):
+    def rests(self, token):
         """Is what was said a whole sentence, or line, with this token to come?"""
-        text = self.tokens[id]
-        begins = self.reader.traits[id].han or text[:1] == b" " and not text[1:2].islower()
+        text = self.tokens[token]
+        begins = self.reader.traits[token].han or text[:1] == b" " and not text[1:2].islower()
         return b"\n" in text or self.reader.ended and begins
 
     def stale(self, field):
@@ -2255,36 +2257,36 @@ class Voice:
         """What each token gains or loses: token -> nats. Without the chain only the limit of verbatim holds;
         without the spelling any word may go on."""
         gain, limit, reader = defaultdict(float), self.verbatim, self.reader
-        for id, run in self.run.items() if limit else ():
+        for token, run in self.run.items() if limit else ():
             if run > limit:
-                gain[id] -= WALL
+                gain[token] -= WALL
             elif chain and run > limit // 3:
-                gain[id] -= GLAD * (run - limit // 3) + (SATED if run > 2 * limit // 3 else 0.0)
+                gain[token] -= GLAD * (run - limit // 3) + (SATED if run > 2 * limit // 3 else 0.0)
         if not chain:
             return gain
         wanted = 0 if reader.ended else min(SHARED, reader.spoken)
         number = self.last is not None and KIND[self.tokens[self.last][-1]] == DIGIT
-        for id, shared in self.shared.items():
-            gain[id] += LONELY * min(shared, wanted)
+        for token, shared in self.shared.items():
+            gain[token] += LONELY * min(shared, wanted)
             if shared > wanted == SHARED:
-                gain[id] += ONE_MORE
-            if self.reach.get(id, 0) > limit:
-                gain[id] -= STUCK
+                gain[token] += ONE_MORE
+            if self.reach.get(token, 0) > limit:
+                gain[token] -= STUCK
             if number and shared:
-                gain[id] += ODD
-        for id, least in () if number else self.digits:
-            if self.shared.get(id, 0) < least:
-                gain[id] -= ODD
+                gain[token] += ODD
+        for token, least in () if number else self.digits:
+            if self.shared.get(token, 0) < least:
+                gain[token] -= ODD
         if spelling and spelling.word and spelling.known != BEGUN:
-            for id in spelling.words.inside[KIND[spelling.word[0]]]:
-                if id not in self.shared:
-                    gain[id] -= ODD
+            for token in spelling.words.inside[KIND[spelling.word[0]]]:
+                if token not in self.shared:
+                    gain[token] -= ODD
         short = 0 if reader.ended else SENTENCE - reader.spoken
-        for id in self.ends if short or reader.nested else ():
-            if id not in self.level:
-                gain[id] -= ABRUPT * (short or SENTENCE) / SENTENCE
-        for id in self.stale(field):
-            gain[id] -= STALE
+        for token in self.ends if short or reader.nested else ():
+            if token not in self.level:
+                gain[token] -= ABRUPT * (short or SENTENCE) / SENTENCE
+        for token in self.stale(field):
+            gain[token] -= STALE
         return gain
 
 
@@ -2388,27 +2390,28 @@ def strongest_promises(field):
     return [(x, field.ids[-back], back, field.co["beta"] * nats) for x, (nats, _, back) in best]
 
 
-def look_back(field, use, logits, final, id, how, tokens, speller, standing, deep):
+def look_back(field, use, logits, final, token, how, tokens, speller, standing, deep):
     """The Row of a token that is about to be said. logits, final [vocab]: before and after the rules; deep:
     with what only the page shows."""
     top, tau = max(final), how.temperature or 1.0
     odds = [exp((x - top) / tau) for x in final]
-    whole, mine = total(odds), final[id]
+    whole, mine = total(odds), final[token]
 
     def parts(x):
         """What each of TERMS adds to the logit of x."""
         return field.parts(use, x) + [final[x] - logits[x]]
 
-    rank = 1 + len([1 for other, x in enumerate(final) if x > mine or x == mine and other < id])
-    allowed = (x for x in best_first(final) if x == id or speller.allows(tokens[x]))
+    rank = 1 + len([1 for other, x in enumerate(final) if x > mine or x == mine and other < token])
+    allowed = (x for x in best_first(final) if x == token or speller.allows(tokens[x]))
     found = list(itertools.islice(allowed, CANDIDATES if deep else 2))
-    if id not in found:
-        found[-1] = id
-    second = next((x for x in [*found, *best_first(final)[:2]] if x != id), id)
-    standing.write(tokens[id])
+    if token not in found:
+        found[-1] = token
+    second = next((x for x in [*found, *best_first(final)[:2]] if x != token), token)
+    standing.write(tokens[token])
     place, since, excerpts = standing.look()
-    row = Row(id, tokens[id], odds[id] / whole, rank, list(map(sub, parts(id), parts(second))), second,
-              tokens[second], odds[second] / whole, place, since, field.level, [], excerpts, [], [])
+    gave = list(map(sub, parts(token), parts(second)))
+    row = Row(token, tokens[token], odds[token] / whole, rank, gave, second, tokens[second],
+              odds[second] / whole, place, since, field.level, [], excerpts, [], [])
     if not deep:
         return row
     promises = strongest_promises(field) if "F" in use else []
