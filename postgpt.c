@@ -1209,7 +1209,7 @@ static void spelling_promise(const Spelling *sp, double *f) {
 #define SENTENCE 5               /* words: a sentence that has as many is not short */
 
 /* What there is to know of a token: is it white space, does it begin and end so; how many bytes and how many
- * characters of Han and kana; does it end a sentence, a line; has it a digit; brackets, quotes or line ends. */
+ * characters of Han and kana; does it end a sentence, a line; has it a digit; brackets, quotes, line ends. */
 typedef struct {
     unsigned char white, begins, ends, closes, breaks, digit, brackets;
     uint32_t length, han;
@@ -1985,7 +1985,7 @@ static void outer(double *c, const double *x, const double *y, size_t n, size_t 
             for (size_t j = 0; j < r; j++) c[i * r + j] += x[a * r + i] * y[a * r + j];
 }
 
-/* c[r][r] = the sum over a of weight[a] * x[a] x[a]^T (weight NULL: 1): symmetric, so half of it is computed */
+/* c[r][r] = the sum over a of weight[a] * x[a] x[a]^T (weight NULL: 1), symmetric: half is computed */
 static void gram(double *c, const double *weight, const double *x, size_t n, size_t r) {
     zero(c, r * r);
     for (size_t a = 0; a < n; a++)
@@ -2321,22 +2321,21 @@ static void eigen(double *m, double *v, size_t n) {
 /* The leading singular value decomposition, table ~ u diag(s) v^T: u and v are [rows][r], s[r] falls. */
 static void svd(double *u, double *s, double *v, const Table *table, size_t r, int rounds) {
     const size_t n = table->rows;
-    double *q = alloc(n * r, sizeof *q), *y = alloc(n * r, sizeof *y), *gram = alloc(r * r, sizeof *gram);
+    double *q = alloc(n * r, sizeof *q), *y = alloc(n * r, sizeof *y), *square = alloc(r * r, sizeof *square);
     double *axes = alloc(r * r, sizeof *axes), *sorted = alloc(r * r, sizeof *sorted);
     size_t *rank = alloc(r, sizeof *rank);
     subspace(q, table, r, rounds);
     table_times(y, table, q, r);
-    for (size_t i = 0; i < n; i++) for (size_t j = 0; j < r; j++) for (size_t k = 0; k < r; k++)
-        gram[j * r + k] += y[i * r + j] * y[i * r + k];
-    eigen(gram, axes, r);
+    gram(square, NULL, y, n, r);
+    eigen(square, axes, r);
     for (size_t k = 0; k < r; k++) {
         size_t j = k;
-        for (; j && gram[k * r + k] > gram[rank[j - 1] * r + rank[j - 1]]; j--) rank[j] = rank[j - 1];
+        for (; j && square[k * r + k] > square[rank[j - 1] * r + rank[j - 1]]; j--) rank[j] = rank[j - 1];
         rank[j] = k;
     }
     for (size_t k = 0; k < r; k++) {
-        const double square = gram[rank[k] * r + rank[k]];
-        s[k] = square > 0.0 ? sqrt(square) : 0.0;
+        const double value = square[rank[k] * r + rank[k]];
+        s[k] = value > 0.0 ? sqrt(value) : 0.0;
         for (size_t j = 0; j < r; j++) sorted[j * r + k] = axes[j * r + rank[k]];
     }
     memset(u, 0, n * r * sizeof *u);
@@ -2346,7 +2345,7 @@ static void svd(double *u, double *s, double *v, const Table *table, size_t r, i
         matvec(v + i * r, q + i * r, sorted, r, r, r);
         for (size_t k = 0; k < r; k++) u[i * r + k] = s[k] > 1e-9 * s[0] ? u[i * r + k] / s[k] : 0.0;
     }
-    free(q); free(y); free(gram); free(axes); free(sorted); free(rank);
+    free(q); free(y); free(square); free(axes); free(sorted); free(rank);
 }
 
 /* ---------------------------------------------------------------------------------------------
@@ -5762,8 +5761,9 @@ static void demonstrate(Model *model, const Bytes *corpus) {
             said[k] = (Bytes){NULL, 0, 0};
         }
     }
-    if (runs) note(model->options, "of %zu runs of %d words that were said, %zu stand in the corpus (%.1f %%)",
-                   runs, QUOTED, found, 100.0 * (double)found / (double)runs);
+    const double share = 100.0 * (double)found / (double)(runs + !runs);
+    if (runs) note(model->options, "of %zu runs of %d words that were said, %zu stand in the corpus"
+                   " (%.1f %%)", runs, QUOTED, found, share);
     free(said);
     standing_free(&standing);
 }

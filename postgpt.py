@@ -1322,10 +1322,10 @@ def outer(x, y):
     return [matvec([0.0] * len(y[0]), column, y) for column in zip(*x)]
 
 
-def gram(x, weight):
-    """The sum over a of weight[a] x[a] x[a]^T, symmetric: half is computed.  [n][r], [n] -> [r][r]"""
+def gram(x, weight=None):
+    """The sum over a of weight[a] (or 1) x[a] x[a]^T, symmetric: half is computed.  [n][r], [n] -> [r][r]"""
     c, rest = [], x
-    for column in zip(*weighed(weight, x)):
+    for column in zip(*(weighed(weight, x) if weight else x)):
         c.append([row[len(c)] for row in c] + matvec([0.0] * len(rest[0]), column, rest))
         rest = [row[1:] for row in rest]
     return c
@@ -1484,7 +1484,7 @@ def read_windows(follow, text, context, code, relevance):
             for back, expected in zip(ids[i::-1], follow.expected[1:]):
                 rest = list(map(sub, rest, expected[back]))
             missed.append(rest)
-    return gram(met, [1.0] * len(met)), outer(met, missed), len(met)
+    return gram(met), outer(met, missed), len(met)
 
 
 def seed_content(net, rooms, follow, text, first):
@@ -1566,8 +1566,7 @@ def svd(table, r, rounds):
     [rows][r]"""
     q = subspace(table, r, rounds)
     y = table.times(q)
-    gram = [matvec([0.0] * r, column, y) for column in zip(*y)]
-    values, vectors = eigen(gram)
+    values, vectors = eigen(gram(y))
     order = sorted(range(r), key=lambda k: -values[k])
     axes = list(zip(*[vectors[k] for k in order]))
     s = [sqrt(values[k]) if values[k] > 0.0 else 0.0 for k in order]
