@@ -1,6 +1,8 @@
-"""Runs the tests: `python3 tests` all of them, two modules at a time; `python3 tests test_parity ..` those named, in this process.
+"""Runs the tests: `python3 tests` all of them, two modules at a time; `python3 tests test_parity ..` those named, in
+this process.
 
-The last line is `N passed, N failed`, with `, N skipped` where any were. Exit 0 where none failed and at least one passed.
+The last line is `N passed, N failed`, with `, N skipped` where any were. Exit 0 where none failed and at least one
+passed.
 """
 import os
 import re
@@ -38,7 +40,8 @@ class Tally(unittest.TestResult):
 
     def addSubTest(self, test, subtest, error):
         if error:
-            self.bad[test.id()] = "%sFAIL %s\n%s" % (self.bad.get(test.id(), ""), subtest.id(), self._exc_info_to_string(error, test))
+            self.bad[test.id()] = "%sFAIL %s\n%s" % (self.bad.get(test.id(), ""), subtest.id(),
+                                                     self._exc_info_to_string(error, test))
 
 
 def last_line(passed, failed, skipped):
@@ -59,9 +62,12 @@ def run_here(modules):
 
 
 def run_apart(module):
-    """Runs a module in a process of its own. Returns its counts and what it printed; a process that ended otherwise failed once."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}     # the make that a test calls is its own
-    done = subprocess.run([sys.executable, str(HERE), module], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env)
+    """Runs a module in a process of its own. Returns its counts and what it printed; a process that ended otherwise
+    failed once."""
+    # the make that a test calls is its own
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    done = subprocess.run([sys.executable, str(HERE), module], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          env=env)
     text = done.stdout.decode(errors="backslashreplace")
     last = LAST.search(text)
     if not last:

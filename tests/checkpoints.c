@@ -2,9 +2,9 @@
  *
  *     checkpoints [options] < FILES
  *
- * Standard input: for each file its length in decimal, a newline, its bytes. A line each is printed: what is wrong with it, or
- * "weights" and the CRC-32 of all weights as they were loaded. Each lies in memory of just its length, so that a sanitizer sees
- * a read behind its end, and what a refused one leaves behind is compared with what was there.
+ * Standard input: for each file its length in decimal, a newline, its bytes. A line each is printed: what is wrong
+ * with it, or "weights" and the CRC-32 of all weights as they were loaded. Each lies in memory of just its length, so
+ * that a sanitizer sees a read behind its end, and what a refused one leaves behind is compared with what was there.
  */
 #include "counted.h"
 

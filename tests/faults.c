@@ -1,7 +1,8 @@
-/* Preloaded, it lets one system call of a save fail, or interrupts the program twice just before it (test_trust.py, test_training.py).
+/* Preloaded, it lets one system call of a save fail, or interrupts the program twice just before it (test_trust.py,
+ * test_training.py).
  *
- * $FAULT is "NAME N ERRNO": of the calls of that name that touch the file under way (a name ending in .tmp), the N-th fails with ERRNO;
- * 0: two SIGINTs come instead. A write that is to fail writes half first. */
+ * $FAULT is "NAME N ERRNO": of the calls of that name that touch the file under way (a name ending in .tmp), the N-th
+ * fails with ERRNO; 0: two SIGINTs come instead. A write that is to fail writes half first. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -22,7 +23,8 @@ static int due(const char *name) {
     char wanted[32] = "";
     int n = 0, number = 0;
     const char *fault = getenv("FAULT");
-    if (!fault || sscanf(fault, "%31s %d %d", wanted, &n, &number) != 3 || strcmp(name, wanted) || ++many != n) return 0;
+    if (!fault || sscanf(fault, "%31s %d %d", wanted, &n, &number) != 3) return 0;
+    if (strcmp(name, wanted) || ++many != n) return 0;
     if (number) { errno = number; return 1; }
     kill(getpid(), SIGINT);
     kill(getpid(), SIGINT);

@@ -1,5 +1,5 @@
-/* libFuzzer's targets (make fuzz): TARGET is merges, checkpoint, corpus or line. The C twin is included whole; where it would exit it comes
- * back here, and what it had allocated is freed. */
+/* libFuzzer's targets (make fuzz): TARGET is merges, checkpoint, corpus or line. The C twin is included whole; where
+ * it would exit it comes back here, and what it had allocated is freed. */
 #define _POSIX_C_SOURCE 200809L
 #include <setjmp.h>
 #include <stdint.h>
@@ -32,7 +32,9 @@ static void *fuzz_calloc(size_t n, size_t size) {
     return linked(calloc(1, n * size + sizeof(Block)));
 }
 
-static void *fuzz_realloc(void *p, size_t n) { return n > (size_t)1 << 28 ? NULL : linked(realloc(p ? unlinked(p) : NULL, n + sizeof(Block))); }
+static void *fuzz_realloc(void *p, size_t n) {
+    return n > (size_t)1 << 28 ? NULL : linked(realloc(p ? unlinked(p) : NULL, n + sizeof(Block)));
+}
 static void fuzz_free(void *p) { if (p) free(unlinked(p)); }
 static void fuzz_exit(int code) { (void)code; longjmp(over, 1); }
 
@@ -90,8 +92,9 @@ static void fuzz_merges(const unsigned char *data, size_t size) {
         size_t n = 0, lines = 0;
         char *text = alloc(file.length + 256, 1);
         for (size_t i = 0; i < file.length; i++) lines += file.data[i] == '\n';
-        n = (size_t)sprintf(text, MERGES "1 corpus %zu crc32 %08x alphabet bytes 256 merges 40 learned %zu crc32 %08x\n", corpus.length,
-                            crc32_of(corpus.data, corpus.length), lines, crc32_of(file.data, file.length));
+        n = (size_t)sprintf(text, MERGES "1 corpus %zu crc32 %08x alphabet bytes 256 merges 40 learned %zu crc32 %08x"
+                            "\n", corpus.length, crc32_of(corpus.data, corpus.length), lines,
+                            crc32_of(file.data, file.length));
         memcpy(text + n, file.data, file.length);
         file = (Bytes){(unsigned char *)text, n + file.length};
     }
@@ -149,7 +152,8 @@ static void fuzz_corpus(const unsigned char *data, size_t size) {
     o.merges = data[1] % 60;
     o.order = 1 + data[2] % 8;
     o.field.memory = 1 + data[3] * data[3];
-    o.shape = (Shape){1 + data[4] % 2, 2 * (1 + data[4] / 2 % 8), data[4] / 16 % 2, 1 + data[4] / 32 % 2, 2 + data[5] % 9, 1 + data[5] / 16 % 2};
+    o.shape = (Shape){1 + data[4] % 2, 2 * (1 + data[4] / 2 % 8), data[4] / 16 % 2, 1 + data[4] / 32 % 2,
+                      2 + data[5] % 9, 1 + data[5] / 16 % 2};
     if (o.shape.embd % (o.shape.content + o.shape.rrpram)) return;
     o.sampling.temperature = (data[6] % 16) / 4.0;
     o.sampling.top_k = data[6] / 16;

@@ -1,4 +1,5 @@
-"""Draws corpora, prompts and options at random, and compares what the twins do: exit code, both outputs, the merges file.
+"""Draws corpora, prompts and options at random, and compares what the twins do: exit code, both outputs, the merges
+file.
 
     python3 tests/fuzz_parity.py --cases 500 --seed 1
 
@@ -33,7 +34,8 @@ def main():
         for seed, found in pool.map(check, range(options.seed, options.seed + options.cases)):
             if found:
                 differences += 1
-                print("case %d: %s\nagain: python3 tests/fuzz_parity.py --cases 1 --seed %d\n" % (seed, found, seed), flush=True)
+                print("case %d: %s\nagain: python3 tests/fuzz_parity.py --cases 1 --seed %d\n" % (seed, found, seed),
+                      flush=True)
     print("%d cases, %d differences" % (options.cases, differences))
     return 1 if differences else 0
 

@@ -2,9 +2,9 @@
  *
  *     gradients LAYERS EMBD CONTENT RRPRAM CONTEXT MLP
  *
- * Every weight of a random transformer of that shape is moved a little up and a little down, and the slope of a step's loss is
- * compared with what backpropagation says. Prints the worst relative error (a slope under 1e-3 counts as 1e-3).
- */
+ * Every weight of a random transformer of that shape is moved a little up and a little down, and the slope of a
+ * step's loss is compared with what backpropagation says. Prints the worst relative error (a slope under 1e-3 counts
+ * as 1e-3). */
 #define main postgpt_main
 #include "../postgpt.c"
 #undef main

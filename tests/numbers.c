@@ -1,10 +1,10 @@
-/* Prints the C twin's numbers as hex floats: the seeded weights, then what each row of the evaluation says before every token of a text.
+/* Prints the C twin's numbers as hex floats: the seeded weights, then what each row of the evaluation says before
+ * every token of a text.
  *
  *     numbers --corpus FILE --encode TEXT [options]
  *
- * A line each: "params" or "LABEL POSITION" (blanks in labels as underscores), a colon, the doubles. test_parity.py compares
- * them with the Python twin's, bit by bit.
- */
+ * A line each: "params" or "LABEL POSITION" (blanks in labels as underscores), a colon, the doubles. test_parity.py
+ * compares them with the Python twin's, bit by bit. */
 #include "counted.h"
 
 static void put_doubles(const double *x, size_t n) {

@@ -40,7 +40,8 @@ class SplitMix64(unittest.TestCase):
     def test_seed_0_gives_the_published_outputs(self):
         rng = postgpt.Rng(0)
         self.assertEqual([rng.next() for _ in range(5)],
-                         [16294208416658607535, 7960286522194355700, 487617019471545679, 17909611376780542444, 1961750202426094747])
+                         [16294208416658607535, 7960286522194355700, 487617019471545679, 17909611376780542444,
+                          1961750202426094747])
 
     def test_uniforms_are_the_high_53_bits_and_below_1(self):
         bits, floats = postgpt.Rng(2 ** 64 - 1), postgpt.Rng(2 ** 64 - 1)
@@ -110,7 +111,8 @@ class SumsAscendOneTermAtATime(unittest.TestCase):
 
     def test_sparse_table_times_a_matrix(self):
         rng = random.Random(6)
-        a, x = [[v * rng.randrange(2) for v in self.numbers(rng, 9)] for _ in range(9)], [self.numbers(rng, 4) for _ in range(9)]
+        a, x = [[v * rng.randrange(2) for v in self.numbers(rng, 9)] for _ in range(9)], [self.numbers(rng, 4)
+                for _ in range(9)]
         want = [[0.0] * 4 for _ in range(9)]
         for i in range(9):
             for k in range(4):
@@ -124,8 +126,9 @@ WHOLE_SUMS = re.compile(r"map\(len, .*\)|\(?len\(\w+\) for .*|\w*counts\.values\
 
 
 def forbidden(source):
-    """What could round differently elsewhere: (line, what) for each use of math.fsum and kin, of ** between anything but constants, of
-    a function of libm other than exp, log, sqrt, sin, cos, and of sum() over what is not seen to be whole numbers."""
+    """What could round differently elsewhere: (line, what) for each use of math.fsum and kin, of ** between anything
+    but constants, of a function of libm other than exp, log, sqrt, sin, cos, and of sum() over what is not seen to be
+    whole numbers."""
     found = []
     for node in ast.walk(ast.parse(source)):
         line = getattr(node, "lineno", 0)
@@ -133,7 +136,8 @@ def forbidden(source):
             found += [(line, name.name) for name in node.names if name.name not in ("exp", "log", "sqrt", "sin", "cos")]
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
             names = [node.module] if isinstance(node, ast.ImportFrom) else [name.name for name in node.names]
-            found += [(line, name) for name in names if name in ("math", "statistics", "numpy", "random", "fractions", "decimal")]
+            found += [(line, name) for name in names if name in ("math", "statistics", "numpy", "random", "fractions",
+                                                                 "decimal")]
         elif isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Pow):
             found.append((line, "**="))
         elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow):
@@ -152,8 +156,10 @@ class OnlyArithmeticThatIsTheSameEverywhere(unittest.TestCase):
 
     @unittest.skipUnless(hasattr(ast, "unparse"), "needs Python 3.9")
     def test_the_inspection_finds_what_it_looks_for(self):
-        for source in ("sum(x)", "sum(a * b for a, b in pairs)", "from math import fsum", "import math", "x ** 0.5", "x ** 2", "x **= y", "pow(x, 2)",
-                       "from math import tanh", "import statistics", "from statistics import mean", "sum(map(float, x))", "2.0 ** x"):
+        for source in ("sum(x)", "sum(a * b for a, b in pairs)", "from math import fsum", "import math", "x ** 0.5",
+                       "x ** 2", "x **= y", "pow(x, 2)",
+                       "from math import tanh", "import statistics", "from statistics import mean",
+                       "sum(map(float, x))", "2.0 ** x"):
             self.assertEqual(len(forbidden(source)), 1, source)
         self.assertEqual(forbidden("sum(map(len, rows)); sum(len(r) for r in rows); 2.0 ** -53; total(x)"), [])
 
@@ -204,7 +210,8 @@ class LinearAlgebra(Close):
             kept = [row[:] for row in m]
             values, vectors = postgpt.eigen(m)
             self.assertEqual(m, kept, "its argument stays as it was")
-            self.assertMatrix(product(vectors, transposed(vectors)), [[float(i == j) for j in range(n)] for i in range(n)])
+            self.assertMatrix(product(vectors, transposed(vectors)),
+                              [[float(i == j) for j in range(n)] for i in range(n)])
             self.assertMatrix(product(vectors, m), [[value * x for x in v] for value, v in zip(values, vectors)], 1e-7)
 
     def test_eigen_of_a_known_matrix(self):
@@ -218,7 +225,8 @@ class LinearAlgebra(Close):
         self.assertMatrix(product([[x * t for x, t in zip(row, s)] for row in u], transposed(v)), a, delta)
         for side in (u, v):
             columns = transposed(side)[:rank]
-            self.assertMatrix([[postgpt.dot(x, y) for y in columns] for x in columns], [[float(i == j) for j in range(rank)] for i in range(rank)], delta)
+            self.assertMatrix([[postgpt.dot(x, y) for y in columns] for x in columns],
+                              [[float(i == j) for j in range(rank)] for i in range(rank)], delta)
         return s
 
     def test_factor_gives_back_a_matrix_of_full_rank(self):
@@ -236,7 +244,8 @@ class LinearAlgebra(Close):
     def test_factor_finds_known_singular_values(self):
         rng = random.Random(12)
         u, v = (postgpt.orthonormalize(matrix(rng, 10, 3)) for _ in range(2))
-        s = postgpt.svd(table(product([[x * t for x, t in zip(row, (9.0, 4.0, 1.0))] for row in u], transposed(v))), 3, 4)[1]
+        s = postgpt.svd(table(product([[x * t for x, t in zip(row, (9.0, 4.0, 1.0))] for row in u], transposed(v))), 3,
+                        4)[1]
         self.assertMatrix([s], [[9.0, 4.0, 1.0]], 1e-8)
 
     def test_truncated_factor_leaves_no_more_than_the_next_singular_values(self):

@@ -1,6 +1,8 @@
-"""The book: each of its figures is what the program says of the small corpus that the book quotes, and it is written as a manual is.
+"""The book: each of its figures is what the program says of the small corpus that the book quotes, and it is written as
+a manual is.
 
-A model of counts learns what recurs, so the book is to be dispersed like a good manual and not like a collection of essays.
+A model of counts learns what recurs, so the book is to be dispersed like a good manual and not like a collection of
+essays.
 """
 import collections
 import functools
@@ -21,13 +23,19 @@ WORDS = re.findall(r"[a-z]+(?:'[a-z]+)?", TEXT.lower())
 NUMBER = r"(\d+(?:,\d{3})*(?:\.\d+)?)"
 DEFAULT = {option.name: option.default for option in postgpt.OPTIONS}
 
-PROMPT, HELD_OUT, STRANGE = b"The field looks", b"The heads look at the last tokens.", b"The lens looks at the lamp. The lens"
+PROMPT, HELD_OUT, STRANGE = (
+    b"The field looks",
+    b"The heads look at the last tokens.",
+    b"The lens looks at the lamp. The lens",
+)
 TWELVE = 12                                               # tokens that the example asks for
 
 
 def small_corpus():
     """The paragraph after the one that announces it, and the newline at its end."""
-    before = [i for i, part in enumerate(PARTS) if part.endswith("The next paragraph is the small corpus, and a newline stands at its end.")]
+    before = [i for i,
+              part in enumerate(PARTS)
+              if part.endswith("The next paragraph is the small corpus, and a newline stands at its end.")]
     return PARTS[before[0] + 1].encode() + b"\n"
 
 
@@ -67,7 +75,8 @@ class Example:
 
     def cuts(self, depth):
         """The discounts of the contexts of so many tokens."""
-        tally = collections.Counter(n for counts, deep in zip(self.count, self.depth) if deep == depth for n in counts.values())
+        tally = collections.Counter(n for counts, deep in zip(self.count, self.depth) if deep == depth
+                                    for n in counts.values())
         return postgpt.discounts([0, tally[1], tally[2], tally[3], tally[4]])
 
     def node(self, context):
@@ -120,7 +129,8 @@ class Example:
             net.randomize(DEFAULT["seed"])
         rng, found = postgpt.Rng(DEFAULT["seed"]), []
         for turn in range(DEFAULT["batch"]):
-            found.append(postgpt.window_loss(net, postgpt.window_draw(self.meta.text, self.shape.context, rng, turn, [])))
+            found.append(postgpt.window_loss(net, postgpt.window_draw(self.meta.text, self.shape.context, rng, turn,
+                                                                      [])))
         return sum(loss for loss, _ in found) / sum(n for _, n in found)
 
 
@@ -129,7 +139,9 @@ def figures():
     """(a regular expression with a group for each number, the program's figures for them)."""
     x = Example()
     tok, meta, shape, net, co = x.tok, x.meta, x.shape, x.model.net, x.model.coefficients
-    at, the, last, place, likeness, looks, field_ = map(x.id, (b"at", b"the", b"last", b"place", b"likeness", b"looks", b"field"))
+    at, the, last, place, likeness, looks, field_ = map(x.id,
+                                                        (b"at", b"the", b"last", b"place", b"likeness", b"looks",
+                                                         b"field"))
     half, full = x.speaks(PROMPT), x.speaks(PROMPT + b" at the")
     parts = {id: x.parts(full, id) for id in (last, place)}
     early = {id: x.parts(half, id) for id in (at, the)}
@@ -137,7 +149,8 @@ def figures():
     speaks = [exp(p) for p in full.log_p]
     rows = list(x.model.explain(PROMPT, tokens=TWELVE))
     gave = [dict(zip(postgpt.TERMS, row.gave)) for row in rows]
-    largest = collections.Counter("draw" if row.rank > 1 else max(postgpt.TERMS, key=g.get) for row, g in zip(rows, gave))
+    largest = collections.Counter("draw" if row.rank > 1 else max(postgpt.TERMS, key=g.get) for row,
+                                  g in zip(rows, gave))
     exam = {label: bits for label, bits, _ in x.model.evaluate(HELD_OUT)}
     said = x.encode(HELD_OUT)
     bits = [-log(x.chain.token_prob(said[:i], id)) / postgpt.LN2 for i, id in enumerate(said)]
@@ -177,14 +190,21 @@ def figures():
         (r"default is " + n + " merges", DEFAULT["merges"]),
         (r"vocabulary of " + n + " tokens", book.vocab),
         (r"ends after " + n + " merges, and its vocabulary has " + n, len(tok.pairs), tok.vocab),
-        (r"small corpus has " + n + " pieces, and " + n, len(postgpt.PIECE.findall(x.data)), len(set(postgpt.PIECE.findall(x.data)))),
+        (
+            r"small corpus has " + n + " pieces, and " + n,
+            len(postgpt.PIECE.findall(x.data)),
+            len(set(postgpt.PIECE.findall(x.data))),
+        ),
         (r"their numbers are " + n + ", " + n + " and " + n, *x.encode(PROMPT)),
         (r"whole small corpus becomes " + n, len(x.ids)),
         (r"The row has (?:only )?" + n + " tokens", len(x.ids)),
         (r"\"the\" is met " + n, x.words[b"the"]),
         (r"\"token\" is met " + n, x.words[b"token"]),
         # counts and the chain
-        *[(r"\"%s\" is counted %s times" % (word, n), x.met[x.id(word.encode())]) for word in ("the", "token", "at", "looks", "last")],
+        *[
+            (r"\"%s\" is counted %s times" % (word, n), x.met[x.id(word.encode())])
+            for word in ("the", "token", "at", "looks", "last")
+        ],
         (r"full stop is counted " + n, x.met[x.id(b".")]),
         (r"about " + n + " times as likely as the other", exp(1.0)),
         (r"there are " + n + " different bigrams and " + n, len(x.pairs), len(set(zip(x.ids, x.ids[1:], x.ids[2:])))),
@@ -206,7 +226,10 @@ def figures():
         (r"The unigram gives the token \"at\" a probability of " + n, x.chain.unigram[at]),
         (r"The two parts together make " + n, x.listens(after, b"at")),
         (r"the chain gives it only " + n, x.listens(after, b"at")),
-        (r"(?:[Ii]t would give|The bigram gives) the token \"at\" a probability of " + n, x.order(2).token_prob([looks], at)),
+        (
+            r"(?:[Ii]t would give|The bigram gives) the token \"at\" a probability of " + n,
+            x.order(2).token_prob([looks], at),
+        ),
         (r"A count of two loses " + n + r" at this order\.", three[2]),
         (r"This gives " + n, x.chain.prob[after_at_the][last]),
         (r"set aside is " + n + ", and it goes to the bigram", x.chain.backoff[after_at_the]),
@@ -230,7 +253,11 @@ def figures():
         (r"among all " + n + " tokens", tok.vocab),
         (r"meta mode, needs " + n, exam["meta"]),
         (r"full field needs " + n, exam["full"]),
-        (r"Without prophecy the field would need " + n + " bits, and without the transformer it would need " + n, exam["full -F"], exam["full -transformer"]),
+        (
+            r"Without prophecy the field would need " + n + " bits, and without the transformer it would need " + n,
+            exam["full -F"],
+            exam["full -transformer"],
+        ),
         (r"improves from " + n + " to " + n, exam["transformer"], exam["transformer -heads"]),
         # company, promises, words
         (r"three weights together make " + n, dict(company.rows[looks])[last] / postgpt.WHOLE),
@@ -239,11 +266,29 @@ def figures():
         (r"keeps " + n + " pairs", len(meta.trace)),
         (r"makes " + n + " promises", len(meta.promise)),
         (n + r" of a hundred words", int(100 * postgpt.Words(x.model.words, tok.text).trust)),
-        (r"reports " + n + " tokens, a vocabulary of " + n + ", a chain of " + n + " contexts, " + n + " pairs that keep company and " + n,
-         len(x.ids), tok.vocab, len(x.chain.prob), len(meta.trace), len(meta.promise)),
+        (
+            r"reports "
+            + n
+            + " tokens, a vocabulary of "
+            + n
+            + ", a chain of "
+            + n
+            + " contexts, "
+            + n
+            + " pairs that keep company and "
+            + n,
+            len(x.ids),
+            tok.vocab,
+            len(x.chain.prob),
+            len(meta.trace),
+            len(meta.promise),
+        ),
         # the transformer
         (r"The token with the number " + n, field_),
-        (r"(?:row has|row of|have only) " + n + " (?:numbers (?:by default|for (?:the newest|each))|coordinates)", shape.embd),
+        (
+            r"(?:row has|row of|have only) " + n + " (?:numbers (?:by default|for (?:the newest|each))|coordinates)",
+            shape.embd,
+        ),
         (n + r" rows and " + n + " columns", tok.vocab, tok.vocab),
         (r"first room has " + n, rooms[0]),
         (r"second room has " + n, rooms[1]),
@@ -252,9 +297,17 @@ def figures():
         (r"window (?:of the transformer )?has " + n + " places", shape.context),
         (r"a head has " + n + " coordinates", shape.head_dim),
         (r"works with " + n + " coordinates", shape.head_dim),
-        (r"value has " + n + " numbers, and so all that it says must pass through " + n, shape.head_dim, shape.head_dim),
+        (
+            r"value has " + n + " numbers, and so all that it says must pass through " + n,
+            shape.head_dim,
+            shape.head_dim,
+        ),
         (r"first layer give " + n, seen[0][0]),
-        (r"\"at\" a probability of " + n + ", and without its heads it would give " + n, share, x.transformer(postgpt.without_heads(net))[0]),
+        (
+            r"\"at\" a probability of " + n + ", and without its heads it would give " + n,
+            share,
+            x.transformer(postgpt.without_heads(net))[0],
+        ),
         (r"ghost without its heads gives it " + n, x.transformer(postgpt.without_heads(net))[0]),
         (r"second layer give " + n + " to the first token, " + n + " to the second and " + n, *seen[4]),
         (r"same heads now give " + n, later.seen[4][-1]),
@@ -269,7 +322,12 @@ def figures():
         (r"After " + n + " steps the walk", rooms[0]),
         (r"a row of " + n + " numbers, and the miss is a row of " + n, rooms[0], rooms[0]),
         # the field
-        (r"doubt is " + n + ", and the weights are " + n + " for the chain and " + n, half.doubt, weights[0], weights[1]),
+        (
+            r"doubt is " + n + ", and the weights are " + n + " for the chain and " + n,
+            half.doubt,
+            weights[0],
+            weights[1],
+        ),
         (r"is minus " + n + r"\. Its share of the logit is minus " + n, -half.log_p[at], -early[at][0]),
         (r"logit of " + n + ", and its share is " + n, half.z[at], early[at][1]),
         (r"gives it minus " + n + " and the transformer takes away another " + n, -early[the][0], -early[the][1]),
@@ -297,7 +355,11 @@ def figures():
         (r"token would be " + n + " times", exp(gap)),
         (r"makes a difference of " + n, gap / tau),
         (r"token becomes " + n + " times", exp(gap / tau)),
-        (r"\"last\" is then " + n + ", and the probability of the token \"place\" is " + n, rows[2].p, rows[2].second_p),
+        (
+            r"\"last\" is then " + n + ", and the probability of the token \"place\" is " + n,
+            rows[2].p,
+            rows[2].second_p,
+        ),
         (r"\"likeness\" follows with " + n, next(p for text, p, _ in rows[2].candidates if text == b" likeness")),
         (r"chain that speaks gives it " + n, speaks[last]),
         (r"It gives " + n + " to the token \"place\" and as much", speaks[place]),
@@ -307,7 +369,11 @@ def figures():
         (r"runner-up is the token \"the\" with " + n, rows[0].second_p),
         (r"winner by " + n + " nats, and the transformer prefers it by " + n, gave[0]["chain"], gave[0]["net"]),
         (r"probabilit(?:y|ies) that rounds? to " + n, *[min(rows[i].p for i in (1, 7, 8, 9, 11, 12, 13))]),
-        (r"chain gives " + n + " nats for this token, and the rules of speaking give " + n, gave[1]["chain"], gave[1]["rules"]),
+        (
+            r"chain gives " + n + " nats for this token, and the rules of speaking give " + n,
+            gave[1]["chain"],
+            gave[1]["rules"],
+        ),
         (r"wins with " + n + " against " + n, rows[2].p, rows[2].second_p),
         (r"The chain gives " + n + " nats, and the transformer gives " + n, gave[2]["chain"], gave[2]["net"]),
         (r"Resonance adds " + n, gave[2]["H"]),
@@ -321,8 +387,12 @@ def figures():
         (r"wins with " + n + " over " + n, rows[10].p, rows[10].second_p),
         (r"The full stop comes with " + n, rows[14].p),
         (r"all tokens was " + n, sum(row.p for row in rows) / len(rows)),
-        (r"chain decided " + n + " tokens, the transformer decided " + n + " and the rules decided " + n,
-         largest["chain"], largest["net"], largest["rules"]),
+        (
+            r"chain decided " + n + " tokens, the transformer decided " + n + " and the rules decided " + n,
+            largest["chain"],
+            largest["net"],
+            largest["rules"],
+        ),
         # training
         (r"ghost has a loss of " + n, x.first_loss("ghost")),
         (r"random numbers has a loss of " + n, x.first_loss("random")),
@@ -347,7 +417,8 @@ class BookFigures(unittest.TestCase):
                     for said, value in zip(match.groups(), values):
                         said = said.replace(",", "")
                         digits = len(said.partition(".")[2])
-                        self.assertLessEqual(abs(float(said) - value), 0.5000001 * 10.0 ** -digits, "%s, not %s" % (said, value))
+                        self.assertLessEqual(abs(float(said) - value), 0.5000001 * 10.0 ** -digits,
+                                             "%s, not %s" % (said, value))
 
     def test_no_number_is_left_unchecked(self):
         known = {match.span(group) for pattern, *values in figures() for match in re.finditer(pattern, TEXT)
@@ -362,17 +433,27 @@ class BookFigures(unittest.TestCase):
     def test_numbers_in_words_are_the_programs_too(self):
         shape, data = postgpt.Shape(), small_corpus()
         for text, value, program in (
-                ("a single line of thirteen sentences", 13, data.count(b".")), ("it has fifteen bytes", 15, len(PROMPT)),
-                ("only twelve tokens were asked for", 12, TWELVE), ("the next one goes round every forty places", 40, int(shape.context / 1.6)),
-                ("within sixteen places", 16, postgpt.ROOM_FOR_TRACE), ("within twelve tokens after", 12, postgpt.ROOM_FOR_PROMISE),
-                ("fades by fifteen of a hundred", 15, round(100 - 100 * postgpt.ECHO)), ("one part in a hundred at each step", 1, round(100 - 100 * postgpt.DRIFT)),
-                ("two hundred tokens of the corpus", 200, postgpt.PRIOR), ("nine tenths of the old level", 9, 10 * postgpt.CALM),
+                ("a single line of thirteen sentences", 13, data.count(b".")),
+                                     ("it has fifteen bytes", 15, len(PROMPT)),
+                ("only twelve tokens were asked for", 12, TWELVE),
+                                     ("the next one goes round every forty places", 40, int(shape.context / 1.6)),
+                ("within sixteen places", 16, postgpt.ROOM_FOR_TRACE),
+                                     ("within twelve tokens after", 12, postgpt.ROOM_FOR_PROMISE),
+                ("fades by fifteen of a hundred", 15, round(100 - 100 * postgpt.ECHO)),
+                                     ("one part in a hundred at each step", 1, round(100 - 100 * postgpt.DRIFT)),
+                ("two hundred tokens of the corpus", 200, postgpt.PRIOR),
+                                     ("nine tenths of the old level", 9, 10 * postgpt.CALM),
                 ("the last four tokens at most", 4, postgpt.DEPTH), ("keeps fifteen tokens", 15, DEFAULT["top-k"]),
                 ("among the last twelve tokens", 12, postgpt.RECENT), ("sixty tokens at most", 60, postgpt.GRACE),
-                ("takes one fifth of them", 0.2, postgpt.DISCOUNT), ("contexts of up to seven tokens", 7, postgpt.SPEAKS - 1),
-                ("more than eleven words", 11, postgpt.VERBATIM), ("loses three nats", 3, postgpt.LONELY), ("When three words have been said", 3, postgpt.AGAIN), ("loses four nats", 4, postgpt.STALE),
-                ("before it has five words", 5, postgpt.SENTENCE), ("the newest eight steps", 8, postgpt.WATCH), ("sixty-four losses", 64, postgpt.BEST),
-                ("there are two layers", 2, shape.layers), ("two content heads and two RRPRAM heads", 2, shape.content)):
+                ("takes one fifth of them", 0.2, postgpt.DISCOUNT),
+                                     ("contexts of up to seven tokens", 7, postgpt.SPEAKS - 1),
+                ("more than eleven words", 11, postgpt.VERBATIM), ("loses three nats", 3, postgpt.LONELY),
+                                     ("When three words have been said", 3, postgpt.AGAIN),
+                                     ("loses four nats", 4, postgpt.STALE),
+                ("before it has five words", 5, postgpt.SENTENCE), ("the newest eight steps", 8, postgpt.WATCH),
+                                     ("sixty-four losses", 64, postgpt.BEST),
+                ("there are two layers", 2, shape.layers),
+                                     ("two content heads and two RRPRAM heads", 2, shape.content)):
             with self.subTest(text):
                 self.assertIn(text, TEXT)
                 self.assertEqual(value, program)

@@ -55,10 +55,12 @@ class Twin:
     # What is said, and where
 
     def test_one_mode_prints_the_prompt_its_continuation_and_a_newline(self):
-        model = postgpt.PostGPT(BOOK[:5000], merges=40, shape=dict(layers=1, embd=16, content=1, rrpram=1, context=16, mlp=1))
+        model = postgpt.PostGPT(BOOK[:5000], merges=40,
+                                shape=dict(layers=1, embd=16, content=1, rrpram=1, context=16, mlp=1))
         for mode in postgpt.MODES:
             said = b"".join(model.generate(b"The model", 15, mode, 7, 0.9, 5, 0.2))
-            out = self.works(*SMALL, "-m", mode, "-n", "15", "-s", "7", "-t", "0.9", "-k", "5", "-r", "0.2", "The model")
+            out = self.works(*SMALL, "-m", mode, "-n", "15", "-s", "7", "-t", "0.9", "-k", "5", "-r", "0.2",
+                             "The model")
             self.assertEqual(out, b"The model" + said + b"\n")
 
     def test_both_modes_stand_under_headings(self):
@@ -72,8 +74,11 @@ class Twin:
         text = self.works("--help").decode()
         self.assertEqual(text, postgpt.HELP)
         self.assertEqual(self.works("-h").decode(), text)
-        for name in ("mode tokens temperature top-k repetition seed corpus merges alphabet order lines shape init lambda kappa alpha beta gamma trauma "
-                     "tree interactive memory eval holdout train lr batch save load encode info no-cache quiet help version").split():
+        for name in (
+            "mode tokens temperature top-k repetition seed corpus merges alphabet order lines shape init lambda kappa "
+            "alpha beta gamma trauma "
+            "tree interactive memory eval holdout train lr batch save load encode info no-cache quiet help version"
+        ).split():
             self.assertIn("--" + name, text)
 
     def test_version(self):
@@ -81,8 +86,10 @@ class Twin:
 
     def test_options_may_be_written_in_any_of_their_ways(self):
         want = self.works(*SMALL, "--mode", "meta", "--tokens", "6", "--seed", "3", "--top-k", "4", "The")
-        for args in (["-m", "meta", "-n", "6", "-s", "3", "-k", "4", "The"], ["-mmeta", "-n6", "-s3", "-k4", "The"], ["The", "-k4", "-s3", "-n6", "-mmeta"],
-                     ["--mode=meta", "--tokens=6", "--seed=3", "--top-k=4", "--", "The"], ["-n", "99", "-n", "6", "-s", "3", "-k", "4", "-m", "meta", "The"]):
+        for args in (["-m", "meta", "-n", "6", "-s", "3", "-k", "4", "The"], ["-mmeta", "-n6", "-s3", "-k4", "The"],
+                     ["The", "-k4", "-s3", "-n6", "-mmeta"],
+                     ["--mode=meta", "--tokens=6", "--seed=3", "--top-k=4", "--", "The"],
+                     ["-n", "99", "-n", "6", "-s", "3", "-k", "4", "-m", "meta", "The"]):
             self.assertEqual(self.works(*SMALL, *args), want, args)
         self.assertEqual(self.works(*SMALL, "-mmeta", "-n6", "-s3", "-k4", "-", stdin=b"The"), want)
 
@@ -139,22 +146,30 @@ class Twin:
     def test_wrong_command_lines(self):
         huge = "9" * 5000
         values = {
-            "-n": ("0", "1000001", "-1", "1.5", "", "ten", " 5", "+5", huge), "-t": ("10.01", "nan", "inf", "-0.1", "0x1", "1e", ".", " 1", huge), "-k": ("-1", "65537", "1e2"),
-            "-r": ("11",), "-s": ("18446744073709551616", "-1"), "-m": ("all", "both, meta", "or", "meta,", ""), "-c": ("",), "--merges": ("65281",), "--order": ("0", "9"),
-            "--alphabet": ("latin", "bytes or corpus"), "--init": ("g",), "--memory": ("0",), "--lambda": ("101",), "--kappa": ("-1",), "--holdout": ("0", "1"),
+            "-n": ("0", "1000001", "-1", "1.5", "", "ten", " 5", "+5", huge),
+                  "-t": ("10.01", "nan", "inf", "-0.1", "0x1", "1e", ".", " 1", huge), "-k": ("-1", "65537", "1e2"),
+            "-r": ("11",), "-s": ("18446744073709551616", "-1"), "-m": ("all", "both, meta", "or", "meta,", ""),
+                  "-c": ("",), "--merges": ("65281",), "--order": ("0", "9"),
+            "--alphabet": ("latin", "bytes or corpus"), "--init": ("g",), "--memory": ("0",), "--lambda": ("101",),
+                  "--kappa": ("-1",), "--holdout": ("0", "1"),
             "--train": ("0", "1000001"), "--lr": ("1.5",), "--batch": ("0", "1025"), "--save": ("",), "--eval": ("",),
-            "--shape": ("layers=0", "heads=2", "embd", "embd=7", "", "layers=" + huge, "content=0,rrpram=0", "layers=1,", "embd=48;mlp=2")}
+            "--shape": ("layers=0", "heads=2", "embd", "embd=7", "", "layers=" + huge, "content=0,rrpram=0",
+                        "layers=1,", "embd=48;mlp=2")}
         letters = {"-" + option.letter: "--" + option.name for option in postgpt.OPTIONS}
         cases = [(letters.get(option, option), [option, value]) for option in values for value in values[option]]
         cases += [(letters.get(option, option), [option]) for option in values]
-        cases += [("--top-k", ["-k", "297", "--merges", "40"]), ("--no-such", ["--no-such"]), ("-x", ["-x"]), ("--token", ["--token", "5"]),
-                  ("--lines", ["--lines=1"]), ("--quiet", ["-qq"]), ("second", ["first", "second"]), ("second", ["--", "first", "second"])]
-        for name, args in cases if self.command() != list(twins.PYTHON) else cases[::5]:      # test_parity has the twins refuse the same
+        cases += [("--top-k", ["-k", "297", "--merges", "40"]), ("--no-such", ["--no-such"]), ("-x", ["-x"]),
+                  ("--token", ["--token", "5"]),
+                  ("--lines", ["--lines=1"]), ("--quiet", ["-qq"]), ("second", ["first", "second"]),
+                  ("second", ["--", "first", "second"])]
+        # test_parity has the twins refuse the same
+        for name, args in cases if self.command() != list(twins.PYTHON) else cases[::5]:
             self.refused(2, re.escape(name), *args)
 
     def test_what_is_to_be_evaluated_or_encoded_must_be_there(self):
         (self.folder / "empty.txt").write_bytes(b"")
-        for option, name, why in (("--eval", "nowhere.txt", "No such file"), ("--eval", "empty.txt", "is empty"), ("--encode", "nowhere.txt", "No such file")):
+        for option, name, why in (("--eval", "nowhere.txt", "No such file"), ("--eval", "empty.txt", "is empty"),
+                                  ("--encode", "nowhere.txt", "No such file")):
             self.refused(1, "%s.*%s" % (name, why), "-q", *SMALL, option, name)
 
     # Streams
@@ -168,7 +183,8 @@ class Twin:
         self.assertEqual((process.stderr.read(), process.returncode), (b"", -signal.SIGPIPE))
 
     def test_standard_output_closed(self):
-        for args in (["--help"], ["--version"], [*SMALL, "-q", "-n", "5", "The"], [*SMALL, "-q", "--info"], [*SMALL, "-q", "--encode", "corpus.txt"]):
+        for args in (["--help"], ["--version"], [*SMALL, "-q", "-n", "5", "The"], [*SMALL, "-q", "--info"],
+                     [*SMALL, "-q", "--encode", "corpus.txt"]):
             self.refused(1, "standard output", *args, stdout=None, preexec_fn=lambda: os.close(1))
 
     @unittest.skipUnless(os.path.exists("/dev/full"), "there is no /dev/full")
@@ -178,9 +194,11 @@ class Twin:
                 self.refused(1, "standard output: No space left", *args, stdout=full)
 
     def test_an_interrupt_leaves_the_text_so_far(self):
-        process = self.start("-q", *SMALL, "-m", "full", "-n", "1000000", "The", preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
+        process = self.start("-q", *SMALL, "-m", "full", "-n", "1000000", "The",
+                             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
         said = b""
-        while len(said) < 100:                            # not process.stdout.read: communicate() would not see what that reads ahead
+        # not process.stdout.read: communicate() would not see what that reads ahead
+        while len(said) < 100:
             said += os.read(process.stdout.fileno(), 100 - len(said))
         process.send_signal(signal.SIGINT)
         rest, err = process.communicate(timeout=60)
@@ -200,7 +218,9 @@ class Twin:
 
     def test_killed_while_writing_the_merges_file_leaves_no_half_file_that_is_believed(self):
         want = self.works(*SMALL, "--no-cache", "-n", "5", "The")
-        self.run_("-q", *SMALL, "-n", "5", "The", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)))      # 100 bytes a file, then death
+        # 100 bytes a file, then death
+        self.run_("-q", *SMALL, "-n", "5", "The", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE,
+                (100, 100)))
         self.assertFalse((self.folder / "corpus.merges").exists())
         self.assertEqual(self.works(*SMALL, "-n", "5", "The"), want)
         whole = (self.folder / "corpus.merges").read_bytes()
@@ -222,8 +242,10 @@ class Twin:
         (self.folder / "here").write_bytes(b"a checkpoint")
         os.mkfifo(str(self.folder / "pipe"))
         before = sorted(os.listdir(str(self.folder)))
-        targets = {"missing/x": "No such file", "new/": "No such file", "corpus.txt/x": "Not a directory", "folder": "Is a directory", "folder/": "Is a directory",
-                   ".": "Is a directory", "x" * 256: "File name too long", "x/" * 2500 + "x": "File name too long", "pipe": "not supported"}
+        targets = {"missing/x": "No such file", "new/": "No such file", "corpus.txt/x": "Not a directory",
+                   "folder": "Is a directory", "folder/": "Is a directory",
+                   ".": "Is a directory", "x" * 256: "File name too long", "x/" * 2500 + "x": "File name too long",
+                   "pipe": "not supported"}
         targets.update({name: "not supported" for name in ("/dev/full", os.devnull) if os.path.exists(name)})
         for target, why in targets.items():
             for args in (["--train", "1000000"], []):
@@ -242,8 +264,10 @@ class Twin:
     def test_the_checkpoint_that_is_there_stays_until_the_new_one_is_whole(self):
         (self.folder / "x").write_bytes(b"the one before")
         self.refused(1, "cannot use", "--no-cache", *SMALL, "--load", "x", "--train", "9", "--save", "x")
-        self.refused(1, "cannot write x: File too large", "-q", "--no-cache", *SMALL, "--train", "1", "--save", "x",         # 100 bytes a file
-                     preexec_fn=lambda: (signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))))
+        # 100 bytes a file
+        self.refused(1, "cannot write x: File too large", "-q", "--no-cache", *SMALL, "--train", "1", "--save", "x",
+                     preexec_fn=lambda: (signal.signal(signal.SIGXFSZ, signal.SIG_IGN),
+                                         resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))))
         process = self.start("--no-cache", *SMALL, "--train", "1000000", "--save", "x")
         self.assertTrue(process.stderr.readline().startswith(b"step 1 "))
         process.kill()
@@ -271,7 +295,8 @@ class Python(Twin, unittest.TestCase):
         for name in ("postgpt.py", "postgpt.txt"):
             shutil.copy(str(ROOT / name), str(self.folder))
         before = sorted(os.listdir(str(self.folder)))
-        done = subprocess.run([sys.executable, "-B", "-c", "import postgpt"], cwd=str(self.folder), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        done = subprocess.run([sys.executable, "-B", "-c", "import postgpt"], cwd=str(self.folder),
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         self.assertEqual((done.returncode, done.stdout), (0, b""))
         self.assertEqual(sorted(os.listdir(str(self.folder))), before)
 
@@ -288,7 +313,8 @@ class C(Twin, unittest.TestCase):
         for megabytes in range(8, 60, 3):
             limit = megabytes << 20
             code, out, err = self.run_(*args, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)))
-            self.assertIn((code, out, err), ((0, want, b""), (1, out, b"postgpt: out of memory\n")), "%d MB" % megabytes)
+            self.assertIn((code, out, err), ((0, want, b""), (1, out, b"postgpt: out of memory\n")),
+                          "%d MB" % megabytes)
             self.assertTrue(want.startswith(out))
             ends.add(code)
         self.assertEqual(ends, {0, 1})

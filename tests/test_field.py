@@ -23,7 +23,8 @@ class Slow:
 
     def back(self, reach):
         """The remembered tokens but the newest: (how far back, token), up to a reach."""
-        return [(len(self.ids) - i, self.ids[i]) for i in range(self.oldest, len(self.ids) - 1) if len(self.ids) - i <= reach]
+        return [(len(self.ids) - i, self.ids[i]) for i in range(self.oldest, len(self.ids) - 1)
+                if len(self.ids) - i <= reach]
 
     def log_p(self, x):
         return math.log(self.meta.chain.token_prob(self.ids, x))
@@ -33,7 +34,8 @@ class Slow:
 
     def h(self, x):
         """PMI of (token, then x), less with each step back."""
-        return math.fsum(ECHO ** (back - 2) * dict(self.meta.trace.rows[a]).get(x, 0.0) for back, a in self.back(ROOM_FOR_TRACE))
+        return math.fsum(ECHO ** (back - 2) * dict(self.meta.trace.rows[a]).get(x, 0.0) for back,
+                         a in self.back(ROOM_FOR_TRACE))
 
     def f(self, x):
         """What a token promised and what did not come since, by the root of its age."""
@@ -41,7 +43,8 @@ class Slow:
                          for back, a in self.back(ROOM_FOR_PROMISE - 1) if x not in self.ids[len(self.ids) - back + 1:])
 
     def a(self, x):
-        """How often x came, each time worth less with every token since, against how often the corpus would have said it."""
+        """How often x came, each time worth less with every token since, against how often the corpus would have said
+        it."""
         n = len(self.ids)
         came = math.fsum(DRIFT ** (n - 1 - i) for i in range(self.oldest, n) if self.ids[i] == x)
         return math.log(1.0 + came / (PRIOR * self.meta.share[x]))
@@ -55,13 +58,15 @@ class Slow:
         """{x: how strongly earlier moments like this one recall it}"""
         ids, n, recall, free = self.ids, len(self.ids), {}, 1.0
         odds = self.co["trauma"] * max(self.level() - REST, 0.0)
-        for length, doubt in enumerate(DOUBT, 1):         # what followed the newest so many tokens whenever they stood so before
+        # what followed the newest so many tokens whenever they stood so before
+        for length, doubt in enumerate(DOUBT, 1):
             newest = ids[n - length:]
             met = [ids[i + length] for i in range(self.oldest, n - length) if ids[i:i + length] == newest]
             if not met:
                 break
             every = len(met) + doubt * len(set(met))
-            recall = {x: recall.get(x, 0.0) * (every - len(met)) / every + met.count(x) / every for x in {*recall, *met}}
+            recall = {x: recall.get(x, 0.0) * (every - len(met)) / every + met.count(x) / every
+                      for x in {*recall, *met}}
             free *= (every - len(met)) / every
         return {x: math.log(1.0 + odds * share / free / math.exp(self.log_p(x))) for x, share in recall.items()}
 
@@ -75,7 +80,8 @@ class FieldCase(unittest.TestCase):
         cls.held = cls.model.tokenizer.encode(BOOK[9000:11000])
         rng = random.Random(1)
         phrase = cls.held[:9]
-        cls.texts = [cls.held[:1], cls.held[:2], cls.held[:60], cls.held[300:420], phrase * 4 + cls.held[30:40] + phrase[:6], [5] * 30,
+        cls.texts = [cls.held[:1], cls.held[:2], cls.held[:60], cls.held[300:420],
+                     phrase * 4 + cls.held[30:40] + phrase[:6], [5] * 30,
                      [rng.randrange(cls.vocab) for _ in range(50)]]
 
     def field(self, ids, memory=10 ** 5, expected=None):
@@ -148,15 +154,19 @@ class EveryTermIsItsFormula(FieldCase):
 
     def test_modes_add_their_terms_with_their_coefficients(self):
         co, chain = self.model.coefficients, self.model.meta.chain
-        known = lambda n: chain.child.get(chain.child.get(self.held[n - 1], -1) * self.vocab + self.held[n - 2])      # a context of two tokens that was met
+        # a context of two tokens that was met
+        known = lambda n: chain.child.get(chain.child.get(self.held[n - 1], -1) * self.vocab + self.held[n - 2])
         n = next(n for n in range(70, len(self.held)) if known(n) and chain.backoff[known(n)] < 1.0)
         ids, doubt = self.held[:n], math.sqrt(chain.backoff[known(n)])
         field = self.field(ids)
         self.assertTrue(0.0 < doubt < 1.0)
-        parts = {"Z": (co["kappa"] * doubt, field.z), "H": (co["alpha"], field.h), "F": (co["beta"], field.f), "A": (co["gamma"], field.a), "T": (1.0, field.t)}
-        full = [(1.0 - doubt * (1.0 - co["lambda"])) * b + math.fsum(w * term[x] for w, term in parts.values()) for x, b in enumerate(field.log_p)]
+        parts = {"Z": (co["kappa"] * doubt, field.z), "H": (co["alpha"], field.h), "F": (co["beta"], field.f),
+                 "A": (co["gamma"], field.a), "T": (1.0, field.t)}
+        full = [(1.0 - doubt * (1.0 - co["lambda"])) * b + math.fsum(w * term[x] for w, term in parts.values()) for x,
+                b in enumerate(field.log_p)]
         self.assertClose(field.logits(postgpt.MODES["full"]), full)
-        self.assertClose(field.logits(postgpt.MODES["meta"]), [b + co["alpha"] * h + co["beta"] * f for b, h, f in zip(field.log_p, field.h, field.f)])
+        self.assertClose(field.logits(postgpt.MODES["meta"]),
+                         [b + co["alpha"] * h + co["beta"] * f for b, h, f in zip(field.log_p, field.h, field.f)])
         self.assertEqual(field.logits(postgpt.MODES["transformer"]), field.z)
         self.assertEqual(field.logits("B"), field.log_p)
         for label, use in postgpt.ROWS:
@@ -176,7 +186,8 @@ class WhatTheFieldRemembers(FieldCase):
                 self.assertClose(getattr(field, name), [getattr(slow, name)(x) for x in range(self.vocab)])
 
     def test_a_field_after_a_long_text_is_one_that_heard_its_end(self):
-        """Matches may reach back beyond the memory, and trauma's level fades without end: the text before it is heard some way."""
+        """Matches may reach back beyond the memory, and trauma's level fades without end: the text before it is heard
+        some way."""
         for memory in (30, 100):
             for end in (300, 451):
                 long, short = self.field(self.held[:end], memory), self.field(self.held[end - memory - 150:end], memory)
@@ -243,7 +254,8 @@ class Distributions(FieldCase):
         for n in (0, 1, 2, 17, 90):
             for mode in postgpt.MODES:
                 ids = self.held[:n]
-                total = math.fsum(math.exp(self.model.logprobs(ids + [x], mode)[-1]) for x in range(self.vocab)) if n < 2 else \
+                total = math.fsum(math.exp(self.model.logprobs(ids + [x], mode)[-1])
+                                  for x in range(self.vocab)) if n < 2 else \
                     math.fsum(postgpt.softmax(self.field(ids).logits(postgpt.MODES[mode])))
                 self.assertAlmostEqual(total, 1.0, delta=1e-9)
 
@@ -261,21 +273,25 @@ class Distributions(FieldCase):
             self.assertAlmostEqual(figures[mode][0], total / math.log(2) / len(data), delta=1e-9)
             self.assertAlmostEqual(figures[mode][1], total / len(ids), delta=1e-9)
         self.assertAlmostEqual(figures["uniform"][1], math.log(self.vocab), delta=1e-12)
-        self.assertEqual(list(figures), ["uniform", "unigram", "bigram", "chain", "transformer", "transformer -heads", "meta", "full",
-                                         "full -H", "full -F", "full -A", "full -T", "full -heads", "full -transformer"])
+        self.assertEqual(list(figures), ["uniform", "unigram", "bigram", "chain", "transformer", "transformer -heads",
+                                         "meta", "full",
+                                         "full -H", "full -F", "full -A", "full -T", "full -heads",
+                                         "full -transformer"])
 
 
 class Documents(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        names = b"anna\nemma\nolivia\nava\nisabella\nsophia\nmia\namelia\nharper\nevelyn\nluna\ncamila\ngianna\nelena\naria\n"
+        names = (b"anna\nemma\nolivia\nava\nisabella\nsophia\nmia\namelia\nharper\nevelyn\nluna\ncamila\ngianna\n"
+                 b"elena\naria\n")
         cls.model = PostGPT(names * 2, merges=0, alphabet="corpus", lines=True, shape=SHAPE)
 
     def test_distributions_sum_to_1_at_document_starts_and_later(self):
         encode = self.model.tokenizer.encode
         for mode in postgpt.MODES:
             for start in (b"\n", b"\na", b"\nisab"):
-                total = math.fsum(math.exp(self.model.logprobs(encode(start) + [x], mode)[-1]) for x in range(self.model.tokenizer.vocab))
+                total = math.fsum(math.exp(self.model.logprobs(encode(start) + [x], mode)[-1])
+                                  for x in range(self.model.tokenizer.vocab))
                 self.assertAlmostEqual(total, 1.0, delta=1e-9)
 
     def test_a_documents_first_token_is_not_predicted(self):
@@ -284,7 +300,8 @@ class Documents(unittest.TestCase):
     def test_figures_are_those_of_the_documents_apart(self):
         lines = [b"maria", b"ella", b"", b"sophie"]
         for mode in postgpt.MODES:
-            found = [p for line in lines for p in self.model.logprobs(self.model.tokenizer.encode(b"\n" + line + b"\n"), mode)]
+            found = [p for line in lines for p in self.model.logprobs(self.model.tokenizer.encode(b"\n" + line + b"\n"),
+                                                                      mode)]
             data = b"\n".join(lines) + b"\n"
             figures = {label: nats for label, _, nats in self.model.evaluate(data)}
             self.assertAlmostEqual(figures[mode], -math.fsum(found) / len(found), delta=1e-9)

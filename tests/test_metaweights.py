@@ -20,8 +20,9 @@ YARDSTICK = ROOT.parent / "shared" / "tools" / "kn.py"
 
 
 class KneserNey:
-    """Interpolated modified Kneser-Ney (Chen and Goodman 1998), straight from its definition. In `documents` (lists of ids) the
-    first token is only context when there are several; what starts a document has no longer context to be counted in."""
+    """Interpolated modified Kneser-Ney (Chen and Goodman 1998), straight from its definition. In `documents` (lists of
+    ids) the first token is only context when there are several; what starts a document has no longer context to be
+    counted in."""
 
     def __init__(self, documents, order, vocab, lines):
         self.order, self.vocab = order, vocab
@@ -45,7 +46,8 @@ class KneserNey:
 
     @staticmethod
     def cuts(n):
-        """D1, D2, D3+ from counts of counts: equation 26; half, one and one and a half where there are too few to tell."""
+        """D1, D2, D3+ from counts of counts: equation 26; half, one and one and a half where there are too few to
+        tell."""
         if not all(n[k] for k in (1, 2, 3)):
             return {1: 0.5, 2: 1.0, 3: 1.5}
         y = n[1] / (n[1] + 2 * n[2])
@@ -74,7 +76,8 @@ def small_texts():
     """ids, vocab: a few texts of all sorts."""
     rng = random.Random(1)
     tokenizer, ids = book_ids(3000, 60)
-    return [(ids, tokenizer.vocab), ([rng.randrange(4) for _ in range(400)], 5), ([0] * 50, 2), ([0, 1], 2), ([3], 4), ([0, 1, 2, 3] * 30, 4)]
+    return [(ids, tokenizer.vocab), ([rng.randrange(4) for _ in range(400)], 5), ([0] * 50, 2), ([0, 1], 2), ([3], 4),
+            ([0, 1, 2, 3] * 30, 4)]
 
 
 class TheChain(unittest.TestCase):
@@ -134,7 +137,8 @@ class TheChain(unittest.TestCase):
         text = Text([9, 1, 9, 9, 2, 9], [0, 3, 6])
         chain = Chain(text, 10, 8)
         self.assertLess(chain.token_prob([9, 1, 9], 9), chain.token_prob([9, 1], 9))         # (9, 9) only stands across
-        self.assertEqual(chain.probs([9, 1, 9, 9]), chain.probs([9]))                        # never seen: falls back to what was
+        # never seen: falls back to what was
+        self.assertEqual(chain.probs([9, 1, 9, 9]), chain.probs([9]))
 
     @unittest.skipUnless(YARDSTICK.exists(), "the yardstick ../shared/tools/kn.py is not there")
     def test_the_yardstick_says_the_same(self):
@@ -146,11 +150,13 @@ class TheChain(unittest.TestCase):
         for order in range(1, 9):
             yardstick = kn.KneserNey(ids, order, tokenizer.vocab)
             if min(d for _, cuts in yardstick.tables for d in cuts) < 0.01:
-                continue                                  # a discount of 0 leaves nothing to the unseen: ours is at least 0.01
+                # a discount of 0 leaves nothing to the unseen: ours is at least 0.01
+                continue
             orders.append(order)
             chain = Chain(Text(ids), tokenizer.vocab, order)
             for i, id in enumerate(held):
-                self.assertAlmostEqual(chain.token_prob(held[:i], id) / yardstick.prob(held[max(i - order + 1, 0):i], id), 1.0, delta=1e-10)
+                self.assertAlmostEqual(chain.token_prob(held[:i], id) / yardstick.prob(held[max(i - order + 1, 0):i],
+                        id), 1.0, delta=1e-10)
         self.assertTrue({1, 2, 3, 4} <= set(orders), orders)
 
 
@@ -158,7 +164,8 @@ class PrintedFigures(unittest.TestCase):
     """The chain's rows of --eval against the direct version, in both twins."""
 
     def check(self, command):
-        for data, held, order in ((BOOK[:6000], BOOK[6000:6500], 3), (BOOK[:6000], BOOK[6000:6300], 5), (b"abc abd", b"ab c", 4)):
+        for data, held, order in ((BOOK[:6000], BOOK[6000:6500], 3), (BOOK[:6000], BOOK[6000:6300], 5),
+                                  (b"abc abd", b"ab c", 4)):
             self.check_figures(command, data, held, order)
 
     def check_figures(self, command, data, held, order):
@@ -167,7 +174,8 @@ class PrintedFigures(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             for name, text in (("corpus.txt", data), ("held.txt", held)):
                 Path(folder, name).write_bytes(text)
-            printed = subprocess.run([*command, "-c", "corpus.txt", "--no-cache", "--merges", "80", "--order", str(order), "--eval", "held.txt"],
+            printed = subprocess.run([*command, "-c", "corpus.txt", "--no-cache", "--merges", "80", "--order",
+                                      str(order), "--eval", "held.txt"],
                                      cwd=folder, stdout=subprocess.PIPE, check=True).stdout.decode().splitlines()
         rows = {row.split()[0]: row for row in printed}
         want = {"uniform": math.log(tokenizer.vocab) * len(tokens)}
@@ -208,10 +216,12 @@ class Pairs(unittest.TestCase):
             for weight, least in (([0, 1], 1), ([0, 0, 0, 1], 1), ([0, 12, 6, 4, 3], 1), ([0, 0, 6, 4, 3], 5)):
                 window = len(weight) - 1
                 table, want = count_pairs(text, vocab, weight, window, least), self.brute(text, weight, window)
-                self.assertEqual({(a, x): n for a, row in enumerate(table.rows) for x, n in row}, {pair: n for pair, n in want.items() if n >= least})
+                self.assertEqual({(a, x): n for a, row in enumerate(table.rows) for x, n in row},
+                                 {pair: n for pair, n in want.items() if n >= least})
                 self.assertTrue(all(row == sorted(row) for row in table.rows))
                 self.assertEqual(table.row_sum, [sum(n for (a, _), n in want.items() if a == t) for t in range(vocab)])
-                self.assertEqual(table.column_sum, [sum(n for (_, x), n in want.items() if x == t) for t in range(vocab)])
+                self.assertEqual(table.column_sum, [sum(n for (_, x), n in want.items() if x == t)
+                                                    for t in range(vocab)])
                 self.assertEqual(table.sum, sum(want.values()))
 
     def test_pmi_is_the_logarithm_of_how_much_likelier_a_pair_is_than_chance(self):
@@ -239,7 +249,8 @@ class TheWords(unittest.TestCase):
         cls.tokenizer = postgpt.Tokenizer.learn(cls.data, 120)
         cls.counts = postgpt.words_of(cls.data)
         cls.words = postgpt.Words(cls.counts, cls.tokenizer.text)
-        cls.beginnings = sorted({word[:n] for word in cls.counts for n in range(1, len(word) + 1)} | {b"zq", b"9", b"--!", b"\xff"})
+        cls.beginnings = sorted({word[:n] for word in cls.counts for n in range(1, len(word) + 1)}
+                                | {b"zq", b"9", b"--!", b"\xff"})
 
     def test_words_are_the_runs_of_letters_digits_or_marks(self):
         want = Counter(re.findall(rb"[A-Za-z\x80-\xff]+|[0-9]+|[^A-Za-z0-9\x80-\xff\s]+", self.data))
@@ -248,21 +259,25 @@ class TheWords(unittest.TestCase):
     def test_a_word_is_unknown_begun_or_whole(self):
         for word in self.beginnings:
             begun = any(other.startswith(word) for other in self.counts)
-            self.assertEqual(self.words.find(word), postgpt.WHOLE_WORD if word in self.counts else postgpt.BEGUN if begun else postgpt.UNKNOWN)
+            self.assertEqual(self.words.find(word), postgpt.WHOLE_WORD if word in self.counts else postgpt.BEGUN
+                             if begun else postgpt.UNKNOWN)
 
     def test_endings_are_the_tokens_that_keep_a_word_known(self):
         for word in self.beginnings[::12]:
             want = [id for id, text in enumerate(self.tokenizer.text)
-                    if postgpt.KIND[text[0]] < postgpt.SPACE and any(other.startswith(word + text) for other in self.counts)]
+                    if postgpt.KIND[text[0]] < postgpt.SPACE
+                    and any(other.startswith(word + text) for other in self.counts)]
             self.assertEqual(sorted(self.words.endings(word)), want, word)
 
     def test_trust_is_the_share_of_words_met_more_than_once(self):
-        self.assertAlmostEqual(self.words.trust, sum(n for n in self.counts.values() if n > 1) / sum(self.counts.values()), delta=1e-12)
+        self.assertAlmostEqual(self.words.trust, sum(n for n in self.counts.values()
+                                                     if n > 1) / sum(self.counts.values()), delta=1e-12)
         for data, trust in ((b"a b c", 0.0), (b"a a a b", 0.75), (b" \n\t ", 0.0), (b"it it", 1.0)):
             self.assertAlmostEqual(postgpt.Words(postgpt.words_of(data), [b"a"]).trust, trust, delta=1e-12)
 
     def test_a_text_is_spelled_word_by_word(self):
-        """After every token: the word under way is what the text ends with, and each token costs what it does to that word."""
+        """After every token: the word under way is what the text ends with, and each token costs what it does to that
+        word."""
         spelling, text = postgpt.Spelling(self.words), b""
         for id in self.tokenizer.encode(self.data[-400:] + b" transf"):
             spelling.write(id)
@@ -293,7 +308,8 @@ class WhatIsCounted(unittest.TestCase):
             for d in range(2, reach + 1):
                 if i + d < len(self.ids):
                     want[a, self.ids[i + d]] += 1.0 / d
-        company = postgpt.count_pairs(self.meta.text, self.meta.vocab, [0, 0] + [unit // d for d in range(2, reach + 1)], reach, unit / 3.0 + 1.0)
+        company = postgpt.count_pairs(self.meta.text, self.meta.vocab,
+                                      [0, 0] + [unit // d for d in range(2, reach + 1)], reach, unit / 3.0 + 1.0)
         found = {(a, x): n / unit for a, row in enumerate(company.rows) for x, n in row}
         self.assertTrue(found.keys() < want.keys() and len(found) > len(want) / 5)           # what is rare is not kept
         for pair in found:

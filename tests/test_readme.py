@@ -40,12 +40,14 @@ class Readme(unittest.TestCase):
 
     @unittest.skipUnless(shutil.which("cc") and shutil.which("make"), "needs cc and make")
     def test_every_console_command_prints_what_is_shown(self):
-        env = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}     # make within make is not silent
+        # make within make is not silent
+        env = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
         shown = [(command, output) for command, output in commands() if command != "make test"]
         self.assertGreater(len(shown), 5)
         for command, output in shown:
             with self.subTest(command):
-                done = subprocess.run(command, shell=True, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, env=env)
+                done = subprocess.run(command, shell=True, cwd=self.folder, stdout=subprocess.PIPE,
+                                      stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, env=env)
                 self.assertEqual(done.returncode, 0, done.stderr)
                 self.assertEqual(done.stdout.decode(), output)
 
@@ -59,7 +61,8 @@ class Readme(unittest.TestCase):
         self.assertIn(["make test", ""], commands())
 
     def test_every_option_it_names_exists(self):
-        help_text = subprocess.run([sys.executable, "postgpt.py", "--help"], cwd=self.folder, stdout=subprocess.PIPE).stdout.decode()
+        help_text = subprocess.run([sys.executable, "postgpt.py", "--help"], cwd=self.folder,
+                                   stdout=subprocess.PIPE).stdout.decode()
         for option in set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", README)) - {"--cases"}:
             self.assertIn(option, help_text)
 

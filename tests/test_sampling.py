@@ -27,8 +27,9 @@ class Fixed:
 
 
 def direct(logits, recent, temperature, top_k, repetition, u):
-    """The token that a uniform number u draws: probabilities divided by (1 + r) for each time a token is in the recent ones, to the
-    power of 1 / temperature, the k largest kept, and walked from the most probable down. -> id, its probability"""
+    """The token that a uniform number u draws: probabilities divided by (1 + r) for each time a token is in the recent
+    ones, to the power of 1 / temperature, the k largest kept, and walked from the most probable down. -> id, its
+    probability"""
     p = [math.exp(x) / (1.0 + repetition) ** recent.count(id) for id, x in enumerate(logits)]
     order = sorted(range(len(p)), key=lambda id: (-p[id], id))
     if temperature == 0.0:
@@ -49,7 +50,8 @@ class TheDraw(unittest.TestCase):
         for _ in range(600):
             logits = [rng.gauss(0, 2) for _ in range(26)]
             recent = [rng.randrange(26) for _ in range(rng.randrange(13))]
-            how = (rng.choice((0.0, 0.2, 0.75, 1.0, 3.0)), rng.choice((0, 1, 2, 5, 15, 26)), rng.choice((0.0, 0.5, 4.0)))
+            how = (rng.choice((0.0, 0.2, 0.75, 1.0, 3.0)), rng.choice((0, 1, 2, 5, 15, 26)),
+                   rng.choice((0.0, 0.5, 4.0)))
             u = rng.random()
             id, chance = postgpt.sample(logits, TOKENS, recent, *how, ANY, Fixed(u))
             want, p = direct(logits, recent, *how, u)
@@ -59,7 +61,8 @@ class TheDraw(unittest.TestCase):
     def test_it_walks_from_the_most_probable_down(self):
         logits = [math.log(p) for p in (0.2, 0.1, 0.4, 0.3)]
         draw = lambda u: postgpt.sample(logits, TOKENS, [], 1.0, 0, 0.0, ANY, Fixed(u))[0]
-        self.assertEqual([draw(u) for u in (0.0, 0.39, 0.41, 0.69, 0.71, 0.89, 0.91, 0.9999999)], [2, 2, 3, 3, 0, 0, 1, 1])
+        self.assertEqual([draw(u) for u in (0.0, 0.39, 0.41, 0.69, 0.71, 0.89, 0.91, 0.9999999)],
+                         [2, 2, 3, 3, 0, 0, 1, 1])
 
     def test_equal_ones_go_by_the_smaller_id(self):
         draw = lambda u, k: postgpt.sample([1.0] * 4, TOKENS, [], 1.0, k, 0.0, ANY, Fixed(u))[0]
@@ -76,9 +79,11 @@ class TheDraw(unittest.TestCase):
             p = 0.6 / 1.5 ** times
             chance = p / (p + 0.4)
             for u in (0.1, 0.9):
-                id, found = postgpt.sample([math.log(0.6), math.log(0.4)], TOKENS, [0] * times, 1.0, 0, 0.5, ANY, Fixed(u))
+                id, found = postgpt.sample([math.log(0.6), math.log(0.4)], TOKENS, [0] * times, 1.0, 0, 0.5, ANY,
+                                           Fixed(u))
                 self.assertAlmostEqual(found, chance if id == 0 else 1.0 - chance, delta=1e-12)
-        self.assertEqual(postgpt.sample([math.log(0.6), math.log(0.4)], TOKENS, [0, 0], 0.0, 0, 0.5, ANY, Fixed(0.5))[0], 1)
+        self.assertEqual(postgpt.sample([math.log(0.6), math.log(0.4)], TOKENS, [0, 0], 0.0, 0, 0.5, ANY,
+                                        Fixed(0.5))[0], 1)
 
     def test_where_spelling_allows_none_the_most_probable_comes(self):
         spelling = Spelling(Words({b"WORD": 1}, TOKENS))
@@ -86,7 +91,8 @@ class TheDraw(unittest.TestCase):
             spelling.write(TOKENS.index(bytes([letter])))
         speller = Speller(spelling, False)
         for temperature in (0.0, 1.0):
-            self.assertEqual(postgpt.sample([0.0, 3.0, 1.0], TOKENS, [], temperature, 0, 0.0, speller, Fixed(0.5)), (1, 1.0))
+            self.assertEqual(postgpt.sample([0.0, 3.0, 1.0], TOKENS, [], temperature, 0, 0.0, speller, Fixed(0.5)),
+                             (1, 1.0))
         id, chance = postgpt.sample([0.0] * 26, TOKENS, [], 1.0, 0, 0.0, speller, Fixed(0.5))
         self.assertEqual((TOKENS[id], chance), (b"R", 1.0), "but where it allows one, that")
 
@@ -129,7 +135,8 @@ class Generation(unittest.TestCase):
         self.assertEqual(self.text(temperature=0.0), self.text(top_k=1, seed=9))
 
     def test_greedy_says_what_logprobs_calls_the_most_probable(self):
-        """In documents, where spelling has no say, and of the transformer alone: where the chain takes part, speaking is not predicting."""
+        """In documents, where spelling has no say, and of the transformer alone: where the chain takes part, speaking
+        is not predicting."""
         rng, letters = random.Random(2), b"abcdefgh"
         corpus = bytes(letters[i % 8] if rng.random() < 0.7 else rng.choice(letters) for i in range(3000))
         model = PostGPT(corpus, merges=0, alphabet="corpus", shape=SHAPE, lines=True)
@@ -144,7 +151,8 @@ class Generation(unittest.TestCase):
 
     def test_the_penalty_looks_back_on_the_last_12_tokens_of_prompt_and_text(self):
         ids, seen = self.model.tokenizer.encode(b"The chain and the"), []
-        with mock.patch.object(postgpt, "sample", side_effect=lambda logits, tokens, recent, *rest: seen.append(recent) or (100 + len(seen), 1.0)):
+        with mock.patch.object(postgpt, "sample", side_effect=lambda logits, tokens, recent,
+                               *rest: seen.append(recent) or (100 + len(seen), 1.0)):
             list(self.model.generate(b"The chain and the", 20))
         for n, recent in enumerate(seen):
             self.assertEqual(sorted(recent), sorted((ids + [101 + i for i in range(n)])[-12:]))
@@ -157,14 +165,16 @@ class Generation(unittest.TestCase):
             self.assertTrue(self.text(prompt, 3))
 
     def test_text_comes_token_by_token(self):
-        self.assertEqual(len(list(self.model.generate(b"The ", 30, exact=True))), 30)       # ASCII: nothing is held back
+        # ASCII: nothing is held back
+        self.assertEqual(len(list(self.model.generate(b"The ", 30, exact=True))), 30)
         self.assertTrue(next(self.model.generate(b"The ", 10 ** 6)))
 
 
 class Utf8(unittest.TestCase):
     CORPORA = ["Машина читает книгу и считает слова: за каким какое идёт. Счёт уже знает язык. " * 4,
                "语言模型数词语，数字会说话。モデルは言葉を数える。🙂🚀 → naïve café 👩‍👩‍👧 𝒙 ∈ 𝓥\n" * 3,
-               "".join(chr(c) for c in [*range(0x80, 0x120), *range(0x7F0, 0x810), *range(0xFFF0, 0xFFFE), *range(0x10FF00, 0x10FF30)])]
+               "".join(chr(c) for c in [*range(0x80, 0x120), *range(0x7F0, 0x810), *range(0xFFF0, 0xFFFE),
+                                        *range(0x10FF00, 0x10FF30)])]
 
     def test_valid_in_valid_out_at_every_end(self):
         for corpus in self.CORPORA:
@@ -174,7 +184,8 @@ class Utf8(unittest.TestCase):
                 for seed in range(12):
                     for mode in ("meta", "transformer"):
                         so_far = b""
-                        for data in model.generate(corpus[seed:seed + 4].encode(), 9, mode, seed, 2.0 if seed % 2 else 0.75, 0 if seed % 3 else 15):
+                        for data in model.generate(corpus[seed:seed + 4].encode(), 9, mode, seed,
+                                                   2.0 if seed % 2 else 0.75, 0 if seed % 3 else 15):
                             so_far += data
                             so_far.decode()               # raises where it is cut within a character
                         self.assertTrue(so_far)
@@ -203,7 +214,8 @@ class Utf8(unittest.TestCase):
                 return False
         samples = [bytes([a, b]) + rest for a in range(256) for b in range(256) for rest in (b"", b"\x80", b"\xbf\x80")]
         for _ in range(3000):
-            data = bytearray("".join(chr(rng.choice((rng.randrange(0xD800), rng.randrange(0xE000, 0x110000)))) for _ in range(2)).encode())
+            data = bytearray("".join(chr(rng.choice((rng.randrange(0xD800), rng.randrange(0xE000, 0x110000))))
+                                     for _ in range(2)).encode())
             data[rng.randrange(len(data))] = rng.randrange(256)
             samples.append(bytes(data))
         for data in samples:

@@ -34,9 +34,11 @@ def dot(x, y):
 
 class Regression(unittest.TestCase):
     def problem(self, rng, vocab, r):
-        """Embeddings, even for the weight that every pair has besides; weights and targets of the pairs that were counted; that weight."""
+        """Embeddings, even for the weight that every pair has besides; weights and targets of the pairs that were
+        counted; that weight."""
         h = [[rng.gauss(0, 1) for _ in range(r)] for _ in range(vocab)]
-        cells = [[(b, rng.uniform(0.2, 3), rng.uniform(-1, 2)) for b in range(vocab) if rng.random() < 0.4] for _ in range(vocab)]
+        cells = [[(b, rng.uniform(0.2, 3), rng.uniform(-1, 2)) for b in range(vocab) if rng.random() < 0.4]
+                 for _ in range(vocab)]
         cells[0] = []
         weight, target = (Table([[(cell[0], cell[k]) for cell in row] for row in cells]) for k in (1, 2))
         left, right = [rng.uniform(0.1, 2) for _ in range(vocab)], [rng.random() for _ in range(vocab)]
@@ -64,7 +66,8 @@ class Regression(unittest.TestCase):
         aim = [met.get(b, (0.0, 0.0))[1] for b in range(vocab)]
         mean = [dot(w, [row[k] for row in h]) / math.fsum(w) for k in range(r)]
         off = [[x - m for x, m in zip(row, mean)] for row in h]
-        system = [[math.fsum(w[b] * off[b][i] * off[b][j] for b in range(vocab)) + postgpt.RIDGE * (i == j) for j in range(r)] for i in range(r)]
+        system = [[math.fsum(w[b] * off[b][i] * off[b][j] for b in range(vocab)) + postgpt.RIDGE * (i == j)
+                   for j in range(r)] for i in range(r)]
         return solve(system, [math.fsum(w[b] * off[b][i] * aim[b] for b in range(vocab)) for i in range(r)])
 
     def test_it_solves_the_normal_equations_of_every_row(self):
@@ -115,7 +118,8 @@ class TheNewtonStep(unittest.TestCase):
         return text, apart, bigram, postgpt.Follow(text, apart[1], bigram, x, h), h
 
     def surprise(self, text, bigram, follow, h, distance, p):
-        """What the text costs when x_d P h is added to the bigram's logarithms, wherever a token stands at that distance."""
+        """What the text costs when x_d P h is added to the bigram's logarithms, wherever a token stands at that
+        distance."""
         nats = []
         for ids in text.documents():
             for i in range(1, len(ids)):
@@ -130,18 +134,21 @@ class TheNewtonStep(unittest.TestCase):
         for lines in (False, True):
             text, apart, bigram, follow, h = self.follow(lines, random.Random(4))
             for distance in (2, 3):
-                told = [[a - b for a, b in zip(*rows)] for rows in zip(apart[distance].times(h), apart[distance - 1].times(follow.expected[1]))]
+                told = [[a - b for a, b in zip(*rows)]
+                        for rows in zip(apart[distance].times(h), apart[distance - 1].times(follow.expected[1]))]
                 gradient = postgpt.outer(follow.x, told)
                 if not lines:                             # the last token has nobody after it to be asked for
                     missed = follow.x[text.ids[len(text.ids) - distance]]
-                    gradient = [[g + a * b for g, b in zip(row, follow.expected[1][text.ids[-1]])] for row, a in zip(gradient, missed)]
+                    gradient = [[g + a * b for g, b in zip(row, follow.expected[1][text.ids[-1]])] for row,
+                                a in zip(gradient, missed)]
                 for i in range(2):
                     for k in range(2):
                         cost = []
                         for step in (-1e-5, 1e-5):
                             p = [[step * ((a, b) == (i, k)) for b in range(2)] for a in range(2)]
                             cost.append(self.surprise(text, bigram, follow, h, distance, p))
-                        self.assertAlmostEqual((cost[0] - cost[1]) / 2e-5, gradient[i][k], delta=1e-5 * max(1.0, abs(gradient[i][k])))
+                        self.assertAlmostEqual((cost[0] - cost[1]) / 2e-5, gradient[i][k],
+                                               delta=1e-5 * max(1.0, abs(gradient[i][k])))
 
     def test_a_step_is_both_covariances_solved(self):
         text, apart, bigram, follow, h = self.follow(False, random.Random(5))
@@ -159,8 +166,10 @@ class TheNewtonStep(unittest.TestCase):
             sphere = postgpt.SHRINK * (c[0][0] + c[1][1]) / 2
             return [[c[i][j] + sphere * (i == j) for j in range(2)] for i in range(2)]
         first, second = ([n / apart[1].sum for n in side] for side in (apart[1].row_sum, apart[1].column_sum))
-        left = [[a - b for a, b in zip(*rows)] for rows in zip(covariance(h, second), covariance(follow.expected[1], first))]
-        gradient = [[math.fsum(row[i] * out[j] for row, out in zip(follow.x, told)) / 3.0 for j in range(2)] for i in range(2)]
+        left = [[a - b for a, b in zip(*rows)] for rows in zip(covariance(h, second),
+                                                               covariance(follow.expected[1], first))]
+        gradient = [[math.fsum(row[i] * out[j] for row, out in zip(follow.x, told)) / 3.0 for j in range(2)]
+                    for i in range(2)]
         half = list(zip(*[solve(shrunk(covariance(follow.x, first)), list(column)) for column in zip(*gradient)]))
         want = [solve(shrunk(left), list(row)) for row in half]
         for row, other in zip(found, want):
@@ -195,14 +204,17 @@ class TheGhost(unittest.TestCase):
 
     def test_place_and_token_have_rooms_of_their_own(self):
         for k in range(self.net.shape.embd):
-            self.assertFalse(any(row[k] for row in self.net.wte) and any(row[k] for row in self.net.wpe), "coordinate %d" % k)
+            self.assertFalse(any(row[k] for row in self.net.wte) and any(row[k] for row in self.net.wpe),
+                             "coordinate %d" % k)
 
     def test_a_wide_ghost_fits_no_accidents(self):
-        """Beyond WIDEST coordinates the seeds would follow what the corpus only happens to say, and cost the cube of the width: the rest is free."""
+        """Beyond WIDEST coordinates the seeds would follow what the corpus only happens to say, and cost the cube of
+        the width: the rest is free."""
         self.assertEqual(postgpt.rooms_of(512, 1280, 128), (postgpt.WIDEST, 12, 4, 76, 510, 511))
         bits = []
         for embd in (48, 256):
-            code, out, _ = run([binary()], ["-c", "/dev/stdin", "--holdout", "0.03", "--shape", "embd=%d" % embd], stdin=BOOK[:40000])
+            code, out, _ = run([binary()], ["-c", "/dev/stdin", "--holdout", "0.03", "--shape", "embd=%d" % embd],
+                               stdin=BOOK[:40000])
             self.assertEqual(code, 0)
             bits.append(float(re.search(rb"\ntransformer +([0-9.]+)", out).group(1)))
         self.assertLess(bits[1], bits[0] + 0.05)
@@ -234,7 +246,8 @@ class TheGhost(unittest.TestCase):
         self.assertEqual(distances, list(range(1, postgpt.REACH)))
 
     def test_the_first_head_writes_into_a_room_of_its_own_who_stood_before(self):
-        """After the first layer the coordinates between `follow` and `place` tell the token before, whichever the newest is."""
+        """After the first layer the coordinates between `follow` and `place` tell the token before, whichever the
+        newest is."""
         follow, before, *_ = postgpt.rooms_of(48, self.model.tokenizer.vocab, 12)
         self.assertFalse(any(any(row[follow:follow + before]) for row in self.net.wte))
         below = copy.copy(self.net)
@@ -252,7 +265,8 @@ class TheGhost(unittest.TestCase):
         self.assertLess(10 * sum(alike) / len(alike), sum(other) / len(other))
 
     def test_content_heads_of_the_second_layer_are_induction_heads(self):
-        """A text of chance, said twice: the second time they look more at the token that stood after the newest one the first time."""
+        """A text of chance, said twice: the second time they look more at the token that stood after the newest one the
+        first time."""
         rng = random.Random(8)
         often = sorted(range(self.model.tokenizer.vocab), key=lambda id: -self.model.meta.share[id])[:200]
         ids = rng.sample(often, 24) * 2
@@ -295,7 +309,8 @@ class TheGhost(unittest.TestCase):
         quiet.network.layers = [copy.copy(layer) for layer in self.net.layers]
         at = self.net.shape.content_dim
         for layer in quiet.network.layers:
-            layer.out = [[0.0] * len(row) if (content if i < at else rrpram) else row for i, row in enumerate(layer.out)]
+            layer.out = [[0.0] * len(row) if (content if i < at else rrpram) else row for i,
+                         row in enumerate(layer.out)]
         return self.loss(quiet)
 
     def test_each_kind_of_head_says_something_that_helps(self):
@@ -329,7 +344,8 @@ class SmallGhosts(unittest.TestCase):
         self.assertNotEqual(first, other)
 
     def test_a_language_of_bigrams_is_learned_to_its_bottom(self):
-        """Each of eight letters is followed by one of two, evenly: a token costs log 2, and the ghost comes near to it."""
+        """Each of eight letters is followed by one of two, evenly: a token costs log 2, and the ghost comes near to
+        it."""
         rng, text = random.Random(3), [0]
         for _ in range(6000):
             text.append((2 * text[-1] + rng.randrange(2)) % 8)
@@ -338,11 +354,14 @@ class SmallGhosts(unittest.TestCase):
         self.assertLess(-math.fsum(found[1:]) / (len(found) - 1), math.log(2) + 0.05)
 
     def test_every_shape_has_finite_weights(self):
-        for shape in (dict(embd=2, content=1, rrpram=1), dict(embd=6, content=2, rrpram=0, layers=1), dict(embd=16, content=0, rrpram=4),
-                      dict(embd=40, content=1, rrpram=1, context=2), dict(layers=1, embd=160, mlp=1), dict(layers=5, embd=24, content=2, rrpram=2, context=100)):
+        for shape in (dict(embd=2, content=1, rrpram=1), dict(embd=6, content=2, rrpram=0, layers=1),
+                      dict(embd=16, content=0, rrpram=4),
+                      dict(embd=40, content=1, rrpram=1, context=2), dict(layers=1, embd=160, mlp=1),
+                      dict(layers=5, embd=24, content=2, rrpram=2, context=100)):
             for corpus in (BOOK[:1000], b"ab", b"aaaaaaaa", bytes(range(256))):
                 net = PostGPT(corpus, merges=30, shape=shape).net
-                self.assertTrue(all(math.isfinite(a) for matrix in net.matrices() for row in matrix for a in row), (shape, corpus[:9]))
+                self.assertTrue(all(math.isfinite(a) for matrix in net.matrices() for row in matrix for a in row),
+                                (shape, corpus[:9]))
 
 
 if __name__ == "__main__":

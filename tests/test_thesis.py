@@ -1,4 +1,5 @@
-"""The scripts that measure what is claimed: they read the program's output rightly, cut texts honestly and draw what they measured."""
+"""The scripts that measure what is claimed: they read the program's output rightly, cut texts honestly and draw what
+they measured."""
 import collections
 import contextlib
 import io
@@ -30,7 +31,8 @@ full -heads           1.4070 bits/byte    4.0200 nats/token
 full -transformer     1.3900 bits/byte    3.9000 nats/token
 """
 FIGURES = thesis.parse(OUTPUT)
-BOOK = thesis.Row(thesis.Text("book", "a book", ("--holdout", "0.1")), FIGURES, {**FIGURES, "chain": thesis.Figure(1.44, 4.2)}, FIGURES, (1.5, 1.45, ""))
+BOOK = thesis.Row(thesis.Text("book", "a book", ("--holdout", "0.1")), FIGURES,
+                  {**FIGURES, "chain": thesis.Figure(1.44, 4.2)}, FIGURES, (1.5, 1.45, ""))
 
 
 def lines_of(data):
@@ -57,9 +59,13 @@ class Figures(unittest.TestCase):
         self.assertAlmostEqual(thesis.change(FIGURES["full -H"], FIGURES["full"]), 1.0)
 
     def test_the_tables(self):
-        self.assertEqual(printed(thesis.main_table, [BOOK]).splitlines()[2],
-                         "| a book | 3.000 | 1.500 | 1.450 | 1.440 | 1.400 | 1.500 | 1.450 | 2.000 (75 % of the way to the bigram) | 1.420 | **1.400** (-4.8 % against KN 5) |  |")
-        self.assertEqual(printed(thesis.terms_table, [BOOK]).splitlines()[2], "| a book | +1.00 % | +0.25 % | +0.00 % | -0.01 % | +0.50 % | -2.50 % | +2.00 % |")
+        self.assertEqual(
+            printed(thesis.main_table, [BOOK]).splitlines()[2],
+            "| a book | 3.000 | 1.500 | 1.450 | 1.440 | 1.400 | 1.500 | 1.450 | 2.000 (75 % of the way to the bigram) "
+            "| 1.420 | **1.400** (-4.8 % against KN 5) |  |",
+        )
+        self.assertEqual(printed(thesis.terms_table, [BOOK]).splitlines()[2],
+                         "| a book | +1.00 % | +0.25 % | +0.00 % | -0.01 % | +0.50 % | -2.50 % | +2.00 % |")
 
     def test_claims_hold_or_do_not(self):
         self.assertEqual([holds for holds, _ in thesis.claim_transformer({"book": BOOK})], [False, True, True])
@@ -131,10 +137,13 @@ class Runs(unittest.TestCase):
     def test_a_row_is_what_the_program_prints(self):
         text, = thesis.texts_of(self.path)
         found = thesis.measure([text.args, (*text.args, "--order", "5")])
-        row = printed(thesis.main_table, [thesis.Row(text, *found.values(), {"full": thesis.Figure(9.5, 9.5)}, None)]).splitlines()[2]
-        said = [twins.run(thesis.PROGRAM, ["-c", self.path, "--holdout", "0.1", "--order", order])[1].decode() for order in ("3", "5")]
+        row = printed(thesis.main_table, [thesis.Row(text, *found.values(), {"full": thesis.Figure(9.5, 9.5)},
+                                                     None)]).splitlines()[2]
+        said = [twins.run(thesis.PROGRAM, ["-c", self.path, "--holdout", "0.1", "--order", order])[1].decode()
+                for order in ("3", "5")]
         bits = [dict(re.findall(r"(?m)^(\S+) +(\S+) bits/byte", output)) for output in said]
-        wanted = ["%.3f" % float(figure) for figure in (*(bits[0][label] for label in ("uniform", "bigram", "chain")), bits[1]["chain"], 9.5,
+        wanted = ["%.3f" % float(figure) for figure in (*(bits[0][label] for label in ("uniform", "bigram", "chain")),
+                                                        bits[1]["chain"], 9.5,
                                                         *(bits[0][label] for label in ("transformer", "meta", "full")))]
         self.assertEqual(re.findall(r"\d\.\d{3}", row), wanted)
 
@@ -145,14 +154,18 @@ class Runs(unittest.TestCase):
             found = thesis.blocks((), thesis.write("blocks.txt", data))
         rest, held = thesis.split(data, 0.1)
         corpus = thesis.write("rest.txt", rest)
-        each = [thesis.parse(thesis.run(("--corpus", corpus, "--eval", thesis.write("part.txt", part)))[0])["full"].bits for part in (held[:200], held[200:])]
+        each = [thesis.parse(thesis.run(("--corpus", corpus, "--eval", thesis.write("part.txt", part)))[0])["full"].bits
+                for part in (held[:200], held[200:])]
         self.assertAlmostEqual(found, sum(each) / 2, delta=1e-9)
 
     def test_a_constant_is_tuned_in_a_copy_of_the_source(self):
         pieces = tune.pieces_of(self.path)
-        with mock.patch.multiple(tune, FACTORS=(1.0, 0.01), CFLAGS=("-std=c11", "-O1", "-ffp-contract=off")), contextlib.redirect_stdout(io.StringIO()) as out:
+        with mock.patch.multiple(tune, FACTORS=(1.0, 0.01),
+                                 CFLAGS=("-std=c11", "-O1",
+                                         "-ffp-contract=off")), contextlib.redirect_stdout(io.StringIO()) as out:
             best = tune.try_constant(pieces, postgpt.COEFFICIENTS, "CALM")
-        tried = [(float(mean), float(value)) for value, mean in re.findall(r"(?m)^CALM +(\S+) .* (-?\d\.\d{5})(?: default)?$", out.getvalue())]
+        tried = [(float(mean), float(value)) for value,
+                 mean in re.findall(r"(?m)^CALM +(\S+) .* (-?\d\.\d{5})(?: default)?$", out.getvalue())]
         self.assertEqual(sorted(value for _, value in tried), [0.009, 0.9])
         self.assertNotEqual(tried[0][0], tried[1][0])
         self.assertEqual(best, min(tried)[1])
@@ -190,7 +203,8 @@ class Runs(unittest.TestCase):
         self.assertEqual([steps for steps, _ in ghost.points()], [0, 10, 15, 20])
         error = twins.run(thesis.PROGRAM, [*source, "--init", "ghost", "--train", "20", "--holdout", "0.1"])[2].decode()
         self.assertIn("held-out after 0 steps: loss %.17g" % ghost.start(), error)
-        self.assertIn("held-out after 20 steps: loss %.17g best %.17g" % (ghost.runs[20].last, ghost.runs[20].best), error)
+        self.assertIn("held-out after 20 steps: loss %.17g best %.17g" % (ghost.runs[20].last, ghost.runs[20].best),
+                      error)
         svg = ElementTree.fromstring(curve.picture("a <text> & more", 20, random, ghost, None))
         self.assertEqual(len([shape for shape in svg if shape.tag.endswith("circle")]), 2 * 4 + 1)
         self.assertIn("a <text> & more", "".join(svg.itertext()))
@@ -215,7 +229,8 @@ class Curve(unittest.TestCase):
 
     def test_the_frame_holds_what_is_drawn(self):
         frame = curve.Frame(3000, 4.0, 7.0)
-        self.assertEqual((frame.x(0), frame.x(3000), frame.y(4.0), frame.y(7.0)), (curve.LEFT, curve.RIGHT, curve.BOTTOM, curve.TOP))
+        self.assertEqual((frame.x(0), frame.x(3000), frame.y(4.0), frame.y(7.0)),
+                         (curve.LEFT, curve.RIGHT, curve.BOTTOM, curve.TOP))
         self.assertTrue(2 <= len(curve.ticks(4.0, 7.0)) <= 9)
 
     def test_labels_stand_apart_and_near_their_lines(self):

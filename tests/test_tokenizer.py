@@ -12,12 +12,13 @@ def kind(byte):
     """letter, digit, space, white or mark: design, section 3."""
     if chr(byte) in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" or byte >= 0x80:
         return "letter"
-    return "digit" if chr(byte) in "0123456789" else "space" if byte == 32 else "white" if chr(byte) in "\t\n\v\f\r" else "mark"
+    return "digit" if chr(byte) in "0123456789" else "space" if byte == 32 else "white" if chr(
+        byte) in "\t\n\v\f\r" else "mark"
 
 
 def pieces(data):
-    """Runs of one kind first; then each run of letters, digits or marks takes the one space before it; what is left of white space
-    stands in maximal runs."""
+    """Runs of one kind first; then each run of letters, digits or marks takes the one space before it; what is left of
+    white space stands in maximal runs."""
     runs = []
     for byte in data:
         group = kind(byte) if kind(byte) in ("letter", "digit", "mark") else "blank"
@@ -194,7 +195,8 @@ class Pieces(unittest.TestCase):
                 self.assertEqual(postgpt.PIECE.findall(data), pieces(data))
 
     def test_kinds_of_all_bytes(self):
-        names = {postgpt.LETTER: "letter", postgpt.DIGIT: "digit", postgpt.MARK: "mark", postgpt.SPACE: "space", postgpt.WHITE: "white"}
+        names = {postgpt.LETTER: "letter", postgpt.DIGIT: "digit", postgpt.MARK: "mark", postgpt.SPACE: "space",
+                 postgpt.WHITE: "white"}
         self.assertEqual([names[k] for k in postgpt.KIND], [kind(byte) for byte in range(256)])
 
 

@@ -1,4 +1,5 @@
-"""Chapter VII: gradients against finite differences, Chuck's habits, both twins' steps, checkpoints, and what the seeds of this program learn."""
+"""Chapter VII: gradients against finite differences, Chuck's habits, both twins' steps, checkpoints, and what the seeds
+of this program learn."""
 import itertools
 import os
 import re
@@ -20,7 +21,8 @@ import postgpt
 from postgpt import Chuck, Failure, PostGPT, Rng, Shape, Text, Transformer, batch_gradient, train, window_loss
 
 SHAPES = {                                                # layers, embd, content, rrpram, context, mlp
-    "content_heads": (1, 6, 2, 0, 7, 1), "rrpram_heads": (1, 6, 0, 3, 5, 2), "both_kinds_in_two_layers": (2, 8, 2, 2, 6, 2),
+    "content_heads": (1, 6, 2, 0, 7, 1), "rrpram_heads": (1, 6, 0, 3, 5, 2),
+          "both_kinds_in_two_layers": (2, 8, 2, 2, 6, 2),
     "one_head": (1, 3, 1, 0, 4, 1), "an_uneven_shape": (1, 9, 1, 2, 7, 2),
 }
 BOTH = "layers=1,embd=8,content=1,rrpram=1,context=8,mlp=2"
@@ -69,7 +71,8 @@ class Gradients(unittest.TestCase):
                     self.assertLessEqual(abs(slope - slope_row[i]) / max(abs(slope), abs(slope_row[i]), 1e-3), 1e-6)
 
     def check_c(self, numbers):
-        done = subprocess.run([twins.build("tests/gradients.c", flags=("-std=c11", "-O1", "-ffp-contract=off")), *map(str, numbers)], stdout=subprocess.PIPE)
+        done = subprocess.run([twins.build("tests/gradients.c", flags=("-std=c11", "-O1", "-ffp-contract=off")),
+                               *map(str, numbers)], stdout=subprocess.PIPE)
         self.assertEqual(done.returncode, 0)
         self.assertLessEqual(float(done.stdout), 1e-6)
 
@@ -83,7 +86,8 @@ class Gradients(unittest.TestCase):
 
 
 for name, numbers in SHAPES.items():
-    setattr(Gradients, "test_python_gradients_of_%s_are_slopes" % name, lambda self, numbers=numbers: self.check_python(numbers))
+    setattr(Gradients, "test_python_gradients_of_%s_are_slopes" % name, lambda self,
+            numbers=numbers: self.check_python(numbers))
     setattr(Gradients, "test_c_gradients_of_%s_are_slopes" % name, lambda self, numbers=numbers: self.check_c(numbers))
 
 
@@ -103,7 +107,8 @@ class ChuckTest(unittest.TestCase):
     def test_its_factor_is_never_under_a_half_nor_over_one_and_a_half(self):
         rng, losses, loss = Rng(5), [], 3.0
         for _ in range(3000):
-            loss += (rng.uniform() - 0.5) * (1.0 if len(losses) // 300 % 2 else 0.1) + (0.05 if len(losses) // 150 % 2 else -0.05)
+            loss += (rng.uniform() - 0.5) * (1.0 if len(losses) // 300 % 2 else 0.1) + (0.05 if len(losses) // 150
+                    % 2 else -0.05)
             losses.append(loss)
         factors = self.watch(losses)
         self.assertEqual((min(factors), max(factors)), (0.5, 1.5))
@@ -166,7 +171,8 @@ class ChuckTest(unittest.TestCase):
     def test_training_restores_its_best_state(self):
         net, text = random_net((1, 4, 1, 0, 4, 1), 4), Text([0, 1, 2, 3] * 20)
         before, lines = words(net), []
-        train(net, text, 40, rate=1.0, seed=1, held_out=Text([0, 1, 2, 3] * 4), report=lambda line, *_: lines.append(line))
+        train(net, text, 40, rate=1.0, seed=1, held_out=Text([0, 1, 2, 3] * 4), report=lambda line,
+              *_: lines.append(line))
         looks = [float(re.search(r"loss (\S+)", line).group(1)) for line in lines if line.startswith("held-out")]
         best = min(looks)
         self.assertNotEqual(best, looks[-1])
@@ -180,7 +186,8 @@ class ChuckTest(unittest.TestCase):
         train(net, text, 3, rate=1.0, held_out=text)
         self.assertEqual(words(net), before)
         train(net, text, 3, rate=1.0)
-        self.assertNotEqual(words(net), before, "before there are 64 losses the newest state is kept: one easy batch proves nothing")
+        self.assertNotEqual(words(net), before,
+                            "before there are 64 losses the newest state is kept: one easy batch proves nothing")
 
     def test_what_is_trained_is_learned(self):
         net, text = random_net((1, 8, 1, 1, 4, 1), 4), Text([0, 1, 2, 3] * 20)
@@ -190,7 +197,8 @@ class ChuckTest(unittest.TestCase):
 
 def steps(*args, n=10, corpus=book(3000), **files):
     """A case of n training steps."""
-    return Case(("-c", "corpus.txt", "--no-cache", "--train", str(n), "--save", "x.safetensors", *args), {"corpus.txt": corpus, **files})
+    return Case(("-c", "corpus.txt", "--no-cache", "--train", str(n), "--save", "x.safetensors", *args),
+                {"corpus.txt": corpus, **files})
 
 
 class TwinsTakeTheSameSteps(unittest.TestCase):
@@ -203,20 +211,26 @@ class TwinsTakeTheSameSteps(unittest.TestCase):
 
 for name, case in {
     "of_content_heads": steps("--merges", "20", "--shape", "layers=1,embd=8,content=2,rrpram=0,context=8,mlp=2"),
-    "of_rrpram_heads": steps("--merges", "20", "--shape", "layers=2,embd=8,content=0,rrpram=2,context=9,mlp=1", "--batch", "3"),
+    "of_rrpram_heads": steps("--merges", "20", "--shape", "layers=2,embd=8,content=0,rrpram=2,context=9,mlp=1",
+                             "--batch", "3"),
     "of_both_kinds": steps("--merges", "50", "--shape", "embd=16,context=16", "--lr", "0.02"),
-    "of_both_kinds_from_random_weights": steps("--init", "random", "--shape", BOTH, "--merges", "9", "--seed", "7", n=30),
-    "of_lines": steps("--lines", "--merges", "0", "--alphabet", "corpus", "--shape", BOTH, "--batch", "5", corpus=twins.NAMES),
-    "of_lines_with_some_held_out": steps("--lines", "--merges", "5", "--holdout", "0.2", "--shape", BOTH, corpus=twins.NAMES),
+    "of_both_kinds_from_random_weights": steps("--init", "random", "--shape", BOTH, "--merges", "9", "--seed", "7",
+                                               n=30),
+    "of_lines": steps("--lines", "--merges", "0", "--alphabet", "corpus", "--shape", BOTH, "--batch", "5",
+                      corpus=twins.NAMES),
+    "of_lines_with_some_held_out": steps("--lines", "--merges", "5", "--holdout", "0.2", "--shape", BOTH,
+                                         corpus=twins.NAMES),
     "with_some_held_out": steps("--merges", "20", "--holdout", "0.03", "--shape", BOTH, n=23),
     "that_are_too_long": steps("--lr", "1", "--merges", "0", "--shape", BOTH, "--batch", "1", n=40),
     "of_no_length": steps("--lr", "0", "--merges", "0", "--shape", BOTH, n=2),
     "in_threads": steps("--merges", "300", "--shape", "layers=1,embd=32", "--batch", "3", n=2),
-    "on_a_corpus_shorter_than_the_context": steps("--merges", "0", "--shape", "layers=1,embd=8,context=64", corpus=b"a short corpus"),
+    "on_a_corpus_shorter_than_the_context": steps("--merges", "0", "--shape", "layers=1,embd=8,context=64",
+                                                  corpus=b"a short corpus"),
     "on_two_bytes": steps("--merges", "0", "--shape", BOTH, corpus=b"ab"),
     "quietly_and_then_speaks": steps("-q", "--merges", "20", "--shape", BOTH, "-n", "20", "The"),
     "two_hundred_times": steps("--merges", "20", "--shape", BOTH, "--lr", "0.01", n=200, corpus=book(1500)),
-    "where_it_cannot_save": Case(("-c", "corpus.txt", "--no-cache", "--merges", "0", "--shape", BOTH, "--train", "1", "--save", "missing/x"), {"corpus.txt": book(900)}),
+    "where_it_cannot_save": Case(("-c", "corpus.txt", "--no-cache", "--merges", "0", "--shape", BOTH, "--train", "1",
+                                  "--save", "missing/x"), {"corpus.txt": book(900)}),
 }.items():
     setattr(TwinsTakeTheSameSteps, "test_%s" % name, lambda self, case=case: self.check(case))
 
@@ -230,7 +244,8 @@ class Said(unittest.TestCase):
         """-> the lines, the file. In C: Python's are the same."""
         with tempfile.TemporaryDirectory() as folder:
             Path(folder, "corpus.txt").write_bytes(book(1500))
-            code, _, lines = twins.run(how.pop("command", None) or [twins.binary()], [*self.OPTIONS, *args, "--save", "x"], cwd=folder, **how)
+            code, _, lines = twins.run(how.pop("command", None) or [twins.binary()],
+                                       [*self.OPTIONS, *args, "--save", "x"], cwd=folder, **how)
             self.assertEqual(code, 0, lines)
             return lines.decode().splitlines(), Path(folder, "x").read_bytes()
 
@@ -258,7 +273,8 @@ class Said(unittest.TestCase):
 
     def test_held_out_loss_is_said_before_and_after_and_is_the_saved_files(self):
         lines, data = self.train("--train", "20", "--holdout", "0.2", "--lr", "0.02")
-        looks = [re.fullmatch(r"held-out after (\d+) steps: loss (\S+) best (\S+)", line) for line in lines if line.startswith("held-out")]
+        looks = [re.fullmatch(r"held-out after (\d+) steps: loss (\S+) best (\S+)", line) for line in lines
+                 if line.startswith("held-out")]
         self.assertEqual([int(look.group(1)) for look in looks], [*range(0, 21, 2)])
         losses = [float(look.group(2)) for look in looks]
         self.assertEqual([float(look.group(3)) for look in looks], [min(losses[:i + 1]) for i in range(len(losses))])
@@ -295,7 +311,8 @@ class Interrupted(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             Path(folder, "corpus.txt").write_bytes(book(3000))
             Path(folder, "x").write_bytes(b"the one before")
-            run = subprocess.Popen([*command, "-c", "corpus.txt", "--no-cache", "--merges", "0", *args, "--save", "x"], cwd=folder,
+            run = subprocess.Popen([*command, "-c", "corpus.txt", "--no-cache", "--merges", "0", *args, "--save", "x"],
+                                   cwd=folder,
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0, env={**os.environ, **env})
             try:
                 begin = moment(run) or b""
@@ -329,7 +346,8 @@ class Interrupted(unittest.TestCase):
             def moment(run):
                 time.sleep(wait)
                 run.send_signal(signal.SIGINT)
-            data, lines = self.awkward(command, "--init", "random", "--shape", ",".join("%s=%d" % part for part in shape.items()),
+            data, lines = self.awkward(command, "--init", "random", "--shape",
+                                       ",".join("%s=%d" % part for part in shape.items()),
                                        "--batch", "1024", "--train", "9", moment=moment)
             if data != b"the one before":                 # it had not yet begun: a busy machine
                 break
@@ -339,14 +357,16 @@ class Interrupted(unittest.TestCase):
         self.assertTrue(data == model.save())
 
     def check_a_look(self, command):
-        """Nearly all time is spent on the held-out text, so the interrupt meets a look: the best state is the one of the lines."""
+        """Nearly all time is spent on the held-out text, so the interrupt meets a look: the best state is the one of
+        the lines."""
         shape = dict(layers=1, embd=8, content=1, rrpram=1, context=4, mlp=2)
 
         def moment(run):
             lines = run.stderr.readline() + run.stderr.readline()
             run.send_signal(signal.SIGINT)
             return lines
-        data, lines = self.awkward(command, "--init", "random", "--shape", ",".join("%s=%d" % part for part in shape.items()), "--batch", "1", "--lr", "0.1",
+        data, lines = self.awkward(command, "--init", "random", "--shape",
+                                   ",".join("%s=%d" % part for part in shape.items()), "--batch", "1", "--lr", "0.1",
                                    "--holdout", "0.9", "--train", "10", moment=moment)
         best = re.findall(rb"(?m)^held-out .* best (\S+)$", lines)[-1]
         model = self.model(shape, 2700)
@@ -354,14 +374,16 @@ class Interrupted(unittest.TestCase):
         self.assertEqual(postgpt.held_out_loss(model.net, Text([*book(3000)[300:]])), float(best))
 
     def check_the_saving(self, command):
-        """tests/faults.c sends two interrupts when the file is written, or when it is whole and about to take its name."""
+        """tests/faults.c sends two interrupts when the file is written, or when it is whole and about to take its
+        name."""
         if not sys.platform.startswith("linux"):
             self.skipTest("only Linux knows LD_PRELOAD")
         preload = twins.build("tests/faults.c", flags=("-shared", "-fPIC", "-O1"))
         model = PostGPT(book(3000), merges=0, shape=dict(layers=1, embd=8, content=1, rrpram=1, context=8, mlp=2))
         model.train(3)
         for where in ("write 2 0", "fsync 2 0", "rename 1 0"):
-            data, lines = self.awkward(command, "--shape", BOTH, "--train", "3", moment=lambda run: None, env={"LD_PRELOAD": preload, "FAULT": where})
+            data, lines = self.awkward(command, "--shape", BOTH, "--train", "3", moment=lambda run: None,
+                                       env={"LD_PRELOAD": preload, "FAULT": where})
             self.assertEqual(lines.count(b"step "), 3)
             self.assertTrue(data == model.save(), where)
 
@@ -380,7 +402,8 @@ class Interrupted(unittest.TestCase):
 
     def test_at_any_moment_the_weights_are_the_best_state_so_far(self):
         net, text, states = random_net((1, 4, 1, 0, 4, 1), 4), Text([0, 1, 2, 3] * 20), []
-        train(net, text, 30, rate=0.3, held_out=Text([0, 1, 2, 3] * 3), report=lambda line, *_: states.append((line, postgpt.held_out_loss(net, Text([0, 1, 2, 3] * 3)))))
+        train(net, text, 30, rate=0.3, held_out=Text([0, 1, 2, 3] * 3), report=lambda line,
+              *_: states.append((line, postgpt.held_out_loss(net, Text([0, 1, 2, 3] * 3)))))
         self.assertGreater(len({loss for _, loss in states}), 2)
         for line, loss in states:
             if line.startswith(("held-out", "step")):
@@ -390,14 +413,16 @@ class Interrupted(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             Path(folder, "corpus.txt").write_bytes(book(3000))
             options = ["-c", "corpus.txt", "--no-cache", "--merges", "0", "--shape", BOTH]
-            run = subprocess.Popen([*command, *options, "--train", "1000000", "--save", "x"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            run = subprocess.Popen([*command, *options, "--train", "1000000", "--save", "x"], cwd=folder,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
             for _ in range(5):
                 self.assertRegex(run.stderr.readline(), rb"^step ")
             run.send_signal(signal.SIGINT)
             run.communicate(timeout=20)
             self.assertEqual(run.returncode, 130)
             self.assertEqual(os.listdir(folder).count("x"), 1)
-            code, _, error = twins.run(command, [*options, "--load", "x", "-n", "1", "-m", "transformer", "The"], cwd=folder)
+            code, _, error = twins.run(command, [*options, "--load", "x", "-n", "1", "-m", "transformer", "The"],
+                                       cwd=folder)
             self.assertEqual((code, error), (0, b""))
 
     def test_python_saves_the_best_state_and_exits_with_130(self):
@@ -449,7 +474,8 @@ def summed(data):
 class Checkpoints(unittest.TestCase):
     """Files that were written by one of the twins, and what may have happened to them since."""
 
-    OPTIONS = ("-c", "corpus.txt", "--no-cache", "--merges", "3", "--shape", "layers=1,embd=4,content=1,rrpram=1,context=4,mlp=1")
+    OPTIONS = ("-c", "corpus.txt", "--no-cache", "--merges", "3", "--shape",
+               "layers=1,embd=4,content=1,rrpram=1,context=4,mlp=1")
     MODEL = dict(merges=3, shape=dict(layers=1, embd=4, content=1, rrpram=1, context=4, mlp=1))
 
     @classmethod
@@ -475,7 +501,9 @@ class Checkpoints(unittest.TestCase):
             def c(i_data):
                 name = "x%d" % i_data[0]
                 Path(folder, name).write_bytes(i_data[1])
-                code, _, error = twins.run([twins.binary()], [*self.OPTIONS, "--load", name, "-m", "transformer", "-n", "1", "The"], cwd=folder)
+                code, _, error = twins.run([twins.binary()],
+                                           [*self.OPTIONS, "--load", name, "-m", "transformer", "-n", "1", "The"],
+                                           cwd=folder)
                 return code, error, b"postgpt: cannot use %s: " % name.encode()
 
             with ThreadPoolExecutor(2) as pool:
@@ -492,24 +520,45 @@ class Checkpoints(unittest.TestCase):
     def test_each_fault_has_its_line(self):
         number = len(self.whole) - 8 - self.header
         faults = {
-            self.whole[:5]: "it is cut short: 5 bytes", b"": "it is cut short: 0 bytes",
+            self.whole[:5]: "it is cut short: 5 bytes",
+            b"": "it is cut short: 0 bytes",
             self.whole[:100]: "its header is cut short: 92 of %d bytes" % self.header,
-            b"\xff" * 8 + self.whole[8:]: "its header is cut short: %d of 18446744073709551615 bytes" % (len(self.whole) - 8),
+            b"\xff" * 8
+            + self.whole[8:]: "its header is cut short: %d of 18446744073709551615 bytes" % (len(self.whole) - 8),
             self.whole[:-8]: "it has %d bytes of weights, not %d" % (number - 8, number),
             self.whole + b"\0": "it has %d bytes of weights, not %d" % (number + 1, number),
-            summed(self.whole[:-8] + struct.pack("<d", float("nan"))): "its weight %d is not a number from -1e30 to 1e30" % (number // 8 - 1),
-            summed(self.whole[:8 + self.header] + struct.pack("<d", float("-inf")) + self.whole[16 + self.header:]): "its weight 0 is not a number from -1e30 to 1e30",
-            summed(self.whole[:-8] + struct.pack("<d", 1.1e30)): "its weight %d is not a number from -1e30 to 1e30" % (number // 8 - 1),
-            self.whole[:-8] + struct.pack("<d", 1.5): "its weights_crc32 is %s, not %s" % (crc_in(self.whole), crc_in(summed(self.whole[:-8] + struct.pack("<d", 1.5)))),
-            self.change(b"checkpoint 2", b"checkpoint 1"): "its format is postgpt-checkpoint 1, not postgpt-checkpoint 2",
-            self.change(b'"layers=1', b'"layers=12'): "its shape is layers=12,embd=4,content=1,rrpram=1,context=4,mlp=1, not layers=1,embd=4,content=1,rrpram=1,context=4,mlp=1",
+            summed(
+                self.whole[:-8] + struct.pack("<d", float("nan"))
+            ): "its weight %d is not a number from -1e30 to 1e30"
+            % (number // 8 - 1),
+            summed(
+                self.whole[: 8 + self.header] + struct.pack("<d", float("-inf")) + self.whole[16 + self.header :]
+            ): "its weight 0 is not a number from -1e30 to 1e30",
+            summed(self.whole[:-8] + struct.pack("<d", 1.1e30)): "its weight %d is not a number from -1e30 to 1e30"
+            % (number // 8 - 1),
+            self.whole[:-8]
+            + struct.pack("<d", 1.5): "its weights_crc32 is %s, not %s"
+            % (crc_in(self.whole), crc_in(summed(self.whole[:-8] + struct.pack("<d", 1.5)))),
+            self.change(
+                b"checkpoint 2", b"checkpoint 1"
+            ): "its format is postgpt-checkpoint 1, not postgpt-checkpoint 2",
+            self.change(
+                b'"layers=1', b'"layers=12'
+            ): "its shape is layers=12,embd=4,content=1,rrpram=1,context=4,mlp=1, not "
+               "layers=1,embd=4,content=1,rrpram=1,context=4,mlp=1",
             self.change(b'"merges":"3"', b'"merges":"4"'): "its merges is 4, not 3",
             self.change(b"bytes 256", b"corpus 27"): "its alphabet is corpus 27, not bytes 256",
-            self.change(b'corpus_crc32":"', b'corpus_crc32":"0'): "its corpus_crc32 is 0%08x, not %08x" % (self.model.crc32, self.model.crc32),
-            self.change(b'wpe.weight":{"dtype":"F64', b'wpe.weight":{"dtype":"F32'): "its wpe.weight dtype is F32, not F64",
-            self.change(b'wte.weight":{"dtype":"F64","shape":[259,4]', b'wte.weight":{"dtype":"F64","shape":[4,259]'): "its wte.weight shape is 4,259, not 259,4",
+            self.change(b'corpus_crc32":"', b'corpus_crc32":"0'): "its corpus_crc32 is 0%08x, not %08x"
+            % (self.model.crc32, self.model.crc32),
+            self.change(
+                b'wpe.weight":{"dtype":"F64', b'wpe.weight":{"dtype":"F32'
+            ): "its wpe.weight dtype is F32, not F64",
+            self.change(
+                b'wte.weight":{"dtype":"F64","shape":[259,4]', b'wte.weight":{"dtype":"F64","shape":[4,259]'
+            ): "its wte.weight shape is 4,259, not 259,4",
             self.change(b"[0,8288]", b"[8,8296]"): "its wte.weight data_offsets is 8,8296, not 0,8288",
-            self.change(b'"wpe.weight"', b'"wqe.weight"'): "its header is damaged near byte %d" % self.whole.index(b',"wpe.weight"'),
+            self.change(b'"wpe.weight"', b'"wqe.weight"'): "its header is damaged near byte %d"
+            % self.whole.index(b',"wpe.weight"'),
             self.change(b'{"__metadata__"', b'{ "__metadata__"'): "its header is damaged near byte 8",
         }
         for data, line in faults.items():
@@ -556,15 +605,18 @@ class Checkpoints(unittest.TestCase):
 
     def test_twins_write_and_read_the_same(self):
         files = {"corpus.txt": self.corpus, "x": self.whole}
-        for args in (("--save", "y"), ("--load", "x", "--save", "y"), ("--load", "x", "-n", "20", "The"), ("--load", "x", "--eval", "corpus.txt"),
-                     ("--load", "x", "--train", "5", "--save", "y"), ("--load", "missing"), ("--load", "corpus.txt", "The"), ("--load", "x", "--order", "2", "--info")):
+        for args in (("--save", "y"), ("--load", "x", "--save", "y"), ("--load", "x", "-n", "20", "The"),
+                     ("--load", "x", "--eval", "corpus.txt"),
+                     ("--load", "x", "--train", "5", "--save", "y"), ("--load", "missing"),
+                     ("--load", "corpus.txt", "The"), ("--load", "x", "--order", "2", "--info")):
             self.assertEqual(twins.difference(Case((*self.OPTIONS, *args), files), (twins.binary(),)), "")
 
     def test_a_gradient_that_is_not_a_number_stops_and_keeps_the_state(self):
         net = random_net((1, 4, 1, 0, 4, 1), 4)
         net.head = [[(i * 4 + j) * 37 % 11 * 1e160 for j in range(4)] for i in range(4)]
         before = words(net)
-        self.assertRaisesRegex(Failure, "the gradient of step 1 is not a number", train, net, Text([0, 1, 2, 3] * 20), 5)
+        self.assertRaisesRegex(Failure, "the gradient of step 1 is not a number", train, net, Text([0, 1, 2, 3] * 20),
+                               5)
         self.assertEqual(words(net), before)
 
     def test_a_loss_that_is_not_a_number_stops_and_keeps_the_state(self):
@@ -576,7 +628,8 @@ class Checkpoints(unittest.TestCase):
 
     def test_a_loss_that_is_no_number_later_on_keeps_the_best_state_before_it(self):
         net, text, states = random_net((1, 4, 1, 0, 4, 1), 4), Text([0, 1, 2, 3] * 20), []
-        self.assertRaisesRegex(Failure, r"step [2-9] is not a number", train, net, text, 9, rate=1e301, report=lambda line, *_: states.append(words(net)))
+        self.assertRaisesRegex(Failure, r"step [2-9] is not a number", train, net, text, 9, rate=1e301,
+                               report=lambda line, *_: states.append(words(net)))
         self.assertTrue(states)
         self.assertEqual(words(net), states[-1])
         self.assertTrue(all(x - x == 0.0 for x in words(net)))
@@ -587,7 +640,8 @@ class Checkpoints(unittest.TestCase):
         except ImportError:
             raise unittest.SkipTest("there is no package safetensors")
         for content, rrpram in ((1, 1), (2, 0), (0, 2)):
-            model = PostGPT(self.corpus, merges=3, shape=dict(layers=1, embd=4, content=content, rrpram=rrpram, context=4, mlp=1))
+            model = PostGPT(self.corpus, merges=3, shape=dict(layers=1, embd=4, content=content, rrpram=rrpram,
+                                                              context=4, mlp=1))
             found = load(model.save())
             self.assertEqual(found["wte.weight"].tolist(), model.net.wte)
             self.assertEqual(found["head.weight"].tolist(), model.net.head)
@@ -607,11 +661,15 @@ class Tasks(unittest.TestCase):
             Path(folder, "corpus.txt").write_text("".join("%s>%s\n" % (row, "".join(sorted(row))) for row in rows))
             options = ["-c", "corpus.txt", "--no-cache", "-q", "--lines", "--merges", "0", "--alphabet", "corpus",
                        "--shape", "layers=1,embd=6,%s,context=7,mlp=1" % heads, "--seed", str(seed), "--init", "random"]
-            code, _, error = twins.run([twins.binary()], [*options, "--train", "600", "--batch", "27", "--lr", "0.02", "--save", "x"], cwd=folder)
+            code, _, error = twins.run([twins.binary()],
+                                       [*options, "--train", "600", "--batch", "27", "--lr", "0.02", "--save", "x"],
+                                       cwd=folder)
             self.assertEqual((code, error), (0, b""))
             right = 0
             for row in rows:
-                _, text, _ = twins.run([twins.binary()], [*options, "--load", "x", "-m", "transformer", "-t", "0", "-r", "0", "-n", "3", "--exact", row + ">"], cwd=folder)
+                _, text, _ = twins.run([twins.binary()],
+                                       [*options, "--load", "x", "-m", "transformer", "-t", "0", "-r", "0", "-n", "3",
+                                        "--exact", row + ">"], cwd=folder)
                 right += text.decode().strip() == "%s>%s" % (row, "".join(sorted(row)))
             return right
 
@@ -631,8 +689,11 @@ class Tasks(unittest.TestCase):
             raise unittest.SkipTest("there is no %s" % NAMES)
         means = []
         for seed in range(1, 6):
-            code, _, lines = twins.run([twins.binary()], ["-c", str(NAMES), "--no-cache", "--lines", "--merges", "0", "--alphabet", "corpus", "--init", "random",
-                                                          "--shape", "layers=1,embd=16,content=4,rrpram=0,context=16,mlp=4", "--batch", "1",
+            code, _, lines = twins.run([twins.binary()],
+                                       ["-c", str(NAMES), "--no-cache", "--lines", "--merges", "0", "--alphabet",
+                                        "corpus", "--init", "random",
+                                                          "--shape",
+                                        "layers=1,embd=16,content=4,rrpram=0,context=16,mlp=4", "--batch", "1",
                                                           "--train", "1000", "--seed", str(seed)])
             losses = [float(loss) for loss in re.findall(rb"(?m)^step \d+ loss (\S+)", lines)]
             self.assertEqual((code, len(losses)), (0, 1000))

@@ -8,8 +8,10 @@ from twins import ROOT
 import postgpt
 from postgpt import Shape, Transformer, Window
 
-SHAPES = [dict(layers=2, embd=12, content=2, rrpram=2, context=10, mlp=2), dict(layers=1, embd=9, content=3, rrpram=0, context=7, mlp=1),
-          dict(layers=1, embd=6, content=0, rrpram=1, context=6, mlp=3), dict(layers=3, embd=8, content=1, rrpram=3, context=12, mlp=1)]
+SHAPES = [dict(layers=2, embd=12, content=2, rrpram=2, context=10, mlp=2),
+          dict(layers=1, embd=9, content=3, rrpram=0, context=7, mlp=1),
+          dict(layers=1, embd=6, content=0, rrpram=1, context=6, mlp=3),
+          dict(layers=3, embd=8, content=1, rrpram=3, context=12, mlp=1)]
 VOCAB = 11
 
 
@@ -54,10 +56,12 @@ def forward(net, ids):
     for layer in net.layers:
         normed, mixed = [norm(row) for row in x], []
         for i in range(len(x)):
-            heads = [content_head(layer, h, d, normed, i) for h in range(shape.content)] + [rrpram_head(layer, h, d, normed, i) for h in range(shape.rrpram)]
+            heads = [content_head(layer, h, d, normed, i)
+                     for h in range(shape.content)] + [rrpram_head(layer, h, d, normed, i) for h in range(shape.rrpram)]
             mixed.append([a for head in heads for a in head])
         x = [[a + b for a, b in zip(row, times(out, layer.out))] for row, out in zip(x, mixed)]
-        x = [[a + b for a, b in zip(row, times([max(u, 0.0) for u in times(norm(row), layer.up)], layer.down))] for row in x]
+        x = [[a + b for a, b in zip(row, times([max(u, 0.0) for u in times(norm(row), layer.up)], layer.down))]
+             for row in x]
     return [times(norm(row), net.head) for row in x]
 
 
@@ -92,7 +96,8 @@ class ForwardIsTheFormula(Close):
         for head in range(4):
             net, rng, d = random_net(shape, head), random.Random(head), 3
             layer = net.layers[0]
-            for i, row in enumerate(layer.out):           # the others are not listened to, and this one is passed on as it is
+            # the others are not listened to, and this one is passed on as it is
+            for i, row in enumerate(layer.out):
                 row[:] = [float(i == j and head * d <= i < head * d + d) for j in range(12)]
             layer.down = postgpt.zeros(12, 12)
             ids, window = [rng.randrange(VOCAB) for _ in range(9)], Window(net)
@@ -100,8 +105,10 @@ class ForwardIsTheFormula(Close):
             normed = [norm(row) for row in x]
             for i, id in enumerate(ids):
                 window.push(id)
-                said = content_head(layer, head, d, normed, i) if head < 2 else rrpram_head(layer, head - 2, d, normed, i)
-                self.assertRow([a - b for a, b in zip(window.x, x[i])], [0.0] * (head * d) + said + [0.0] * (12 - head * d - d))
+                said = content_head(layer, head, d, normed, i) if head < 2 else rrpram_head(layer, head - 2, d, normed,
+                        i)
+                self.assertRow([a - b for a, b in zip(window.x, x[i])],
+                               [0.0] * (head * d) + said + [0.0] * (12 - head * d - d))
                 self.assertGreater(max(map(abs, said)), 0.01)
 
     def test_no_token_hears_what_comes_after_it(self):
@@ -151,10 +158,12 @@ class WindowSlides(Close):
         self.assertEqual(old.logits(), new.logits())
 
     def test_a_long_prompt_fills_the_window_as_its_tokens_one_by_one_do(self):
-        """generate() never pushes what would have slid out of the window; the logits it goes on with are the same to the last bit."""
+        """generate() never pushes what would have slid out of the window; the logits it goes on with are the same to
+        the last bit."""
         data, compared = (ROOT / "postgpt.txt").read_bytes()[:3000], 0
         for context in (6, 7):
-            model = postgpt.PostGPT(data, merges=30, shape=dict(layers=1, embd=16, content=1, rrpram=1, context=context, mlp=1), init="random")
+            model = postgpt.PostGPT(data, merges=30, shape=dict(layers=1, embd=16, content=1, rrpram=1, context=context,
+                                                                mlp=1), init="random")
             ids = model.tokenizer.encode(data[100:160])
             for n in range(1, len(ids)):
                 window, prompt = Window(model.net), model.tokenizer.decode(ids[:n])
@@ -174,7 +183,8 @@ class WindowSlides(Close):
 
 class Counts(unittest.TestCase):
     def test_parameters(self):
-        for shape, vocab, n in ((dict(), 1280, 188928), (dict(layers=1, embd=6, content=2, rrpram=0, context=7, mlp=1), 5, 318),
+        for shape, vocab, n in ((dict(), 1280, 188928),
+                                (dict(layers=1, embd=6, content=2, rrpram=0, context=7, mlp=1), 5, 318),
                                 (dict(layers=1, embd=16, content=4, rrpram=0, context=16, mlp=4), 27, 4192)):
             net = Transformer(Shape(**shape), vocab)
             self.assertEqual(net.n_params(), n)
@@ -182,10 +192,13 @@ class Counts(unittest.TestCase):
 
     def test_parameters_by_the_formula(self):
         for s in SHAPES:
-            layers, embd, content, rrpram, context, mlp = (s[name] for name in ("layers", "embd", "content", "rrpram", "context", "mlp"))
+            layers, embd, content, rrpram, context, mlp = (s[name]
+                                                           for name in ("layers", "embd", "content", "rrpram",
+                    "context", "mlp"))
             d = embd // (content + rrpram)
             layer = 3 * embd * d * content + rrpram * (embd * context + embd * d) + embd * embd + 2 * mlp * embd * embd
-            self.assertEqual(Transformer(Shape(**s), VOCAB).n_params(), 2 * VOCAB * embd + context * embd + layers * layer)
+            self.assertEqual(Transformer(Shape(**s), VOCAB).n_params(),
+                             2 * VOCAB * embd + context * embd + layers * layer)
 
     def test_heads_must_divide_embd(self):
         for shape in (dict(embd=10, content=3, rrpram=0), dict(content=0, rrpram=0)):

@@ -1,5 +1,5 @@
-"""What may go wrong around the programs, in both twins: files that are replaced, planted, forged or in the way, systems that fail,
-signals, numbers of any size, texts that are all one word."""
+"""What may go wrong around the programs, in both twins: files that are replaced, planted, forged or in the way, systems
+that fail, signals, numbers of any size, texts that are all one word."""
 import errno
 import fcntl
 import os
@@ -41,7 +41,8 @@ class Alike(unittest.TestCase):
 
     def start(self, command, *args, corpus="corpus.txt", **how):
         """A process with pipes."""
-        how = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "bufsize": 0, "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **how}
+        how = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "bufsize": 0,
+               "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **how}
         process = subprocess.Popen([*command, "-c", corpus, *TINY, *args], cwd=str(self.folder), **how)
         self.addCleanup(twins.end, process)
         return process
@@ -79,13 +80,15 @@ class Saving(Alike):
             self.assertEqual(self.save(command, "dangling"), (0, b"", b""))
             self.assertTrue((self.folder / "dangling").is_symlink())
             self.checkpoint("new")
-            self.assertEqual(self.save(command, "round"), (1, b"", b"postgpt: cannot write round: Too many levels of symbolic links\n"))
+            self.assertEqual(self.save(command, "round"),
+                             (1, b"", b"postgpt: cannot write round: Too many levels of symbolic links\n"))
             self.assertEqual(self.names(), ["corpus.txt", "dangling", "link", "new", "round", "there"])
 
     def test_a_link_to_a_device_is_refused_and_stays(self):
         for command in self.each():
             (self.folder / "link").symlink_to(os.devnull)
-            self.assertEqual(self.save(command, "link"), (1, b"", b"postgpt: cannot write link: Operation not supported\n"))
+            self.assertEqual(self.save(command, "link"),
+                             (1, b"", b"postgpt: cannot write link: Operation not supported\n"))
             self.assertTrue((self.folder / "link").is_symlink())
 
     def test_the_mode_of_a_file_that_is_replaced_is_kept(self):
@@ -111,12 +114,14 @@ class Saving(Alike):
             (self.folder / "x").write_bytes(OLD)
             (self.folder / "x").chmod(0o444)
             for args in ((), ("--train", "1000000")):
-                self.assertEqual(self.save(command, "x", *args), (1, b"", b"postgpt: cannot write x: Permission denied\n"))
+                self.assertEqual(self.save(command, "x", *args),
+                                 (1, b"", b"postgpt: cannot write x: Permission denied\n"))
             self.assertEqual((self.folder / "x").read_bytes(), OLD)
 
     def test_what_killed_programs_left_is_swept_but_not_what_is_being_written_or_is_not_ours(self):
         for command in self.each():
-            others = ["postgpt-0123456789abcdeF.tmp", "postgpt-0123456789abcdef0.tmp", "postgpt-aaaaaaaaaaaaaaaa.tmp", "x.123.tmp"]
+            others = ["postgpt-0123456789abcdeF.tmp", "postgpt-0123456789abcdef0.tmp", "postgpt-aaaaaaaaaaaaaaaa.tmp",
+                      "x.123.tmp"]
             for name in ("postgpt-0123456789abcdef.tmp", "precious", *others[:2], others[3]):
                 (self.folder / name).write_bytes(OLD)
             (self.folder / others[2]).symlink_to("precious")
@@ -133,15 +138,19 @@ class Saving(Alike):
             self.assertEqual((self.folder / "precious").read_bytes(), OLD)
 
     def faults(self, command, several):
-        """Every system call of a save fails, once each: the old file or a whole new one is there, one line says so where it is the old one,
-        and nothing else is left. -> how often it was the old one"""
+        """Every system call of a save fails, once each: the old file or a whole new one is there, one line says so
+        where it is the old one, and nothing else is left. -> how often it was the old one"""
         preload, failed = twins.build("tests/faults.c", flags=("-shared", "-fPIC", "-O1")), 0
-        for name in ("open", "lock", "chmod", "lseek", "write", "ftruncate", "fsync", "rename", "close", "access", "unlink"):
+        for name in ("open", "lock", "chmod", "lseek", "write", "ftruncate", "fsync", "rename", "close", "access",
+                     "unlink"):
             for n in several:
                 (self.folder / "x").write_bytes(OLD)
-                code, out, err = self.save(command, "x", "--train", "1", env={"LD_PRELOAD": preload, "FAULT": "%s %d %d" % (name, n, errno.EIO)})
+                code, out, err = self.save(command, "x", "--train", "1",
+                                           env={"LD_PRELOAD": preload, "FAULT": "%s %d %d" % (name, n, errno.EIO)})
                 what = (name, n, code, err, self.names())
-                self.assertRegex(err, rb"\A(postgpt: cannot write x: [^\n;]*(; what was trained is in x\.rescue)?\n)?\Z", what)
+                self.assertRegex(err,
+                                 rb"\A(postgpt: cannot write x: [^\n;]*(; what was trained is in x\.rescue)?\n)?\Z",
+                                 what)
                 self.assertEqual((out, code), (b"", 1 if err else 0), what)
                 if b"rescue" in err:
                     self.checkpoint("x.rescue")
@@ -166,7 +175,9 @@ class Merges(Alike):
             for data in (b"#version: 0.2\nt h\n", b"hello", b"postgpt-merged", b"\0" * 20, b"x" * 100000):
                 (self.folder / "corpus.merges").write_bytes(data)
                 code, out, err = self.run_(command, "-n", "2", "The")
-                self.assertEqual((code, err), (0, b"postgpt: learned 3 merges: corpus.merges is another program's, and left alone\n"))
+                self.assertEqual((code, err),
+                                 (
+                    0, b"postgpt: learned 3 merges: corpus.merges is another program's, and left alone\n"))
                 self.assertEqual((self.folder / "corpus.merges").read_bytes(), data)
                 self.assertEqual(self.run_(command, "--no-cache", "-n", "2", "The"), (0, out, b""))
 
@@ -183,7 +194,9 @@ class Merges(Alike):
             for make in (os.mkfifo, os.mkdir):
                 make(str(self.folder / "corpus.merges"))
                 code, _, err = self.run_(command, "-n", "2", "The", timeout=20)
-                self.assertEqual((code, err), (0, b"postgpt: learned 3 merges: corpus.merges is another program's, and left alone\n"))
+                self.assertEqual((code, err),
+                                 (
+                    0, b"postgpt: learned 3 merges: corpus.merges is another program's, and left alone\n"))
                 (os.unlink if make == os.mkfifo else os.rmdir)(str(self.folder / "corpus.merges"))
 
     def test_no_file_is_made_beside_a_pipe_or_a_device(self):
@@ -209,14 +222,17 @@ class Merges(Alike):
             len(corpus), zlib.crc32(corpus), merges or len(pairs), len(pairs), zlib.crc32(text), text)
 
     def test_pairs_that_learning_could_not_have_given_are_learned_anew(self):
-        corpora = {b"ab": [[(97, 98)]], b"abxab": [[(97, 98)]], b"aaa": [[(97, 97)], [(97, 97), (256, 97)]], book(400): []}
+        corpora = {b"ab": [[(97, 98)]], b"abxab": [[(97, 98)]], b"aaa": [[(97, 97)], [(97, 97), (256, 97)]],
+                   book(400): []}
         pairs = Tokenizer.learn(book(400), 20).pairs
-        corpora[book(400)] += [pairs[:-1] + [(0, 1)], pairs[1::-1] + pairs[2:], [(122, 122)] * 20, [(101, 32), *pairs[1:]], pairs[:10],
+        corpora[book(400)] += [pairs[:-1] + [(0, 1)], pairs[1::-1] + pairs[2:], [(122, 122)] * 20,
+                               [(101, 32), *pairs[1:]], pairs[:10],
                                [(256 + i - 1 if i else 97, 97) for i in range(20)]]
         for corpus, forgeries in corpora.items():
             for forgery in forgeries:
                 merges = 20 if len(corpus) > 100 else len(forgery)
-                args = ("-c", "corpus.txt", "--merges", str(merges), *TINY[2:], "-n", "2", "--eval", "corpus.txt", "--", corpus[:2])
+                args = ("-c", "corpus.txt", "--merges", str(merges), *TINY[2:], "-n", "2", "--eval", "corpus.txt", "--",
+                        corpus[:2])
                 case = Case(args, {"corpus.txt": corpus, "corpus.merges": self.forged(corpus, forgery, merges)})
                 self.assertEqual(twins.difference(case, (twins.binary(),)), "")
                 outcome, = twins.play(case, (twins.binary(),))
@@ -241,7 +257,8 @@ class Sizes(Alike):
         length = struct.unpack("<Q", whole[:8])[0]
         body = (weights * (len(whole) // 32 + 1))[:len(whole) - 8 - length]
         header = re.sub(rb'(weights_crc32":")[0-9a-f]{8}', rb"\g<1>%08x" % zlib.crc32(body), whole[:8 + length])
-        case = Case(("-c", "corpus.txt", "--no-cache", *TINY, "--load", "x", "--eval", "held.txt", "--kappa", "100", "--lambda", "0"),
+        case = Case(("-c", "corpus.txt", "--no-cache", *TINY, "--load", "x", "--eval", "held.txt", "--kappa", "100",
+                     "--lambda", "0"),
                     {"corpus.txt": book(600), "x": header + body, "held.txt": b"of the"})
         self.assertEqual(twins.difference(case, (twins.binary(),)), "")
         out = twins.play(case, (twins.binary(),))[0].stdout
@@ -252,9 +269,11 @@ class Sizes(Alike):
         for command in self.each():
             shape = "layers=32,embd=1024,content=32,rrpram=32,context=4096,mlp=16"
             limit = lambda: resource.setrlimit(resource.RLIMIT_AS, (300 << 20, 300 << 20))
-            process = self.start(command, "--shape", shape, "--init", "random", "-m", "full", "-n", "1", "The", preexec_fn=limit)
+            process = self.start(command, "--shape", shape, "--init", "random", "-m", "full", "-n", "1", "The",
+                                 preexec_fn=limit)
             out, err = process.communicate(timeout=60)
-            self.assertEqual((process.returncode, out or b"The", err.splitlines()[-1]), (1, b"The", b"postgpt: out of memory"))
+            self.assertEqual((process.returncode, out or b"The", err.splitlines()[-1]),
+                             (1, b"The", b"postgpt: out of memory"))
 
 
 class Training(Alike):
@@ -273,7 +292,8 @@ class Training(Alike):
 
     def test_a_signal_that_was_to_be_ignored_is(self):
         for command in self.each():
-            process = self.start(command, "--no-cache", "--train", "50", "--save", "x", preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+            process = self.start(command, "--no-cache", "--train", "50", "--save", "x",
+                                 preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
             process.stderr.readline()
             process.send_signal(signal.SIGHUP)
             process.communicate(timeout=60)
@@ -298,7 +318,8 @@ class Training(Alike):
     def test_signals_before_the_training_leave_nothing(self):
         for command in self.each():
             for number in (signal.SIGTERM, signal.SIGINT):
-                process = self.start(command, "-q", "--no-cache", "--train", "1000000", "--save", "x", "--shape", "layers=32,embd=240")
+                process = self.start(command, "-q", "--no-cache", "--train", "1000000", "--save", "x", "--shape",
+                                     "layers=32,embd=240")
                 while not any(name.endswith(".tmp") for name in self.names()):
                     time.sleep(0.001)
                 process.send_signal(number)
@@ -313,7 +334,8 @@ class Training(Alike):
             (self.folder / "x").mkdir()
             process.send_signal(signal.SIGINT)
             lines = process.communicate(timeout=60)[1].splitlines()
-            self.assertEqual((process.returncode, lines[-1]), (1, b"postgpt: cannot write x: Is a directory; what was trained is in x.rescue"))
+            self.assertEqual((process.returncode, lines[-1]),
+                             (1, b"postgpt: cannot write x: Is a directory; what was trained is in x.rescue"))
             self.checkpoint("x.rescue")
             self.assertEqual(self.names(), ["corpus.txt", "x", "x.rescue"])
 
@@ -325,7 +347,9 @@ class Training(Alike):
             (self.folder / "there").rename(self.folder / "elsewhere")
             process.send_signal(signal.SIGINT)
             lines = process.communicate(timeout=60)[1].splitlines()
-            self.assertEqual((process.returncode, lines[-1]), (1, b"postgpt: cannot write there/x: No such file or directory; what was trained is in x.rescue"))
+            self.assertEqual((process.returncode, lines[-1]),
+                             (
+                1, b"postgpt: cannot write there/x: No such file or directory; what was trained is in x.rescue"))
             self.checkpoint("x.rescue")
 
     def test_the_space_is_there_before_the_training_begins(self):
@@ -341,19 +365,30 @@ class Training(Alike):
         for command in self.each():
             (self.folder / "empty.txt").write_bytes(b"")
             (self.folder / "foreign.txt").write_bytes(b"~\0")
-            for args, why in ((("--eval", "missing.txt"), b"cannot read the text missing.txt: No such file or directory"), (("--eval", "empty.txt"), b"empty.txt is empty: there is nothing to evaluate"),
-                              (("--eval", "foreign.txt", "--alphabet", "corpus"), b"foreign.txt has the byte 0x7e, which the corpus' alphabet lacks (--alphabet bytes knows all)"),
-                              (("--holdout", "0.001"), b"what --holdout holds out is empty: there is nothing to evaluate"), (("--load", "missing"), b"cannot read the checkpoint missing: No such file or directory")):
-                self.assertEqual(self.run_(command, "--train", "1000000", "--save", "x", *args), (1, b"", b"postgpt: %s\n" % why))
+            for args, why in (
+                (("--eval", "missing.txt"), b"cannot read the text missing.txt: No such file or directory"),
+                (("--eval", "empty.txt"), b"empty.txt is empty: there is nothing to evaluate"),
+                (
+                    ("--eval", "foreign.txt", "--alphabet", "corpus"),
+                    b"foreign.txt has the byte 0x7e, which the corpus' alphabet lacks (--alphabet bytes knows all)",
+                ),
+                (("--holdout", "0.001"), b"what --holdout holds out is empty: there is nothing to evaluate"),
+                (("--load", "missing"), b"cannot read the checkpoint missing: No such file or directory"),
+            ):
+                self.assertEqual(self.run_(command, "--train", "1000000", "--save", "x", *args),
+                                 (1, b"", b"postgpt: %s\n" % why))
                 self.assertEqual(self.names(), ["corpus.txt", "empty.txt", "foreign.txt"])
 
 
 class CommandLine(Alike):
     def test_no_option_swallows_another(self):
         for command in self.each():
-            for args, why in ((("--encode", "x", "y"), "--encode and a prompt do not go together"), (("--info", "--encode", "x"), "--encode and --info do not go together"),
-                              *((("--encode", "x", "--" + name, value), "--encode and --%s do not go together" % name) for name, value in (("train", "1"), ("save", "y"), ("load", "y"), ("eval", "y"))),
-                              (("--lr", "0.1", "The"), "--lr is of use only with --train"), (("--batch", "2"), "--batch is of use only with --train")):
+            for args, why in ((("--encode", "x", "y"), "--encode and a prompt do not go together"),
+                              (("--info", "--encode", "x"), "--encode and --info do not go together"),
+                              *((("--encode", "x", "--" + name, value), "--encode and --%s do not go together" % name)
+                                for name, value in (("train", "1"), ("save", "y"), ("load", "y"), ("eval", "y"))),
+                              (("--lr", "0.1", "The"), "--lr is of use only with --train"),
+                              (("--batch", "2"), "--batch is of use only with --train")):
                 self.assertEqual(self.run_(command, *args), (2, b"", b"postgpt: %s\n" % why.encode()))
             self.assertEqual(self.run_(command, "--help", "--encode", "x", "--info")[0], 0)
 
@@ -388,20 +423,26 @@ class CommandLine(Alike):
             self.assertTrue(out.startswith(b"The text"))
 
     def test_a_prompt_is_the_bytes_that_the_shell_gave_in_every_locale(self):
-        locales = subprocess.run(["locale", "-a"], stdout=subprocess.PIPE).stdout.decode().split() if os.path.exists("/usr/bin/locale") else []
+        locales = subprocess.run(["locale", "-a"],
+                                 stdout=subprocess.PIPE).stdout.decode().split() if os.path.exists(
+            "/usr/bin/locale") else []
         prompts = ("\u8a9e\u00e9".encode(), b"\x8f\xa2\xb7 \xa1\xc0\xfe\\ \x80\x81" + bytes(range(128, 256)))
         for command in self.each():
-            for locale in ["C", "C.UTF-8", "POSIX", *[name for name in locales if re.search("euc|big5|gb|1252|8859", name, re.I)]]:
+            for locale in ["C", "C.UTF-8", "POSIX", *[name for name in locales
+                                                      if re.search("euc|big5|gb|1252|8859", name, re.I)]]:
                 for prompt in prompts:
-                    code, out, err = self.run_(command, "-q", "--no-cache", "-m", "meta", "-n", "1", prompt, env={"LC_ALL": locale, "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"})
+                    code, out, err = self.run_(command, "-q", "--no-cache", "-m", "meta", "-n", "1", prompt,
+                                               env={"LC_ALL": locale, "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"})
                     self.assertEqual((code, err, out[:len(prompt)]), (0, b"", prompt), locale)
 
     def test_an_interrupt_at_any_moment_after_the_interpreters_own_is_no_traceback(self):
         for command in self.each():
             if command == twins.PYTHON:
-                command = (command[0], "-S", "-X", "importtime", command[1])      # a line for each module: the second of ours says that we have begun
+                # a line for each module: the second of ours says that we have begun
+                command = (command[0], "-S", "-X", "importtime", command[1])
                 for pause in (0.0, 0.002, 0.005, 0.01, 0.02, 0.04, 0.08):
-                    process = self.start(command, "-q", "--no-cache", "-n", "1000000", "The", preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
+                    process = self.start(command, "-q", "--no-cache", "-n", "1000000", "The",
+                                         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
                     while b"bisect" not in process.stderr.readline():
                         pass
                     time.sleep(pause)
@@ -415,8 +456,10 @@ class CommandLine(Alike):
             if command == twins.PYTHON:
                 found = set()
                 for megabytes in (24, 26, 28, 31, 35, 40, 200):         # with less than that Python cannot even read us
-                    process = self.start(command, "-q", "--no-cache", "-n", "2", "-m", "full", "The", "--merges", "300", "--shape", "embd=96",
-                                         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (megabytes << 20, megabytes << 20)))
+                    process = self.start(command, "-q", "--no-cache", "-n", "2", "-m", "full", "The", "--merges", "300",
+                                         "--shape", "embd=96",
+                                         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA,
+                            (megabytes << 20, megabytes << 20)))
                     _, err = process.communicate(timeout=60)
                     found.add((process.returncode, err))
                 self.assertEqual(found - {(0, b""), (1, b"postgpt: out of memory\n")}, set())
@@ -438,7 +481,9 @@ class Compilers(unittest.TestCase):
         self.refused("gcc", ("-std=c11", "-O1", "-mfpmath=387"), "a double is to have 64 bits")
 
     def test_another_order_is_noticed_at_the_start(self):
-        code, out, err = twins.run((twins.build(compiler="gcc", flags=("-std=c11", "-O2", "-ftree-vectorize", "-funsafe-math-optimizations")),), ["--version"])
+        code, out, err = twins.run((twins.build(compiler="gcc",
+                                                flags=("-std=c11", "-O2", "-ftree-vectorize",
+                                                       "-funsafe-math-optimizations")),), ["--version"])
         self.assertEqual((code, out), (1, b""))
         self.assertRegex(err, rb"\Apostgpt: this build computes otherwise[^\n]*\n\Z")
 

@@ -1,5 +1,5 @@
-"""The twins side by side: same chapters, same names by one rule; every example in a docstring is true; the first reading
-is as long as the heads say."""
+"""The twins side by side: same chapters, same names by one rule; every example in a docstring is true; the first
+reading is as long as the heads say."""
 import ast
 import doctest
 import re
@@ -10,8 +10,9 @@ import postgpt
 
 PYTHON, C = ((twins.ROOT / name).read_text(encoding="utf-8") for name in ("postgpt.py", "postgpt.c"))
 
-# The rule: a function f is f, a class K the struct K, its method m k_m (PostGPT is the Model), a constant keeps its name.
-# __init__ is k_make where C has something to allocate. Reason -> the public names of Python that have no such name in C.
+# The rule: a function f is f, a class K the struct K, its method m k_m (PostGPT is the Model), a constant keeps its
+# name. __init__ is k_make where C has something to allocate. Reason -> the public names of Python that have no such
+# name in C.
 EXCEPTIONS = {
     "Python's own: exceptions, the collector, bytes or str, what a terminal is told through an object (fail, progress)":
         "Failure Misuse Progress Progress.watch Progress.say resting as_bytes to_bytes arguments",
@@ -28,8 +29,10 @@ EXCEPTIONS = {
     "PostGPT's for programs; C has generate, evaluate and a Ledger":
         "PostGPT.net PostGPT.field PostGPT.generate PostGPT.speak PostGPT.say "
         "PostGPT.explain PostGPT.logprobs PostGPT.train PostGPT.evaluate",
-    "C's products go into a gradient or a part of a row at once: matmul, rows, block, memcpy": "linear_backward widened copied",
-    "a loop or a pattern inside the function that needs it": "matrix_names VALUE without_heads CONFLICTS CONTROLS MAGIC MODELS",
+    "C's products go into a gradient or a part of a row at once: matmul, rows, block, memcpy":
+        "linear_backward widened copied",
+    "a loop or a pattern inside the function that needs it":
+        "matrix_names VALUE without_heads CONFLICTS CONTROLS MAGIC MODELS",
     "USAGE, TABLE and EXAMPLES in C, a row of which knows where its option goes; parse_count": "HELP whole_number",
     "one draft at a time in C, an object of its own (draft_begin, draft_drop; kept by write_file); read_all reads":
         "Draft Draft.keep save_draft merges_read",
@@ -89,6 +92,17 @@ class SideBySide(unittest.TestCase):
         missing = {name for name, wanted in python_names(PYTHON) if wanted not in known}
         self.assertEqual(sorted(missing - set(excepted)), [])
         self.assertEqual(sorted(set(excepted) - missing), [], "these need no exception any more")
+
+
+class Lines(unittest.TestCase):
+    def test_none_is_longer_than_a_reader_s_window(self):
+        """110 columns in the twins, 120 in the tests."""
+        for most, paths in ((110, ("postgpt.py", "postgpt.c")), (120, ("tests/*.*", "tests/measure/*.py"))):
+            for path in [path for pattern in paths for path in sorted(twins.ROOT.glob(pattern))
+                         if path.suffix in (".py", ".c", ".h")]:
+                long = [n for n, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+                        if len(line) > most]
+                self.assertEqual(long, [], path.name)
 
 
 class FirstReading(unittest.TestCase):

@@ -1,4 +1,5 @@
-"""Chapters II and VI: places, the chain that speaks, where it leaves the corpus, how it ends. The slow definitions are here."""
+"""Chapters II and VI: places, the chain that speaks, where it leaves the corpus, how it ends. The slow definitions are
+here."""
 import doctest
 import random
 import re
@@ -20,7 +21,8 @@ def windows(words, n):
 
 
 def begun(tokens, ids, start=0):
-    """How many words begin in ids[start:], read slowly: a word begins where something that is not white follows white."""
+    """How many words begin in ids[start:], read slowly: a word begins where something that is not white follows
+    white."""
     data, at = b"".join(tokens[id] for id in ids), len(b"".join(tokens[id] for id in ids[:start]))
     return len([m for m in re.finditer(rb"(?:^|(?<=[\s]))\S", data) if m.end() > at])
 
@@ -53,7 +55,8 @@ class Reading(unittest.TestCase):
             self.assertEqual(reader.words, words, text)
 
     def test_brackets_and_quotes_open_and_close_and_a_line_closes_all(self):
-        for text, nested in ((b"a (b [c", 2), (b"a (b) c", 0), (b'say "so', 8), (b'say "so" (', 1), (b"((\n", 0), (b")))", 0), (b"(" * 9, 7)):
+        for text, nested in ((b"a (b [c", 2), (b"a (b) c", 0), (b'say "so', 8), (b'say "so" (', 1), (b"((\n", 0),
+                             (b")))", 0), (b"(" * 9, 7)):
             reader = Reader([trait_of(bytes([c])) for c in range(256)])
             for byte in text:
                 reader.read(byte)
@@ -70,7 +73,8 @@ class WhatIsIndexed(unittest.TestCase):
 
     def test_places_of_a_pair_are_where_it_stands(self):
         for pair in random.Random(2).sample(sorted(self.places.after), 50):
-            self.assertEqual(self.places.after[pair], [i for i in range(2, len(self.ids)) if tuple(self.same[i - 2:i]) == pair])
+            self.assertEqual(self.places.after[pair], [i for i in range(2, len(self.ids))
+                                                       if tuple(self.same[i - 2:i]) == pair])
 
     def test_a_sentence_and_a_paragraph_begin_with_the_same_word(self):
         text, bare = self.tokenizer.text, self.places.bare
@@ -90,7 +94,8 @@ class WhatIsIndexed(unittest.TestCase):
                 n = 0
                 while n < min(at, other) and ids[at - n - 1] == ids[other - n - 1]:
                     n += 1
-                if n > 1 and ids[other] != ids[at] and places.words[at] - places.words[at - n] >= 2 and places.nested[at] == places.nested[other]:
+                if n > 1 and ids[other] != ids[at] and places.words[at] - places.words[at - n] >= 2 and places.nested[
+                        at] == places.nested[other]:
                     return True
             return False
         for at in random.Random(3).sample(range(2, len(ids) - 1), 120):
@@ -108,7 +113,8 @@ class WhatIsIndexed(unittest.TestCase):
 
 
 class WhatTheVoiceKnows(unittest.TestCase):
-    """After each token of a text made of pieces of the corpus: what it knows of every token, against all places of the corpus."""
+    """After each token of a text made of pieces of the corpus: what it knows of every token, against all places of the
+    corpus."""
 
     @classmethod
     def setUpClass(cls):
@@ -126,7 +132,9 @@ class WhatTheVoiceKnows(unittest.TestCase):
                 voice.write(id)
                 voice.speak([1.0] * model.meta.vocab)
                 run, shared = {}, {}
-                heard = [places.bare[id] for id in model.tokenizer.encode(b"".join(model.tokenizer.text[id] for id in said))]     # as the corpus would have it
+                # as the corpus would have it
+                heard = [places.bare[id]
+                         for id in model.tokenizer.encode(b"".join(model.tokenizer.text[id] for id in said))]
                 for place in range(2, len(ids)):
                     n = 0
                     while n < min(place, len(heard)) and heard[-n - 1] == places.bare[ids[place - n - 1]]:
@@ -167,7 +175,8 @@ class WhatTheVoiceKnows(unittest.TestCase):
 
     def test_evaluation_does_not_speak(self):
         ids = self.model.tokenizer.encode(TEXT[100:400])
-        self.assertEqual([p for p in self.model.logprobs(ids, "meta")], PostGPT(TEXT, merges=200, shape=SHAPE).logprobs(ids, "meta"))
+        self.assertEqual([p for p in self.model.logprobs(ids, "meta")],
+                         PostGPT(TEXT, merges=200, shape=SHAPE).logprobs(ids, "meta"))
         self.assertIsNone(self.model.field("BHF").voice)
 
 
@@ -215,7 +224,8 @@ class Novelty(unittest.TestCase):
 
     def test_most_junctions_share_two_words(self):
         stock = set(windows(twins.book(40000).split(), 3))
-        share = [w in stock for seed in range(12) for w in windows(b"".join(self.model.generate(b"The chain", 80, "full", seed)).split()[:-1], 3)]
+        share = [w in stock for seed in range(12) for w in windows(b"".join(self.model.generate(b"The chain", 80,
+                "full", seed)).split()[:-1], 3)]
         self.assertGreater(sum(share), 0.7 * len(share))
 
     def test_numbers_are_those_of_the_corpus_or_the_prompt(self):
@@ -272,7 +282,8 @@ class Ends(unittest.TestCase):
     def test_a_word_that_is_cut_short_is_finished(self):
         for seed in range(10):
             said = b"transf" + b"".join(self.model.generate(b"transf", 6, "full", seed))
-            self.assertIn(re.match(rb"[a-z]+", said).group(), (b"transformer", b"transformers", b"transforms", b"transform"))
+            self.assertIn(re.match(rb"[a-z]+", said).group(),
+                          (b"transformer", b"transformers", b"transforms", b"transform"))
 
 
 class Sampling(unittest.TestCase):
@@ -291,20 +302,26 @@ class CommandLine(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             with open(folder + "/corpus.txt", "wb") as file:
                 file.write(TEXT)
-            runs = [subprocess.run([*command, "-q", "--no-cache", "-c", "corpus.txt", "--merges", "150", "-n", "12", *args], cwd=folder,
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE) for command in ([twins.binary()], twins.PYTHON)]
+            runs = [subprocess.run([*command, "-q", "--no-cache", "-c", "corpus.txt", "--merges", "150", "-n", "12",
+                                    *args], cwd=folder,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                    for command in ([twins.binary()], twins.PYTHON)]
         return runs
 
     def test_the_demonstration_says_how_much_is_copied(self):
         with tempfile.TemporaryDirectory() as folder:
             with open(folder + "/corpus.txt", "wb") as file:
                 file.write(twins.book(20000))
-            runs = [subprocess.run([*command, "--no-cache", "-c", "corpus.txt", "--merges", "150", "-n", "40", "--verbatim", "15",
+            runs = [subprocess.run([*command, "--no-cache", "-c", "corpus.txt", "--merges", "150", "-n", "40",
+                                    "--verbatim", "15",
                                     "--shape", "layers=1,embd=16,content=1,rrpram=1,context=12,mlp=1"], cwd=folder,
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE) for command in ([twins.binary()], twins.PYTHON)]
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                    for command in ([twins.binary()], twins.PYTHON)]
         note = runs[0].stderr.splitlines()[-1]
         self.assertEqual(note, runs[1].stderr.splitlines()[-1])
-        number, found, share = re.fullmatch(rb"postgpt: of (\d+) runs of 8 words that were said, (\d+) stand in the corpus \(([\d.]+) %\)", note).groups()
+        number, found, share = re.fullmatch(
+            rb"postgpt: of (\d+) runs of 8 words that were said, (\d+) stand in the corpus \(([\d.]+) %\)",
+                                            note).groups()
         # by the words alone; the program also compares what stands between them, and leaves out a text's last run
         stock = set(windows(twins.book(20000).split(), 8))
         said = [windows(text.split(), 8)[:-1] for text in re.split(rb"\n*--- (?:meta|full) ---\n", runs[0].stdout)]
@@ -317,7 +334,8 @@ class CommandLine(unittest.TestCase):
     def test_samples_are_what_the_seeds_give_one_by_one(self):
         many, again = self.run_twins("-m", "full", "--samples", "3", "-s", "18446744073709551614", "The")
         self.assertEqual(many.stdout, again.stdout)
-        single = [self.run_twins("-m", "full", "-s", str(seed), "The")[0].stdout for seed in (2 ** 64 - 2, 2 ** 64 - 1, 0)]
+        single = [self.run_twins("-m", "full", "-s", str(seed), "The")[0].stdout
+                  for seed in (2 ** 64 - 2, 2 ** 64 - 1, 0)]
         self.assertEqual(many.stdout, b"----\n".join(single))
 
     def test_a_random_seed_is_named_and_gives_the_text_again(self):

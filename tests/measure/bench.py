@@ -3,8 +3,8 @@
     python3 tests/measure bench [TEXT ...]      more corpora to learn from, beside the book
                            [--names FILE]  microgpt's names.txt, where it is not in ../shared/data
 
-Peers are timed where they are installed (`pip install tokenizers torch`); without them their rows say so. Exit 1 where PyTorch's
-gradients are not ours.
+Peers are timed where they are installed (`pip install tokenizers torch`); without them their rows say so. Exit 1 where
+PyTorch's gradients are not ours.
 """
 import argparse
 import os
@@ -36,8 +36,10 @@ def seconds(command, runs=5):
 
 def megabytes(command):
     """The peak memory of a command, in a child of its own."""
-    script = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], stdout=-3, check=True); print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
-    return int(subprocess.run([sys.executable, "-c", script, *command], stdout=subprocess.PIPE, check=True).stdout) / 1024
+    script = ("import resource, subprocess, sys; subprocess.run(sys.argv[1:], stdout=-3, check=True); "
+              "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)")
+    return int(subprocess.run([sys.executable, "-c", script, *command], stdout=subprocess.PIPE,
+                              check=True).stdout) / 1024
 
 
 def peer_learning(path):
@@ -66,19 +68,26 @@ def whole_commands(folder):
     subprocess.run(C + ["-c", book, "-n", "1", PROMPT], stdout=subprocess.DEVNULL, check=True)
     row("Python: the same with the merges file", "%.2f s" % seconds(PYTHON + ["-c", book, PROMPT]))
     row("Python: --help", "%.3f s" % seconds(PYTHON + ["--help"]))
-    row("Python: import postgpt", "%.3f s" % seconds([sys.executable, "-c", "import sys; sys.path.insert(0, %r); import postgpt" % ROOT]))
+    row("Python: import postgpt", "%.3f s" % seconds([sys.executable, "-c",
+                                                      "import sys; sys.path.insert(0, %r); import postgpt" % ROOT]))
 
 
 def learning(path):
     """1024 merges: the C twin's whole process, Python's call, the peer's call."""
-    script = "import sys, time; sys.path.insert(0, %r); import postgpt; data = open(sys.argv[1], 'rb').read(); start = time.perf_counter(); " \
-             "postgpt.Tokenizer.learn(data, 1024); print(time.perf_counter() - start)" % ROOT
+    script = (
+        "import sys, time; sys.path.insert(0, %r); import postgpt; data = open(sys.argv[1], 'rb').read(); start = "
+        "time.perf_counter(); "
+        "postgpt.Tokenizer.learn(data, 1024); print(time.perf_counter() - start)" % ROOT
+    )
     name, size = os.path.basename(path), os.path.getsize(path)
     c = seconds(C + ["--no-cache", "-c", path, "--encode", os.devnull], 15)
-    python = sorted(float(subprocess.run([sys.executable, "-c", script, path], stdout=subprocess.PIPE, check=True).stdout) for _ in range(5))[2]
+    python = sorted(float(subprocess.run([sys.executable, "-c", script, path], stdout=subprocess.PIPE,
+                                         check=True).stdout) for _ in range(5))[2]
     peer = peer_learning(path)
-    row("C: learn 1024 merges, %s, %d bytes" % (name, size), "%.1f ms" % (1e3 * c), "tokenizers takes %.1f times as long" % (peer / c) if peer else "tokenizers is not installed")
-    row("Python: the same", "%.1f ms" % (1e3 * python), "%.1f times as long as tokenizers" % (python / peer) if peer else "")
+    row("C: learn 1024 merges, %s, %d bytes" % (name, size), "%.1f ms" % (1e3 * c),
+        "tokenizers takes %.1f times as long" % (peer / c) if peer else "tokenizers is not installed")
+    row("Python: the same", "%.1f ms" % (1e3 * python),
+        "%.1f times as long as tokenizers" % (python / peer) if peer else "")
 
 
 def encoding(folder):
@@ -95,8 +104,11 @@ def encoding(folder):
 def generating():
     """Tokens a second in full mode, and whether a late token costs more than an early one."""
     for name, command, few, many in (("C", C, 10_000, 20_000), ("Python", PYTHON, 200, 600)):
-        none, some, more = [seconds(command + ["--no-cache", "-m", "full", "-n", str(n), PROMPT], 3) for n in (1, few, many)]
-        row("%s: generate, full mode" % name, "%.0f tok/s" % (few / (some - none)), "tokens %d to %d cost %.2f times as much each" % (few, many, (more - some) / (many - few) / ((some - none) / few)))
+        none, some, more = [seconds(command + ["--no-cache", "-m", "full", "-n", str(n), PROMPT], 3)
+                            for n in (1, few, many)]
+        row("%s: generate, full mode" % name, "%.0f tok/s" % (few / (some - none)),
+            "tokens %d to %d cost %.2f times as much each"
+            % (few, many, (more - some) / (many - few) / ((some - none) / few)))
 
 
 def growing(folder):
@@ -110,8 +122,10 @@ def growing(folder):
         b.write((text + shuffled + text.upper() + shuffled.lower() + text[::-1] + shuffled[::-1])[:1_000_000])
     command = ["--no-cache", "-m", "full", "-n", "1", PROMPT, "-c"]
     row("C: peak memory on the book", "%.1f MB" % megabytes(C + ["--no-cache", PROMPT]))
-    row("C: 1 MB against 150 KB, time", "%.1f times" % (seconds(C + command + [large]) / seconds(C + command + [small])))
-    row("C: 1 MB against 150 KB, memory", "%.1f times" % (megabytes(C + command + [large]) / megabytes(C + command + [small])))
+    row("C: 1 MB against 150 KB, time",
+        "%.1f times" % (seconds(C + command + [large]) / seconds(C + command + [small])))
+    row("C: 1 MB against 150 KB, memory", "%.1f times"
+        % (megabytes(C + command + [large]) / megabytes(C + command + [small])))
 
 
 def main():

@@ -1,5 +1,5 @@
-"""Chapter VII's part of `make bench`: steps a second beside PyTorch's, PyTorch's gradients, what the seeds of this program learn
-and how quickly, and Chuck beside plain AdamW. bench.py calls it.
+"""Chapter VII's part of `make bench`: steps a second beside PyTorch's, PyTorch's gradients, what the seeds of this
+program learn and how quickly, and Chuck beside plain AdamW. bench.py calls it.
 
 PyTorch is asked where it is installed (`pip install torch`); without it its rows say so.
 """
@@ -17,7 +17,8 @@ from test_training import Tasks
 import postgpt
 
 BOOK = str(twins.BOOK)
-NAMES_TASK = ("--lines", "--merges", "0", "--alphabet", "corpus", "--shape", "layers=1,embd=16,content=4,rrpram=0,context=16,mlp=4", "--batch", "1")
+NAMES_TASK = ("--lines", "--merges", "0", "--alphabet", "corpus", "--shape",
+              "layers=1,embd=16,content=4,rrpram=0,context=16,mlp=4", "--batch", "1")
 FARTHEST = 1e-5                                           # that a gradient may be from PyTorch's, relatively
 
 
@@ -28,7 +29,8 @@ def row(what, figure, note=""):
 
 def train(command, corpus, steps, *options):
     """Trains, and returns what is printed of it. Raises CalledProcessError."""
-    done = subprocess.run([*command, "-c", corpus, "--no-cache", "--train", str(steps), *options], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=True)
+    done = subprocess.run([*command, "-c", corpus, "--no-cache", "--train", str(steps), *options],
+                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=True)
     return done.stderr.decode()
 
 
@@ -65,16 +67,19 @@ def peer_step_seconds(torch_peer, model, batch):
     ways = []
     for compiled, way in ((False, "eager"), (True, "torch.compile")):
         try:
-            ways.append(min((torch_peer.step_seconds(model.shape, model.net.vocab, model.meta.text.ids, batch, compiled, threads),
+            ways.append(min((torch_peer.step_seconds(model.shape, model.net.vocab, model.meta.text.ids, batch, compiled,
+                                                     threads),
                              "%s, %d threads" % (way, threads)) for threads in (1, 2)))
-        except Exception as error:                        # torch.compile needs a C++ compiler, and more that may be missing
+        # torch.compile needs a C++ compiler, and more that may be missing
+        except Exception as error:
             row("PyTorch: %s" % way, "-", "it fails: %s" % type(error).__name__)
     return ways
 
 
 def steps_a_second(c, python, torch_peer, model):
     """The default shape, windows of 64 tokens, in doubles; PyTorch's steps in floats."""
-    row("Load average as the steps are timed", "%.1f" % os.getloadavg()[0], "where others run, PyTorch's threads wait the longest for each other")
+    row("Load average as the steps are timed", "%.1f" % os.getloadavg()[0],
+        "where others run, PyTorch's threads wait the longest for each other")
     for batch, target in ((4, 1), (1, 2)):
         ours = step_seconds(c, BOOK, 1, 400 // batch, "--batch", str(batch))
         row("C: steps of %d x 64 tokens" % batch, "%.0f /s" % (1 / ours), "%.2f ms each" % (1e3 * ours))
@@ -84,7 +89,8 @@ def steps_a_second(c, python, torch_peer, model):
         for theirs, way in peer_step_seconds(torch_peer, model, batch):
             row("PyTorch in floats, %s: the same" % way, "%.0f /s" % (1 / theirs),
                 "%.2f ms each; C does %.2f times as many (target %d)" % (1e3 * theirs, theirs / ours, target))
-    row("Python: a step of 1 x 64 tokens", "%.2f s" % step_seconds(python, BOOK, 1, 3, "--batch", "1", runs=3), "limit 2.5")
+    row("Python: a step of 1 x 64 tokens", "%.2f s" % step_seconds(python, BOOK, 1, 3, "--batch", "1", runs=3),
+        "limit 2.5")
 
 
 def gradients(torch_peer, models):
@@ -99,7 +105,8 @@ def gradients(torch_peer, models):
         _, gradient = postgpt.batch_gradient(model.net, windows)
         apart = torch_peer.gradients_apart(model.net, windows, gradient)
         agreed = agreed and apart <= FARTHEST
-        row("Gradients beside PyTorch's, %s weights" % init, "%.1g" % apart, "the largest relative difference (limit %g)" % FARTHEST)
+        row("Gradients beside PyTorch's, %s weights" % init, "%.1g" % apart,
+            "the largest relative difference (limit %g)" % FARTHEST)
     return agreed
 
 
@@ -109,14 +116,18 @@ def names(c, python, path):
         return row("microgpt's task", "-", "there is no names.txt (--names FILE)")
     for init in ("random", "ghost"):
         with ThreadPoolExecutor(2) as pool:
-            runs = list(pool.map(lambda seed: losses(train(c, path, 1000, *NAMES_TASK, "--init", init, "--seed", str(seed))), range(1, 6)))
-        row("Names: loss of steps 801 to 1000, five seeds, %s" % init, "%.3f" % statistics.mean(statistics.mean(run[-200:]) for run in runs),
+            runs = list(pool.map(lambda seed: losses(train(c, path, 1000, *NAMES_TASK, "--init", init, "--seed",
+                                                           str(seed))), range(1, 6)))
+        row("Names: loss of steps 801 to 1000, five seeds, %s" % init,
+            "%.3f" % statistics.mean(statistics.mean(run[-200:]) for run in runs),
             "limit 2.45; microgpt on shuffled names 2.390" if init == "random" else "")
     still = losses(train(c, path, 1000, *NAMES_TASK, "--init", "ghost", "--lr", "0"))
-    row("Names: the ghost before any step, over the same 1000", "%.3f" % statistics.mean(still), "%.3f over the last 200 of them" % statistics.mean(still[-200:]))
+    row("Names: the ghost before any step, over the same 1000", "%.3f" % statistics.mean(still),
+        "%.3f over the last 200 of them" % statistics.mean(still[-200:]))
     options = (*NAMES_TASK, "--init", "random")
     row("C: a step of one name", "%.4f ms" % (1e3 * step_seconds(c, path, 1, 5001, *options)), "limit 0.09")
-    row("Python: a step of one name", "%.1f ms" % (1e3 * step_seconds(python, path, 1, 101, *options, runs=3)), "limit 15")
+    row("Python: a step of one name", "%.1f ms" % (1e3 * step_seconds(python, path, 1, 101, *options, runs=3)),
+        "limit 15")
 
 
 def sorting():
@@ -124,7 +135,8 @@ def sorting():
     for heads in ("content=2,rrpram=0", "content=1,rrpram=1"):
         with ThreadPoolExecutor(2) as pool:
             right = list(pool.map(lambda seed: Tasks().sorts(heads, seed), range(1, 11)))
-        row("Sorting: right of 27 for ten seeds, %s" % heads, "%d of 10 all" % right.count(27), " ".join(map(str, right)))
+        row("Sorting: right of 27 for ten seeds, %s" % heads, "%d of 10 all" % right.count(27),
+            " ".join(map(str, right)))
 
 
 def plain(folder):
@@ -153,7 +165,8 @@ def chuck_beside_adamw(c, seeds=(1, 2, 3)):
         adamw = plain(folder)
         for init in ("random", "ghost"):
             for rate in ("0.002", "0.003", "0.005"):
-                ours, theirs = [statistics.mean(best_held_out(command, init, rate, seed) for seed in seeds) for command in (c, adamw)]
+                ours, theirs = [statistics.mean(best_held_out(command, init, rate, seed) for seed in seeds)
+                                for command in (c, adamw)]
                 row("Chuck: best held-out loss, %s, rate %s" % (init, rate), "%.4f" % ours,
                     "plain AdamW %.4f; mean of %d seeds, 1000 steps of 4 x 64" % (theirs, len(seeds)))
 

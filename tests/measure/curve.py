@@ -1,10 +1,12 @@
-"""What counting is worth in steps of training: the transformer trained from random weights and from the ghost. Draws curve.svg.
+"""What counting is worth in steps of training: the transformer trained from random weights and from the ghost. Draws
+curve.svg.
 
-    python3 tests/measure curve [--steps N] [--out FILE] [TEXT]      or     make curve TEXT=path      (the book without one)
+    python3 tests/measure curve [--steps N] [--out FILE] [TEXT]      or     make curve TEXT=path      (the book without
+    one)
 
-Every point is a run of its own, `./postgpt --init .. --train N --holdout 0.1`, its learning rate falling to zero over its N steps,
-and shows the held-out loss after its last step: what so much training buys. A single long run would be looked at ten times only,
-and would show early steps at a rate meant for the late ones.
+Every point is a run of its own, `./postgpt --init .. --train N --holdout 0.1`, its learning rate falling to zero over
+its N steps, and shows the held-out loss after its last step: what so much training buys. A single long run would be
+looked at ten times only, and would show early steps at a rate meant for the late ones.
 """
 import argparse
 import math
@@ -20,7 +22,8 @@ from measure import thesis
 MARKS = (1, 1.5, 2, 3, 5, 7)                              # of each power of ten: the numbers of steps that are run
 LOOK = re.compile(r"(?m)^held-out after (\d+) steps: loss (\S+) best (\S+)$")
 INITS = (("random", "random weights", "#d55e00"), ("ghost", "the ghost", "#0072b2"))     # colours: Okabe and Ito 2008
-LINES = (("uniform", "uniform"), ("unigram", "unigram"), ("bigram", "Kneser-Ney bigram"), ("chain", "Kneser-Ney, order 3"))
+LINES = (("uniform", "uniform"), ("unigram", "unigram"), ("bigram", "Kneser-Ney bigram"),
+         ("chain", "Kneser-Ney, order 3"))
 
 WIDTH, HEIGHT = 1000, 600                                 # of the picture
 LEFT, RIGHT, TOP, BOTTOM = 80, 790, 96, 530               # of the plot in it
@@ -79,7 +82,8 @@ def course_of(source, init, steps):
 
 
 def overtake(source, random, goal):
-    """The fewest steps, to within 5 %, that bring random weights to a loss, and that run; None where they do not get there."""
+    """The fewest steps, to within 5 %, that bring random weights to a loss, and that run; None where they do not get
+    there."""
     points = random.points()
     at = next((i for i, (_, loss) in enumerate(points) if loss <= goal), 0)
     if not at:
@@ -115,18 +119,21 @@ class Frame(NamedTuple):
 
 def text(x, y, words, size=15, colour=INK, anchor="start", more=""):
     """Words at a place."""
-    return '<text x="%.1f" y="%.1f" font-size="%d" fill="%s" text-anchor="%s"%s>%s</text>' % (x, y, size, colour, anchor, more, escape(words))
+    return '<text x="%.1f" y="%.1f" font-size="%d" fill="%s" text-anchor="%s"%s>%s</text>' % (x, y, size, colour,
+            anchor, more, escape(words))
 
 
 def stroke(points, colour, width=1.0, dash=""):
     """A line through points."""
     return '<polyline points="%s" fill="none" stroke="%s" stroke-width="%g" stroke-linejoin="round"%s/>' % (
-        " ".join("%.1f,%.1f" % point for point in points), colour, width, ' stroke-dasharray="%s"' % dash if dash else "")
+        " ".join("%.1f,%.1f" % point for point in points), colour, width,
+        ' stroke-dasharray="%s"' % dash if dash else "")
 
 
 def dot(x, y, colour, radius=3.0, fill=None):
     """A point of a curve."""
-    return '<circle cx="%.1f" cy="%.1f" r="%g" fill="%s" stroke="%s" stroke-width="2"/>' % (x, y, radius, fill or colour, colour)
+    return '<circle cx="%.1f" cy="%.1f" r="%g" fill="%s" stroke="%s" stroke-width="2"/>' % (x, y, radius,
+            fill or colour, colour)
 
 
 def ticks(low, high):
@@ -156,10 +163,12 @@ def axes(frame):
     steps = [0, *(n for power in range(1, 7) for n in (10 ** power, 3 * 10 ** power) if n <= frame.steps)]
     for n in steps:
         x = frame.x(n)
-        parts += [stroke([(x, BOTTOM), (x, BOTTOM + 6)], GREY), text(x, BOTTOM + 24, "{:,}".format(n), 14, GREY, "middle")]
+        parts += [stroke([(x, BOTTOM), (x, BOTTOM + 6)], GREY),
+                  text(x, BOTTOM + 24, "{:,}".format(n), 14, GREY, "middle")]
     parts += [stroke([(LEFT, TOP), (LEFT, BOTTOM), (RIGHT, BOTTOM)], GREY),
               text((LEFT + RIGHT) / 2, BOTTOM + 50, "steps of training", 15, INK, "middle"),
-              text(26, (TOP + BOTTOM) / 2, "held-out loss, nats a token", 15, INK, "middle", ' transform="rotate(-90 26 %g)"' % ((TOP + BOTTOM) / 2))]
+              text(26, (TOP + BOTTOM) / 2, "held-out loss, nats a token", 15, INK, "middle",
+                   ' transform="rotate(-90 26 %g)"' % ((TOP + BOTTOM) / 2))]
     return parts
 
 
@@ -168,7 +177,8 @@ def counted(frame, figures):
     levels = sorted((frame.y(figures[label].nats), name, figures[label].nats) for label, name in LINES)
     parts = []
     for (y, name, nats), at in zip(levels, apart([y for y, _, _ in levels], 18.0)):
-        parts += [stroke([(LEFT, y), (RIGHT, y)], GREY, 1.2, "2 4"), text(RIGHT + 12, at + 5, "%.2f  %s" % (nats, name), 14, GREY)]
+        parts += [stroke([(LEFT, y), (RIGHT, y)], GREY, 1.2, "2 4"),
+                  text(RIGHT + 12, at + 5, "%.2f  %s" % (nats, name), 14, GREY)]
     return parts
 
 
@@ -188,10 +198,12 @@ def labels(frame, random, ghost, levels, reached):
     (_, random_name, orange), (_, ghost_name, blue) = INITS
     start, bold = ghost[0][1], ' font-weight="bold"'
     steps, loss = clear_place(frame, random, [*levels, start])
-    above = min(frame.y(loss) for n, loss in ghost if frame.x(n) < LEFT + 330)      # the words are to stand clear of the curve
+    # the words are to stand clear of the curve
+    above = min(frame.y(loss) for n, loss in ghost if frame.x(n) < LEFT + 330)
     parts = [text(frame.x(steps) + 14, frame.y(loss) - 6, random_name, 17, orange, "start", bold),
              text(LEFT + 14, above - 32, ghost_name, 17, blue, "start", bold),
-             text(LEFT + 14, above - 13, "weights counted: %.2f before the first step" % start, 14, blue), dot(LEFT, frame.y(start), blue, 6.0, "#ffffff")]
+             text(LEFT + 14, above - 13, "weights counted: %.2f before the first step" % start, 14, blue),
+             dot(LEFT, frame.y(start), blue, 6.0, "#ffffff")]
     if reached:
         x, y = frame.x(reached), frame.y(start)
         parts += [stroke([(LEFT + 7, y), (x - 7, y)], blue, 1.2, "5 4"), dot(x, y, orange, 6.0, "#ffffff"),
@@ -211,10 +223,14 @@ def picture(name, steps, random, ghost, reached):
     losses = [loss for points in curves for _, loss in points] + levels
     margin = 0.06 * (max(losses) - min(losses))
     frame = Frame(steps, min(losses) - margin, max(losses) + margin)
-    parts = ['<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="Helvetica, Arial, sans-serif">' % (WIDTH, HEIGHT),
+    parts = [
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="Helvetica, Arial, sans-serif">' % (
+        WIDTH, HEIGHT),
              '<rect width="%d" height="%d" fill="#ffffff"/>' % (WIDTH, HEIGHT),
              text(LEFT, 40, headline(steps, reached), 24, INK, "start", ' font-weight="bold"'),
-             text(LEFT, 66, "One transformer, two beginnings. %s, last 10 %% held out; every point a run of its own." % name, 15, GREY),
+             text(LEFT, 66,
+                  "One transformer, two beginnings. %s, last 10 %% held out; every point a run of its own." % name, 15,
+                  GREY),
              *axes(frame), *counted(frame, ghost.untrained)]
     for points, (_, _, colour) in zip(curves, INITS):
         parts += curve(frame, points, colour)
@@ -226,14 +242,19 @@ def picture(name, steps, random, ghost, reached):
 def report(random, ghost, reached):
     """What the picture shows, in figures."""
     thesis.table(["steps", *(name for _, name, _ in INITS)],
-                 [["{:,}".format(steps), "%.4f" % loss, "%.4f" % other] for (steps, loss), (_, other) in zip(random.points(), ghost.points())])
+                 [["{:,}".format(steps), "%.4f" % loss, "%.4f" % other] for (steps, loss),
+                  (_, other) in zip(random.points(), ghost.points())])
     print("- The ghost starts at %.4f nats a token; random weights %s" % (
-        ghost.start(), "need %d steps to get there: `%s`" % (reached[0], thesis.command(reached[1].args)) if reached else "do not get there."))
+        ghost.start(), "need %d steps to get there: `%s`" % (reached[0], thesis.command(reached[1].args)) if reached
+        else "do not get there."))
     for course, (_, name, _) in zip((random, ghost), INITS):
         steps = course.best()
         run = course.runs[steps]
-        print("- From %s: best held-out loss %.4f, in the run of %d steps: `%s`. The full model takes %.4f bits a byte before training, %.4f after it." % (
-            name, run.best, steps, thesis.command(run.args), course.untrained["full"].bits, run.figures["full"].bits))
+        print(
+            "- From %s: best held-out loss %.4f, in the run of %d steps: `%s`. The full model takes %.4f bits a byte "
+            "before training, %.4f after it."
+            % (name, run.best, steps, thesis.command(run.args), course.untrained["full"].bits, run.figures["full"].bits)
+        )
 
 
 def main():

@@ -1,9 +1,11 @@
-"""What counting achieves: the README's tables, measured again and printed as GitHub Markdown, then every claim with its figure.
+"""What counting achieves: the README's tables, measured again and printed as GitHub Markdown, then every claim with its
+figure.
 
     python3 tests/measure thesis [TEXT ...]     or     make thesis TEXTS="path/tinyshakespeare.txt path/names.txt"
 
-The book is always measured. tinyshakespeare (also its first 150,000 bytes) and names are known by their content and have claims of
-their own; any other text has its rows. The figures are what the C twin prints; the commands are named beside them.
+The book is always measured. tinyshakespeare (also its first 150,000 bytes) and names are known by their content and
+have claims of their own; any other text has its rows. The figures are what the C twin prints; the commands are named
+beside them.
 """
 import math
 import os
@@ -27,30 +29,40 @@ LN2 = math.log(2.0)
 SHAPE = 2.35                # this shape from random weights on the first 150,000 bytes: --init random --train 3000
 LAPTOP = 1.88 / LN2         # nanoGPT's README: the configuration for a laptop's processor, 1.88 nats a character
 GPU = 1.4697 / LN2          # nanoGPT's README: the configuration for a GPU, 10.65 million parameters
-MICROGPT = 2.31             # nats a character: the mean loss of microgpt.py's steps 801 to 1000, as published; it has seen 1,000 names
-ONE_PASS, LONG = 2.173, 2.104     # the same 4,192 parameters, held out: after one pass over the 28,829 names; after 15,000 steps of 32
-TRAINED = {"small": "%.2f: this shape, trained from random weights, at its best moment" % SHAPE,
-           "tiny": "%.2f: nanoGPT, 10.65 million parameters, trained on a GPU; %.2f: nanoGPT for a laptop's processor" % (GPU, LAPTOP),
-           "names": "%.2f: microgpt after its 1000 steps, 1,000 names (%.2f nats a character); its 4,192 parameters after one pass over the same names %.2f, after 15,000 steps of 32 %.2f"
-                    % (MICROGPT / LN2, MICROGPT, ONE_PASS / LN2, LONG / LN2)}
+# nats a character: the mean loss of microgpt.py's steps 801 to 1000, as published; it has seen 1,000 names
+MICROGPT = 2.31
+# the same 4,192 parameters, held out: after one pass over the 28,829 names; after 15,000 steps of 32
+ONE_PASS, LONG = 2.173, 2.104
+TRAINED = {
+    "small": "%.2f: this shape, trained from random weights, at its best moment" % SHAPE,
+    "tiny": "%.2f: nanoGPT, 10.65 million parameters, trained on a GPU; %.2f: nanoGPT for a laptop's processor"
+    % (GPU, LAPTOP),
+    "names": "%.2f: microgpt after its 1000 steps, 1,000 names (%.2f nats a character); its 4,192 parameters after "
+             "one pass over the same names %.2f, after 15,000 steps of 32 %.2f"
+    % (MICROGPT / LN2, MICROGPT, ONE_PASS / LN2, LONG / LN2),
+}
 
-# What adaptive compressors pay for the same held-out bytes, having seen the rest: PPMd's best order, zpaq's mixing of contexts. Last known, where
-# they are not installed.
+# What adaptive compressors pay for the same held-out bytes, having seen the rest: PPMd's best order, zpaq's mixing of
+# contexts. Last known, where they are not installed.
 PEERS = {"book": (1.942, 1.881), "small": (2.217, 2.124), "tiny": (2.026, 1.863), "names": (2.900, 2.761)}
 ZPAQ = "x4,0w2c0,1010,255i1c256ci1,1,1,1,1,1,2ac0,2,0,255i1c0,3,0,0,255i1c0,4,0,0,0,255i1mm16ts19t0"
 
 # What is claimed
-WAY = {"book": 94.0, "small": 96.0, "tiny": 92.0, "names": 100.0}      # % of the way from uniform to bigram, by the transformer alone
-HEADS = {"book": 0.7, "small": 1.0, "tiny": 1.0}          # % that the transformer alone loses where its heads are silenced
+# % of the way from uniform to bigram, by the transformer alone
+WAY = {"book": 94.0, "small": 96.0, "tiny": 92.0, "names": 100.0}
+# % that the transformer alone loses where its heads are silenced
+HEADS = {"book": 0.7, "small": 1.0, "tiny": 1.0}
 FULL_HEADS = 0.15                                         # % that full loses then
 OVER_PPMD = 0.97                                          # full over PPMd, at most
 OVER_ZPAQ = {"book": 1.0, "small": 1.02, "tiny": 1.02}    # full over zpaq, at most
 EARNED = 0.1                                              # % that each term earns, on two of the three running texts
 GAIN = {"book": 3.0, "small": 2.0, "tiny": 3.5}           # % by which full is better than Kneser-Ney of order 5
-BLOCKS = 2.09                                             # full as nanoGPT measures: blocks of WINDOW characters, nothing carried over
+# full as nanoGPT measures: blocks of WINDOW characters, nothing carried over
+BLOCKS = 2.09
 TINY_BITS, CHOICE_BITS = 2.12, 2.07                       # full on tinyshakespeare; with the named choice
 HARM = 0.05                                               # % by which leaving a term out may lower the loss
-TERMS = (("H", "full -H"), ("F", "full -F"), ("A", "full -A"), ("T", "full -T"), ("all heads", "full -heads"), ("the transformer", "full -transformer"))
+TERMS = (("H", "full -H"), ("F", "full -F"), ("A", "full -A"), ("T", "full -T"), ("all heads", "full -heads"),
+         ("the transformer", "full -transformer"))
 T_ALONE = ("--order", "5", "--lambda", "1", "--kappa", "0", "--alpha", "0", "--beta", "0", "--gamma", "0")
 
 WINDOW = 256                                              # bytes that nanoGPT's models see
@@ -68,7 +80,8 @@ class Text(NamedTuple):
     kind: str                                             # book, small, tiny, names; "" for any other
     name: str
     args: Tuple[str, ...]                                 # that measure it
-    cut: str = ""                                         # the command that cuts its files, where it has files of its own
+    # the command that cuts its files, where it has files of its own
+    cut: str = ""
     note: str = ""                                        # what its rows say beside the name
 
 
@@ -77,7 +90,8 @@ class Row(NamedTuple):
     text: Text
     base: dict
     five: dict
-    alone: dict                                           # Kneser-Ney of order 5 with T and nothing else, as its row full
+    # Kneser-Ney of order 5 with T and nothing else, as its row full
+    alone: dict
     peers: tuple                                          # PPMd, zpaq, a word; or None
 
 
@@ -156,7 +170,8 @@ def texts_of(path):
     if kind == "tiny":
         args = ("--corpus", write("first-150000.txt", data[:150000]), "--holdout", "0.1")
         cut = "head -c 150000 %s > first-150000.txt" % quoted
-        return [Text("small", "first 150,000 bytes of tinyshakespeare, last 10 %", args, cut), Text(kind, "tinyshakespeare, last 10 %", whole)]
+        return [Text("small", "first 150,000 bytes of tinyshakespeare, last 10 %", args, cut),
+                Text(kind, "tinyshakespeare, last 10 %", whole)]
     return [Text(kind, "%s, last 10 %%" % os.path.basename(path), whole)]
 
 
@@ -171,7 +186,8 @@ def zpaq_size(data):
     with tempfile.TemporaryDirectory() as folder:
         with open(os.path.join(folder, "text"), "wb") as file:
             file.write(data)
-        subprocess.run(["zpaq", "a", "text.zpaq", "text", "-m" + ZPAQ, "-t1"], cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.run(["zpaq", "a", "text.zpaq", "text", "-m" + ZPAQ, "-t1"], cwd=folder, check=True,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         return os.path.getsize(os.path.join(folder, "text.zpaq"))
 
 
@@ -181,14 +197,17 @@ def peers_of(text):
     price = lambda size: 8.0 * (size(built + held) - size(built)) / len(held)
     try:
         import pyppmd
-        ppmd = min(price(lambda data: len(pyppmd.compress(data, max_order=order, mem_size=512 << 20))) for order in (4, 5, 6, 8))
+        ppmd = min(price(lambda data: len(pyppmd.compress(data, max_order=order, mem_size=512 << 20)))
+                   for order in (4, 5, 6, 8))
         return ppmd, price(zpaq_size), ""
     except (ImportError, OSError, subprocess.SubprocessError):
-        return (*PEERS[text.kind], " (last known: pyppmd and zpaq are not both installed)") if text.kind in PEERS else None
+        return (*PEERS[text.kind],
+                " (last known: pyppmd and zpaq are not both installed)") if text.kind in PEERS else None
 
 
 def blocks(args, path):
-    """Bits a byte of full as nanoGPT measures: the held-out text in blocks of WINDOW characters, nothing carried over."""
+    """Bits a byte of full as nanoGPT measures: the held-out text in blocks of WINDOW characters, nothing carried
+    over."""
     built, held = split(read(path), 0.1)
     corpus = write("blocks-built.txt", built)
     cut = [held[at:at + WINDOW] for at in range(0, len(held), WINDOW)]
@@ -220,24 +239,33 @@ def main_table(rows):
     cells = []
     for text, base, five, alone, peers in rows:
         bits = {label: "%.3f" % figure.bits for label, figure in base.items()}
-        cells.append([text.name + text.note, bits["uniform"], bits["bigram"], bits["chain"], "%.3f" % five["chain"].bits, "%.3f" % alone["full"].bits,
+        cells.append([text.name + text.note, bits["uniform"], bits["bigram"], bits["chain"],
+                      "%.3f" % five["chain"].bits, "%.3f" % alone["full"].bits,
                       *("%.3f%s" % (bits, peers[2]) if peers else "" for bits in (peers or ("", ""))[:2]),
                       "%s (%.0f %% of the way to the bigram)" % (bits["transformer"], way(base)), bits["meta"],
-                      "**%s** (%+.1f %% against KN 5)" % (bits["full"], change(base["full"], five["chain"])), TRAINED.get(text.kind, "")])
-    table(["text", "uniform", "KN bigram", "KN 3 (chain)", "KN 5", "KN 5 and T", "PPMd", "zpaq", "transformer alone", "meta", "**full**", "trained, for comparison"], cells)
+                      "**%s** (%+.1f %% against KN 5)" % (bits["full"], change(base["full"], five["chain"])),
+                      TRAINED.get(text.kind, "")])
+    table(["text", "uniform", "KN bigram", "KN 3 (chain)", "KN 5", "KN 5 and T", "PPMd", "zpaq", "transformer alone",
+           "meta", "**full**", "trained, for comparison"], cells)
 
 
 def terms_table(rows):
     """What every term is worth."""
-    cells = [[row.text.name + row.text.note, *("%+.2f %%" % change(row.base[label], row.base["full"]) for _, label in TERMS),
+    cells = [[row.text.name + row.text.note, *("%+.2f %%" % change(row.base[label], row.base["full"]) for _,
+                                               label in TERMS),
               "%+.2f %%" % change(row.base["transformer -heads"], row.base["transformer"])] for row in rows]
-    table(["leaving out ... raises the loss by", *(name for name, _ in TERMS), "all heads, the transformer alone"], cells)
+    table(["leaving out ... raises the loss by", *(name for name, _ in TERMS), "all heads, the transformer alone"],
+          cells)
 
 
 def print_commands(rows):
     """What the two tables were printed from."""
-    print("Held-out bits a byte. Each row is what its command prints; KN 5 is the row `chain` of the same command with `--order 5`, KN 5 and T "
-          "the row `full` with `%s`. PPMd and zpaq go on learning while they read, as the field's memory does.\n" % " ".join(T_ALONE))
+    print(
+        "Held-out bits a byte. Each row is what its command prints; KN 5 is the row `chain` of the same command with "
+        "`--order 5`, KN 5 and T "
+        "the row `full` with `%s`. PPMd and zpaq go on learning while they read, as the field's memory does.\n"
+        % " ".join(T_ALONE)
+    )
     for text, *_ in rows:
         print("- %s: `%s%s`" % (text.name, text.cut and text.cut + "; ", command(text.args)))
     print()
@@ -251,15 +279,25 @@ def window_tokens(args, path):
 
 
 def choose(path):
-    """The best order and merges on the building side: its last 5 % held out. -> its options, the sentence that says how it was found"""
+    """The best order and merges on the building side: its last 5 % held out. -> its options, the sentence that says how
+    it was found"""
     building, _ = split(read(path), 0.1)
     piece = ("--corpus", write("building.txt", building), "--holdout", "0.05")
     runs = {choice: (*piece, "--order", "%d" % choice[0], "--merges", "%d" % choice[1]) for choice in CHOICES}
     found = measure(runs.values())
     bits = {choice: found[args]["full"].bits for choice, args in runs.items()}
     best = min(CHOICES, key=bits.get)
-    how = "The named choice, order %d with %d merges, is the best on the building side, where `head -c %d %s > building.txt; %s --order .. --merges ..` prints: %s." % (
-        *best, len(building), shlex.quote(path), command(piece), ", ".join("%d/%d %.4f" % (*choice, bits[choice]) for choice in sorted(CHOICES, key=bits.get)))
+    how = (
+        "The named choice, order %d with %d merges, is the best on the building side, where `head -c %d %s > "
+        "building.txt; %s --order .. --merges ..` prints: %s."
+        % (
+            *best,
+            len(building),
+            shlex.quote(path),
+            command(piece),
+            ", ".join("%d/%d %.4f" % (*choice, bits[choice]) for choice in sorted(CHOICES, key=bits.get)),
+        )
+    )
     return runs[best][len(piece):], how
 
 
@@ -270,15 +308,19 @@ def tiny_extras(row):
     memory, (options, how) = window_tokens(args, path), choose(path)
     cut, five, chosen = (*args, "--memory", "%d" % memory), (*args, "--order", "5"), (*args, *options)
     found = {five: row.five, **measure([cut, chosen])}
-    cells = [["tinyshakespeare, %s" % what, "%.3f bits a byte" % found[args]["full"].bits, "%.2f bits: nanoGPT on a GPU" % GPU, "`%s`" % command(args)]
-             for what, args in (("the field's memory cut to %d bytes, %d tokens" % (WINDOW, memory), cut), ("order 5", five), ("the named choice", chosen))]
-    cells.append(["tinyshakespeare as nanoGPT measures: blocks of %d characters, nothing carried over" % WINDOW, "%.3f bits a byte" % carried_nothing,
+    cells = [["tinyshakespeare, %s" % what, "%.3f bits a byte" % found[args]["full"].bits,
+              "%.2f bits: nanoGPT on a GPU" % GPU, "`%s`" % command(args)]
+             for what, args in (("the field's memory cut to %d bytes, %d tokens" % (WINDOW, memory), cut),
+                                ("order 5", five), ("the named choice", chosen))]
+    cells.append(["tinyshakespeare as nanoGPT measures: blocks of %d characters, nothing carried over" % WINDOW,
+                  "%.3f bits a byte" % carried_nothing,
                   "%.2f bits: nanoGPT on a GPU" % GPU, "`--eval` of each block, by its length"])
     return cells, found[chosen]["full"].bits, carried_nothing, how
 
 
 def new_names(args):
-    """Some names stand in the file twice: the run on those held out that are not also built on, and the command that finds them."""
+    """Some names stand in the file twice: the run on those held out that are not also built on, and the command that
+    finds them."""
     built = set(read(args[1]).splitlines())
     new = b"".join(line + b"\n" for line in read(args[-1]).splitlines() if line not in built)
     return (*args[:-1], write("names-new.txt", new)), "grep -vxFf names-built.txt names-held.txt > names-new.txt; "
@@ -289,9 +331,11 @@ def names_extras(row):
     five = ("--order", "5")
     args, (new, cut) = row.text.args, new_names(row.text.args)
     found = {args: row.base, (*args, *five): row.five, **measure([new, (*new, *five)])}
-    return [[what, "%.4f nats a character" % found[run_args]["full"].nats, "%.2f nats: microgpt after its 1000 steps" % MICROGPT, "`%s%s`" % (before, command(run_args))]
+    return [[what, "%.4f nats a character" % found[run_args]["full"].nats,
+             "%.2f nats: microgpt after its 1000 steps" % MICROGPT, "`%s%s`" % (before, command(run_args))]
             for what, run_args, before in (("names, order 3", args, ""), ("names, order 5", (*args, *five), ""),
-                                           ("names that are not built on too, order 3", new, cut), ("the same, order 5", (*new, *five), cut))]
+                                           ("names that are not built on too, order 3", new, cut),
+                                           ("the same, order 5", (*new, *five), cut))]
 
 
 def claim_transformer(known):
@@ -299,19 +343,24 @@ def claim_transformer(known):
     for kind, least in WAY.items():
         if kind in known:
             covered = way(known[kind].base)
-            yield covered >= least, "(1) %s: the transformer alone covers %.1f %% of the way from uniform to the bigram (at least %g %%)" % (known[kind].text.name, covered, least)
+            yield covered >= least, ("(1) %s: the transformer alone covers %.1f %% of the way from uniform to the "
+                                     "bigram (at least %g %%)" % (known[kind].text.name, covered, least))
     for kind, least in HEADS.items():
         if kind in known:
             base = known[kind].base
-            lost, full = change(base["transformer -heads"], base["transformer"]), change(base["full -heads"], base["full"])
-            yield lost >= least, "(1) %s: without its heads the transformer alone loses %.2f %% (at least %g %%)" % (known[kind].text.name, lost, least)
-            yield full >= FULL_HEADS, "(1) %s: without the heads full loses %.2f %% (at least %g %%)" % (known[kind].text.name, full, FULL_HEADS)
+            lost, full = change(base["transformer -heads"], base["transformer"]), change(base["full -heads"],
+                    base["full"])
+            yield lost >= least, "(1) %s: without its heads the transformer alone loses %.2f %% (at least %g %%)" % (
+                known[kind].text.name, lost, least)
+            yield full >= FULL_HEADS, "(1) %s: without the heads full loses %.2f %% (at least %g %%)" % (
+                known[kind].text.name, full, FULL_HEADS)
 
 
 def claim_order(rows):
     """(2) Each mode is better than what it is made of."""
     wrong = [text.name for text, base, *_ in rows if not base["full"].bits < base["meta"].bits <= base["chain"].bits]
-    yield not wrong, "(2) full < meta <= chain on %d of %d texts%s" % (len(rows) - len(wrong), len(rows), "".join("; not on " + name for name in wrong))
+    yield not wrong, "(2) full < meta <= chain on %d of %d texts%s" % (len(rows) - len(wrong), len(rows),
+            "".join("; not on " + name for name in wrong))
 
 
 def claim_terms(known):
@@ -319,8 +368,8 @@ def claim_terms(known):
     for name, label in TERMS:
         raised = [change(known[kind].base[label], known[kind].base["full"]) for kind in HEADS]
         n = sum(by >= EARNED for by in raised)
-        yield n >= 2, "(2) leaving out %s raises the loss by %g %% or more on %d of the 3 running texts (at least 2): %s" % (
-            name, EARNED, n, ", ".join("%+.2f %%" % by for by in raised))
+        yield n >= 2, ("(2) leaving out %s raises the loss by %g %% or more on %d of the 3 running texts "
+                       "(at least 2): %s" % (name, EARNED, n, ", ".join("%+.2f %%" % by for by in raised)))
 
 
 def claim_gain(known, choice_bits, block_bits):
@@ -328,24 +377,31 @@ def claim_gain(known, choice_bits, block_bits):
     for kind, least in GAIN.items():
         if kind in known:
             gain = -change(known[kind].base["full"], known[kind].five["chain"])
-            yield gain >= least, "(3) %s: full is %.1f %% better than Kneser-Ney of order 5 (at least %g %%)" % (known[kind].text.name, gain, least)
+            yield gain >= least, "(3) %s: full is %.1f %% better than Kneser-Ney of order 5 (at least %g %%)" % (
+                known[kind].text.name, gain, least)
     for kind, most in OVER_ZPAQ.items():
         if kind in known and known[kind].peers:
             bits, (ppmd, zpaq, word) = known[kind].base["full"].bits, known[kind].peers
-            yield bits <= OVER_PPMD * ppmd, "(3) %s: full takes %.3f of what PPMd does (at most %g)%s" % (known[kind].text.name, bits / ppmd, OVER_PPMD, word)
-            yield bits <= most * zpaq, "(3) %s: full takes %.3f of what zpaq does (at most %g)%s" % (known[kind].text.name, bits / zpaq, most, word)
+            yield bits <= OVER_PPMD * ppmd, "(3) %s: full takes %.3f of what PPMd does (at most %g)%s" % (
+                known[kind].text.name, bits / ppmd, OVER_PPMD, word)
+            yield bits <= most * zpaq, "(3) %s: full takes %.3f of what zpaq does (at most %g)%s" % (
+                known[kind].text.name, bits / zpaq, most, word)
     if "tiny" in known:
-        yield block_bits <= BLOCKS, "(3) tinyshakespeare as nanoGPT measures: full takes %.3f bits a byte (at most %.2f)" % (block_bits, BLOCKS)
+        yield block_bits <= BLOCKS, ("(3) tinyshakespeare as nanoGPT measures: full takes %.3f bits a byte "
+                                     "(at most %.2f)" % (block_bits, BLOCKS))
         bits = known["tiny"].base["full"].bits
         yield bits <= TINY_BITS, "(3) tinyshakespeare: full takes %.3f bits a byte (at most %.2f)" % (bits, TINY_BITS)
-        yield choice_bits <= CHOICE_BITS, "(3) tinyshakespeare: with the named choice full takes %.3f bits a byte (at most %.2f)" % (choice_bits, CHOICE_BITS)
+        yield choice_bits <= CHOICE_BITS, ("(3) tinyshakespeare: with the named choice full takes %.3f bits a byte "
+                                           "(at most %.2f)" % (choice_bits, CHOICE_BITS))
 
 
 def claim_names(known):
     """(4) names: counted beats trained on as many, and what counting did before."""
     if "names" in known:
         for order, found in (("3", known["names"].base), ("5", known["names"].five)):
-            yield found["full"].nats < MICROGPT, "(4) names, order %s: full takes %.4f nats a character (under %.2f)" % (order, found["full"].nats, MICROGPT)
+            yield found[
+                "full"].nats < MICROGPT, "(4) names, order %s: full takes %.4f nats a character (under %.2f)" % (
+                order, found["full"].nats, MICROGPT)
         five = known["names"].five
         under = -change(five["full"], five["chain"])
         yield under >= 0.5, "(4) names, order 5: full is %.2f %% under Kneser-Ney of order 5 (at least 0.5 %%)" % under
@@ -355,7 +411,8 @@ def print_claims(rows, choice_bits, block_bits):
     """A line for each claim that the texts allow to judge."""
     known = {row.text.kind: row for row in rows if row.text.kind}
     rows, everything = known.values(), set(known) == set(WAY)
-    for holds, what in (*claim_transformer(known), *claim_order(rows), *(claim_terms(known) if everything else ()), *claim_gain(known, choice_bits, block_bits),
+    for holds, what in (*claim_transformer(known), *claim_order(rows), *(claim_terms(known) if everything else ()),
+                        *claim_gain(known, choice_bits, block_bits),
                         *claim_names(known)):
         print("- %s: %s" % ("holds" if holds else "does not hold", what))
     if not everything:
@@ -368,7 +425,8 @@ def main(paths):
     for path in paths:
         texts += texts_of(path)
     found = measure(args + more for args in (text.args for text in texts) for more in ((), ("--order", "5"), T_ALONE))
-    rows = [Row(text, found[text.args], found[(*text.args, "--order", "5")], found[(*text.args, *T_ALONE)], peers_of(text)) for text in texts]
+    rows = [Row(text, found[text.args], found[(*text.args, "--order", "5")], found[(*text.args, *T_ALONE)],
+                peers_of(text)) for text in texts]
     main_table(rows)
     terms_table(rows)
     print_commands(rows)

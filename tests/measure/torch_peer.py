@@ -1,4 +1,5 @@
-"""The same transformer in PyTorch, as its users write it: the peer that `make bench` times, and a second opinion on the gradients.
+"""The same transformer in PyTorch, as its users write it: the peer that `make bench` times, and a second opinion on the
+gradients.
 
 Importing it raises ImportError where torch is not installed (`pip install torch`).
 """
@@ -12,7 +13,8 @@ EPSILON = 1e-5                                            # RMSNorm's
 
 
 class Net(torch.nn.Module):
-    """Chapter III with batched products. All that a layer reads of the normed stream is one matrix: q, k, v, RRPRAM's v, RRPRAM's r."""
+    """Chapter III with batched products. All that a layer reads of the normed stream is one matrix: q, k, v, RRPRAM's
+    v, RRPRAM's r."""
 
     def __init__(self, shape, vocab):
         super().__init__()
@@ -55,18 +57,21 @@ def packed(net):
     def turned(*matrices):
         return torch.cat([torch.tensor(matrix, dtype=torch.float64) for matrix in matrices], 1).T.contiguous()
 
-    found = {"wte": torch.tensor(net.wte, dtype=torch.float64), "wpe": torch.tensor(net.wpe, dtype=torch.float64), "head": turned(net.head)}
+    found = {"wte": torch.tensor(net.wte, dtype=torch.float64), "wpe": torch.tensor(net.wpe, dtype=torch.float64),
+             "head": turned(net.head)}
     for i, layer in enumerate(net.layers):
         found["read.%d" % i] = turned(layer.q, layer.k, layer.v, layer.rv, *layer.r)
-        found["out.%d" % i], found["up.%d" % i], found["down.%d" % i] = turned(layer.out), turned(layer.up), turned(layer.down)
+        found["out.%d" % i], found["up.%d" % i], found["down.%d" % i] = turned(layer.out), turned(layer.up), turned(
+            layer.down)
     return found
 
 
 def gradients_apart(net, windows, gradient):
-    """The largest relative difference between the gradient of a postgpt.Transformer (one of gradients) and autograd's in doubles.
+    """The largest relative difference between the gradient of a postgpt.Transformer (one of gradients) and autograd's
+    in doubles.
 
-    Relative to the larger of the two; a slope under a millionth of its matrix' largest counts as that, for it is a difference of
-    larger ones and has their rounding.
+    Relative to the larger of the two; a slope under a millionth of its matrix' largest counts as that, for it is a
+    difference of larger ones and has their rounding.
     """
     peer, apart = Net(net.shape, net.vocab).double(), []
     peer.load_state_dict(packed(net), strict=False)
@@ -82,7 +87,8 @@ def gradients_apart(net, windows, gradient):
 def step_seconds(shape, vocab, ids, batch, compiled, threads, spend=4.0):
     """The least time of a training step: AdamW (fused, which was quicker than foreach) and clipping by norm, in floats.
 
-    Of many short rounds within the seconds to spend: where another program takes a processor, torch's threads wait for each other.
+    Of many short rounds within the seconds to spend: where another program takes a processor, torch's threads wait for
+    each other.
     """
     torch.set_num_threads(threads)
     net, ids = Net(shape, vocab), torch.tensor(ids)

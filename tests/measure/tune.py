@@ -1,14 +1,18 @@
-"""How the default coefficients and the constants of seeding, spelling and trauma are chosen: on pieces cut from the building sides only.
+"""How the default coefficients and the constants of seeding, spelling and trauma are chosen: on pieces cut from the
+building sides only.
 
-    python3 tests/measure tune [--rounds N] [--constants] [--trained] [TEXT ...]      the book always; tinyshakespeare and names by path
+    python3 tests/measure tune [--rounds N] [--constants] [--trained] [TEXT ...]      the book always; tinyshakespeare
+    and names by path
 
-What it may see: of each text that thesis.py reports on, the bytes that thesis.py builds on, and no other; a part of them is held out
-here and judged. No byte that is reported on is judged. (The first 135,000 bytes of tinyshakespeare, a piece here, are built on in both of its
-rows; the 15,000 after them, which the row of 150,000 bytes reports on, lie in what the piece of the whole text builds on, where nothing is judged.)
+What it may see: of each text that thesis.py reports on, the bytes that thesis.py builds on, and no other; a part of
+them is held out here and judged. No byte that is reported on is judged. (The first 135,000 bytes of tinyshakespeare, a
+piece here, are built on in both of its rows; the 15,000 after them, which the row of 150,000 bytes reports on, lie in
+what the piece of the whole text builds on, where nothing is judged.)
 
-One value after the other takes those of a grid around its present one and keeps the best: the lowest mean, over the pieces, of the
-logarithm of what the row `full` takes a byte. A second round starts where the first one ended. A constant is changed in a copy of
-postgpt.c; --constants tries them all. --trained does the same for lambda and kappa where the transformer was trained.
+One value after the other takes those of a grid around its present one and keeps the best: the lowest mean, over the
+pieces, of the logarithm of what the row `full` takes a byte. A second round starts where the first one ended. A
+constant is changed in a copy of postgpt.c; --constants tries them all. --trained does the same for lambda and kappa
+where the transformer was trained.
 """
 import argparse
 import math
@@ -22,7 +26,8 @@ import postgpt
 
 FACTORS = (0.5, 0.75, 1.0, 1.33, 2.0)
 SMALL = (0.9, 0.95, 0.975, 1.025, 1.05, 1.1)              # lambda stands before the loudest term: small steps matter
-CONSTANTS = ("ALONE", "ECHO", "DRIFT", "PRIOR", "CALM", "REST", "STUB", "BREAK", "SHRINK", "CHORUS", "RELEVANCE", "SHARPNESS")
+CONSTANTS = ("ALONE", "ECHO", "DRIFT", "PRIOR", "CALM", "REST", "STUB", "BREAK", "SHRINK", "CHORUS", "RELEVANCE",
+             "SHARPNESS")
 CFLAGS = ("-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno")
 TRAIN = ("--train", "300")                                # what a transformer that was trained has behind it here
 SAMPLE = 4                                                # every so manieth of the names held out for tuning is asked
@@ -46,7 +51,8 @@ def pieces_of(path):
     if kind == "names":
         rest, held = thesis.every_tenth(thesis.every_tenth(data)[0])
         sample = b"".join(held.splitlines(True)[::SAMPLE])
-        return [Piece(name, ("--corpus", thesis.write("tune-built", rest), *thesis.NAMES, "--no-cache", "--eval", thesis.write("tune-held", sample)))]
+        return [Piece(name, ("--corpus", thesis.write("tune-built", rest), *thesis.NAMES, "--no-cache", "--eval",
+                             thesis.write("tune-held", sample)))]
     building, _ = thesis.split(data, 0.1)
     if kind == "tiny":
         return [held_out_piece("first-135000", data[:135000], 0.1), held_out_piece(name, building, 0.05)]
@@ -65,7 +71,8 @@ def arguments(piece, coefficients):
 
 
 def bits_of(pieces, settings):
-    """What `full` takes a byte, on each piece, with each of the settings (coefficients by name).  -> [setting][piece]"""
+    """What `full` takes a byte, on each piece, with each of the settings (coefficients by name).  ->
+    [setting][piece]"""
     runs = [[arguments(piece, coefficients) for piece in pieces] for coefficients in settings]
     found = thesis.measure(args for row in runs for args in row)
     return [[found[args]["full"].bits for args in row] for row in runs]
@@ -84,7 +91,8 @@ def try_grid(pieces, coefficients, name):
     best = min(values, key=lambda value: (mean_log(found[value]), abs(value - default)))
     for value in values:
         marks = " default" * (value == default) + " best" * (value == best)
-        print("%-8s %8.4g %s %10.5f%s" % (name, value, "".join("%15.4f" % bits for bits in found[value]), mean_log(found[value]), marks), flush=True)
+        print("%-8s %8.4g %s %10.5f%s" % (name, value, "".join("%15.4f" % bits for bits in found[value]),
+                                          mean_log(found[value]), marks), flush=True)
     print()
     return best
 
@@ -111,7 +119,8 @@ def try_constant(pieces, coefficients, name):
             found[value], = bits_of(pieces, [coefficients])
         finally:
             thesis.PROGRAM = program
-        print("%-10s %8.4g %s %10.5f%s" % (name, value, "".join("%15.4f" % bits for bits in found[value]), mean_log(found[value]), " default" * (value == default)), flush=True)
+        print("%-10s %8.4g %s %10.5f%s" % (name, value, "".join("%15.4f" % bits for bits in found[value]),
+                                           mean_log(found[value]), " default" * (value == default)), flush=True)
     best = min(found, key=lambda value: (mean_log(found[value]), abs(value - default)))
     print("best: %s %g\n" % (name, best))
     return best
@@ -130,7 +139,8 @@ def main():
     pieces = [piece for path in [str(twins.BOOK), *chosen.texts] for piece in pieces_of(path)]
     coefficients = dict(postgpt.COEFFICIENTS)
     if chosen.trained:
-        pieces, coefficients = [piece._replace(args=(*piece.args, *TRAIN)) for piece in pieces], {**coefficients, **postgpt.TRAINED}
+        pieces, coefficients = [piece._replace(args=(*piece.args, *TRAIN)) for piece in pieces], {**coefficients,
+                **postgpt.TRAINED}
         for name in postgpt.TRAINED:
             coefficients[name] = try_grid(pieces, coefficients, name)
         return
@@ -143,7 +153,8 @@ def main():
         for name in coefficients:
             coefficients[name] = try_grid(pieces, coefficients, name)
     before, after = map(mean_log, bits_of(pieces, [postgpt.COEFFICIENTS, coefficients]))
-    print("best: %s   mean log %.5f, with the defaults %.5f" % (" ".join("--%s %g" % item for item in coefficients.items()), after, before))
+    print("best: %s   mean log %.5f, with the defaults %.5f"
+          % (" ".join("--%s %g" % item for item in coefficients.items()), after, before))
 
 
 if __name__ == "__main__":

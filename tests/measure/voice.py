@@ -1,10 +1,12 @@
-"""make voice: how the text reads that is generated with the default options, in figures that nobody here chose the scale of.
+"""make voice: how the text reads that is generated with the default options, in figures that nobody here chose the
+scale of.
 
-    python3 tests/measure voice [TEXT ...] [--prompts 200]      without TEXT: the book and, where it is installed, a manual
+    python3 tests/measure voice [TEXT ...] [--prompts 200]      without TEXT: the book and, where it is installed, a
+    manual
 
-The manual is Debian's package developers-reference: the first 175,000 bytes of its paragraphs. The prompts are the first three words of
-sentences spread evenly over the text, a seed each, 100 tokens. A row each for the text itself, markovify (two words of state, where it is
-installed) and the modes full and meta:
+The manual is Debian's package developers-reference: the first 175,000 bytes of its paragraphs. The prompts are the
+first three words of sentences spread evenly over the text, a seed each, 100 tokens. A row each for the text itself,
+markovify (two words of state, where it is installed) and the modes full and meta:
 
 parses       share of the sentences of 5 to 30 words that Link Grammar, a parser of English, can parse whole
 null words   share of their words that it must leave out
@@ -92,7 +94,8 @@ def nulls(lines):
     """How many words the parser leaves out of each sentence; [] where there is no parser."""
     for python in (sys.executable, "/usr/bin/python3"):
         if not subprocess.run([python, "-c", "import linkgrammar"], stderr=subprocess.DEVNULL).returncode:
-            done = subprocess.run([python, "-c", PARSER], input="\n".join(lines).encode(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            done = subprocess.run([python, "-c", PARSER], input="\n".join(lines).encode(), stdout=subprocess.PIPE,
+                                  stderr=subprocess.DEVNULL)
             found = re.findall(r"(?m)^nulls (\d+|-)$", done.stdout.decode())
             return [(int(n), len(line.split())) for n, line in zip(found, lines) if n != "-"]
     return []
@@ -125,7 +128,8 @@ def prompts(text, n):
 def spoken(path, asked, mode):
     """The continuation of each prompt, by the C twin."""
     def continuation(i):
-        return twins.run([twins.binary()], ["-q", "-c", path, "-m", mode, "-s", str(42 + i), "--", asked[i]])[1].decode(errors="replace")
+        return twins.run([twins.binary()], ["-q", "-c", path, "-m", mode, "-s", str(42 + i), "--",
+                                            asked[i]])[1].decode(errors="replace")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(continuation, range(len(asked))))
 
@@ -151,7 +155,8 @@ def report(name, path, n):
     asked = prompts(text, n)
     full, meta = (spoken(path, asked, mode) for mode in ("full", "meta"))
     rows = [("the text itself", [text]), ("markovify, state 2", markov(text, full)), ("full", full), ("meta", meta)]
-    print("%-20s  %8s  %10s  %8s  %7s  %10s  %10s  %11s  %10s" % (name, "parses", "null words", "sentence", "short", "verbatim 3", "verbatim 8", "verbatim 12",
+    print("%-20s  %8s  %10s  %8s  %7s  %10s  %10s  %11s  %10s"
+          % (name, "parses", "null words", "sentence", "short", "verbatim 3", "verbatim 8", "verbatim 12",
                                                                 "distinct 4"))
     for label, samples in rows:
         if samples:
