@@ -1276,8 +1276,7 @@ static void reader_read(Reader *reader, uint32_t id) {
 }
 
 #define SHARED 2                 /* words that a good junction shares with where it goes */
-#define FORKS 1000               /* of a frequent pair so many places, the newest, are asked whether they
-                                  * fork */
+#define JUNCTION 64              /* tokens: words that take more share nothing */
 #define FAR 20                   /* words: as far as places_until_fork looks */
 
 /* Where a text has what it has: the index a speaker goes by. A place is a position in ids: what it follows,
@@ -1293,13 +1292,48 @@ typedef struct {
     uint32_t *older;             /* [n]: the place before it of the same pair, 0: none */
     uint32_t *words;             /* [n + 1], as the next three: what a Reader knows at each place */
     unsigned char *spoken, *nested, *ended;
-    unsigned char *far;          /* [n]: 1 + what places_until_fork found, 0: nobody has asked */
+    unsigned char *fork;         /* [n]: is this a place to leave the text? */
+    uint32_t *leave;             /* [n + 1]: the words at the next one */
 } Places;
+
+/* Where to leave the text: where a sentence ends; and where another place shares SHARED words with it, stands
+ * within as many brackets, and goes on otherwise. Fills fork and leave. */
+static void places_find_forks(Places *places) {
+    const uint32_t *words = places->words, *same = places->same;
+    const uint32_t many = NONE - 1;                        /* it goes on in two ways */
+    const size_t n = places->n;
+    uint64_t *keys = alloc(n, sizeof *keys);
+    Map follows;
+    map_make(&follows, n);
+    for (size_t at = 0, start = 0; at < n; at++) {
+        while (start + 2 < at && words[at] - words[start + 1] >= SHARED) start++;
+        if (words[at] - words[start] < SHARED || at - start < 2 || at - start > JUNCTION) continue;
+        uint64_t key = 14695981039346656037u + places->nested[at];        /* FNV-1a, of numbers; 0: none */
+        for (size_t i = start; i < at; i++) key = (key ^ (same[i] + 1)) * 1099511628211u;
+        keys[at] = key | 1;
+        uint32_t *next = map_at(&follows, keys[at]);
+        *next = *next == NONE || *next == same[at] ? same[at] : many;
+    }
+    places->leave[n] = words[n];
+    for (size_t at = n; at-- > 0;) {
+        places->fork[at] = places->ended[at] || (keys[at] && map_get(&follows, keys[at]) == many);
+        places->leave[at] = places->fork[at] ? words[at] : places->leave[at + 1];
+    }
+    free(keys);
+    map_free(&follows);
+}
+
+/* How many words one must say from a place on to come to one where the text forks; FAR at most. */
+static uint32_t places_until_fork(const Places *places, size_t place) {
+    const uint32_t far = places->leave[place + 1] - places->words[place];
+    return far < FAR ? far : FAR;
+}
 
 static void places_make(Places *places, const Text *text, Tokenizer *tok) {
     const size_t n = text->n;
     Ids bare = {0};
-    *places = (Places){.ids = text->ids, .n = n, .older = alloc(n, sizeof(uint32_t)), .far = alloc(n, 1),
+    *places = (Places){.ids = text->ids, .n = n, .older = alloc(n, sizeof(uint32_t)), .fork = alloc(n, 1),
+                       .leave = alloc(n + 1, sizeof(uint32_t)),
                        .traits = alloc(tok->vocab, sizeof(Trait)),
                        .bare = alloc(tok->vocab, sizeof(uint32_t)), .same = alloc(n, sizeof(uint32_t)),
                        .words = alloc(n + 1, sizeof(uint32_t)), .spoken = alloc(n + 1, 1),
@@ -1330,6 +1364,7 @@ static void places_make(Places *places, const Text *text, Tokenizer *tok) {
         places->older[i + 1] = *newest == NONE ? 0 : *newest;
         *newest = (uint32_t)i + 1;
     }
+    places_find_forks(places);
 }
 
 /* The newest place that a pair stands before, 0: none. */
@@ -1338,33 +1373,6 @@ static uint32_t places_after(const Places *places, uint32_t a, uint32_t b) {
     return newest == NONE ? 0 : newest;
 }
 
-/* Is this a place to leave the text? Where a sentence ends; and where another place shares SHARED words with
- * it, stands within as many brackets, and goes on otherwise. */
-static int places_forks(const Places *places, size_t at) {
-    const uint32_t *ids = places->same, *words = places->words;
-    if (places->ended[at]) return 1;
-    uint32_t other = at > 1 ? places_after(places, ids[at - 2], ids[at - 1]) : 0;
-    for (size_t seen = 0; other && seen < FORKS; other = places->older[other], seen++) {
-        if (ids[other] == ids[at] || places->nested[other] != places->nested[at]) continue;
-        size_t n = 2;
-        while (words[at] - words[at - n] < SHARED && n < other && n < at
-               && ids[at - n - 1] == ids[other - n - 1]) n++;
-        if (words[at] - words[at - n] >= SHARED) return 1;
-    }
-    return 0;
-}
-
-/* How many words one must say from a place on to come to one where the text forks; FAR at most. */
-static uint32_t places_until_fork(Places *places, size_t place) {
-    if (!places->far[place]) {
-        size_t at = place + 1;
-        while (at < places->n && places->words[at] - places->words[place] < FAR && !places_forks(places, at))
-            at++;
-        const uint32_t far = places->words[at] - places->words[place];
-        places->far[place] = (unsigned char)(1 + (far < 254 ? far : 254));
-    }
-    return places->far[place] - 1u;
-}
 
 #define COMMON 400               /* a word more frequent than one in so many, */
 #define EVEN 2.5                 /* whose gaps' mean square is under so many times their mean's square (2:

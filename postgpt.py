@@ -835,7 +835,7 @@ class Reader:
 
 
 SHARED = 2                  # words that a good junction shares with where it goes
-FORKS = 1000                # of a frequent pair so many places, the newest, are asked whether they fork
+JUNCTION = 64               # tokens: words that take more share nothing
 FAR = 20                    # words: as far as until_fork looks
 
 
@@ -845,12 +845,13 @@ class Places:
 
     after  (a, b) -> the places that an a and a b stand before, the oldest first; none is the text's end
     words, spoken, nested, ended  [n + 1]: what a Reader knows at each place
+    fork   [n]: is this a place to leave the text?    leave  [n + 1]: the words at the next one
     bare   token -> the same without its space: " The" begins a sentence as "The" begins a paragraph
     traits of each token
     """
 
     def __init__(self, ids, tokenizer):
-        self.ids, self.after, self.far, self.bare = ids, {}, {}, list(range(tokenizer.vocab))
+        self.ids, self.after, self.bare = ids, {}, list(range(tokenizer.vocab))
         self.traits = list(map(trait_of, tokenizer.text))
         for token, text in enumerate(tokenizer.text):
             if text[:1] == b" " and text[1:2].isupper():
@@ -864,31 +865,28 @@ class Places:
             reader.read(token)
             known.append((reader.words, reader.spoken, reader.nested, reader.ended))
         self.words, self.spoken, self.nested, self.ended = zip(*known)
+        self.fork, self.leave = self.find_forks()
 
-    def forks(self, at):
-        """Is this a place to leave the text? Where a sentence ends; and where another place shares SHARED
-        words with it, stands within as many brackets, and goes on otherwise."""
-        if self.ended[at]:
-            return True
-        ids, words = self.same, self.words
-        for other in self.after.get((ids[at - 2], ids[at - 1]), ())[-FORKS:] if at > 1 else ():
-            if ids[other] != ids[at] and self.nested[other] == self.nested[at]:
-                n = 2
-                while (words[at] - words[at - n] < SHARED and n < min(other, at)
-                       and ids[at - n - 1] == ids[other - n - 1]):
-                    n += 1
-                if words[at] - words[at - n] >= SHARED:
-                    return True
-        return False
+    def find_forks(self):
+        """Where to leave the text: where a sentence ends; and where another place shares SHARED words with
+        it, stands within as many brackets, and goes on otherwise.  -> fork, [n]; leave, [n + 1]"""
+        words, follows, keys, start = self.words, {}, [], 0
+        for at, token in enumerate(self.same):
+            while start + 2 < at and words[at] - words[start + 1] >= SHARED:
+                start += 1
+            far = words[at] - words[start] >= SHARED and 2 <= at - start <= JUNCTION
+            keys.append((self.nested[at], *self.same[start:at]) if far else None)
+            if far and follows.setdefault(keys[-1], token) != token:
+                follows[keys[-1]] = None                  # it goes on in two ways
+        fork = [ended or follows.get(key, 0) is None for ended, key in zip(self.ended, keys)]
+        leave = [words[-1]]
+        for ends, heard in zip(reversed(fork), reversed(words[:-1])):
+            leave.append(heard if ends else leave[-1])
+        return fork, leave[::-1]
 
     def until_fork(self, place):
         """How many words one must say from a place on to come to one where the text forks; FAR at most."""
-        if place not in self.far:
-            at = place + 1
-            while at < len(self.ids) and self.words[at] - self.words[place] < FAR and not self.forks(at):
-                at += 1
-            self.far[place] = self.words[at] - self.words[place]
-        return self.far[place]
+        return min(self.leave[place + 1] - self.words[place], FAR)
 
 
 COMMON = 400                # a word more frequent than one in so many,

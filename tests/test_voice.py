@@ -99,7 +99,7 @@ class WhatIsIndexed(unittest.TestCase):
                     return True
             return False
         for at in random.Random(3).sample(range(2, len(ids) - 1), 120):
-            self.assertEqual(places.forks(at), forks(at), at)
+            self.assertEqual(places.fork[at], forks(at), at)
             found[forks(at)] += 1
         self.assertGreater(min(found.values()), 5)
 
@@ -107,7 +107,7 @@ class WhatIsIndexed(unittest.TestCase):
         places = self.places
         for place in random.Random(4).sample(range(2, len(self.ids) - 60), 60):
             at = place + 1
-            while not places.forks(at) and places.words[at] - places.words[place] < postgpt.FAR:
+            while not places.fork[at] and places.words[at] - places.words[place] < postgpt.FAR:
                 at += 1
             self.assertEqual(places.until_fork(place), places.words[at] - places.words[place])
 
