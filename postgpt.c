@@ -4902,9 +4902,9 @@ static void draft_drop(void) {
     draft.file = -1;
 }
 
-/* Is the file ours now, until it is closed or we are gone? */
-static int draft_lock(int file) {
-    return !fcntl(file, F_SETLK, &(struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET});
+/* Is the file ours now, until it is closed or we are gone? how: F_SETLK asks, F_SETLKW waits. */
+static int draft_lock(int file, int how) {
+    return !fcntl(file, how, &(struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET});
 }
 
 /* Removes what others, killed while they wrote, have left in the folder that draft.path begins with. */
@@ -4918,7 +4918,7 @@ static void draft_sweep(size_t folder) {
             continue;
         strcpy(draft.name + folder, name);
         const int file = open(draft.name, O_RDWR | O_NOFOLLOW | O_NONBLOCK);
-        if (file >= 0 && draft_lock(file)) unlink(draft.name);
+        if (file >= 0 && draft_lock(file, F_SETLK)) unlink(draft.name);
         if (file >= 0) close(file);
     }
     if (dir) closedir(dir);
@@ -4947,14 +4947,17 @@ static int draft_begin(const char *path) {
         folder = slash ? (size_t)(slash + 1 - draft.path) : 0;
     }
     draft_sweep(folder);
-    uint64_t random = (uint64_t)getpid() << 32 ^ (uint64_t)(seconds() * 1e9);
-    const int source = open("/dev/urandom", O_RDONLY);
-    if (source >= 0 && read(source, &random, 8) < 8) random++;
-    if (source >= 0) close(source);
-    snprintf(draft.name + folder, 32, "postgpt-%016llx.tmp", (unsigned long long)random);
-    unfinished = 1;
-    draft.file = open(draft.name, O_RDWR | O_CREAT | O_EXCL, 0666);
-    if (draft.file >= 0) draft_lock(draft.file);
+    do {
+        draft_drop();
+        uint64_t random = (uint64_t)getpid() << 32 ^ (uint64_t)(seconds() * 1e9);
+        const int source = open("/dev/urandom", O_RDONLY);
+        if (source >= 0 && read(source, &random, 8) < 8) random++;
+        if (source >= 0) close(source);
+        snprintf(draft.name + folder, 32, "postgpt-%016llx.tmp", (unsigned long long)random);
+        unfinished = 1;
+        draft.file = open(draft.name, O_RDWR | O_CREAT | O_EXCL, 0666);
+        if (draft.file >= 0) draft_lock(draft.file, F_SETLKW);
+    } while (draft.file >= 0 && access(draft.name, F_OK));           /* a sweep was quicker than the lock */
     if (draft.file >= 0 && (!exists || !fchmod(draft.file, there.st_mode & 07777))) return 1;
     const int why = errno;
     if (draft.file < 0) unfinished = 0;
@@ -5842,6 +5845,26 @@ static void build_model(Model *model, const Bytes *corpus, size_t held_out, cons
     else if (o->save) model_save(model, corpus, 0);
 }
 
+/* Do two names lead to one file? */
+static int same_file(const char *a, const char *b) {
+    struct stat x, y;
+    return stat(a, &x) || stat(b, &y) ? !strcmp(a, b) : x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* What is to be written must not be what is read. */
+static void check_outputs(const Options *o) {
+    char *merges = merges_path(o->corpus);
+    const char *const taken[][2] = {
+        {o->corpus, "the corpus is read from it"}, {o->eval, "the text is read from it"},
+        {merges, "the merges are kept in it"}, {o->save, "the checkpoint is to be kept in it"}};
+    const char *const written[] = {o->save, o->page};
+    for (size_t i = 0; i < 2; i++)
+        for (size_t k = 0; written[i] && k < 3 + i; k++)
+            if (taken[k][0] && same_file(written[i], taken[k][0]))
+                fail("cannot write %s: %s (name another file)", written[i], taken[k][1]);
+    free(merges);
+}
+
 /* The program. */
 static void run(Options *o) {
     size_t held_out;
@@ -5867,6 +5890,7 @@ static void run(Options *o) {
     if (o->sampling.top_k > vocab && o->sampling.top_k > OPTIONS.sampling.top_k)
         usage_error("--top-k takes a whole number from 0 to %zu, not '%zu'", vocab, o->sampling.top_k);
     /* what cannot be used is found before anything takes long */
+    check_outputs(o);
     const char *name = o->encode ? o->encode : o->eval, *rest = "what --holdout holds out";
     check_bytes(&model, prompt.data, prompt.length, "the prompt");
     if (name) text = read_file(name, "the text");

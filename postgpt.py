@@ -3283,12 +3283,14 @@ class Draft:
             path = os.path.join(os.path.dirname(path), os.readlink(path))
         folder = os.path.dirname(path)
         self.sweep(folder)
-        name = os.path.join(folder, b"postgpt-%016x.tmp" % struct.unpack("<Q", os.urandom(8)))
         self.path = path
-        self.file = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-        self.name = name
         try:
-            self.lock(self.file)
+            while not self.name or not os.path.exists(self.name):    # or a sweep was quicker than the lock
+                self.drop()
+                name = os.path.join(folder, b"postgpt-%016x.tmp" % struct.unpack("<Q", os.urandom(8)))
+                self.file = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+                self.name = name
+                self.lock(self.file, True)
             if there:
                 os.chmod(self.name, stat.S_IMODE(there.st_mode))
         except BaseException:
@@ -3296,11 +3298,11 @@ class Draft:
             raise
 
     @staticmethod
-    def lock(file):
+    def lock(file, wait=False):
         """-> whether the file is ours now, until it is closed or we are gone."""
         try:
             import fcntl
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except (ImportError, OSError):
             return False
         return True
@@ -3445,6 +3447,25 @@ def check_bytes(tokenizer, data, what):
         if byte not in tokenizer.id_of_byte:
             raise Failure("%s has the byte 0x%02x, which the corpus' alphabet lacks"
                           " (--alphabet bytes knows all)" % (what, byte))
+
+
+def same_file(a, b):
+    """Do two names lead to one file?"""
+    try:
+        return os.path.samefile(to_bytes(a), to_bytes(b))
+    except OSError:
+        return a == b
+
+
+def check_outputs(options):
+    """Raises Failure where what is to be written is what is read."""
+    taken = [(options["corpus"], "the corpus is read from it"), (options["eval"], "the text is read from it"),
+             (merges_path(options["corpus"]), "the merges are kept in it"),
+             (options["save"], "the checkpoint is to be kept in it")]
+    for out, most in (options["save"], 3), (options["page"], 4):
+        for path, why in taken[:most] if out else ():
+            if path and same_file(out, path):
+                raise Failure("cannot write %s: %s (name another file)" % (out, why))
 
 
 def put_figures(model, data):
@@ -4035,6 +4056,7 @@ def run(args):
         raise Misuse("--top-k takes a whole number from 0 to %d, not '%d'" %
                      (alphabet.base + options["merges"], options["top-k"]))
     # what cannot be used is found before anything takes long
+    check_outputs(options)
     check_bytes(alphabet, prompt or b"", "the prompt")
     name = options["encode"] or options["eval"]
     text = read_file(name, "the text") if name else b""
