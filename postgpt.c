@@ -133,7 +133,7 @@ typedef struct { const unsigned char *data; size_t length; } Slice;
 
 static void bytes_add(Bytes *to, const void *data, size_t n) {
     to->data = grow(to->data, to->length + n, &to->size, 1);
-    memcpy(to->data + to->length, data, n);
+    if (n) memcpy(to->data + to->length, data, n);
     to->length += n;
 }
 
@@ -1055,6 +1055,12 @@ static int by_bytes(const void *a, const void *b) {
     return order ? order : (x->length > y->length) - (x->length < y->length);
 }
 
+static int by_bytes_and_place(const void *a, const void *b) {
+    const Word *x = *(const Word *const *)a, *y = *(const Word *const *)b;
+    const int order = by_bytes(x, y);
+    return order ? order : (x > y) - (x < y);
+}
+
 /* Of a word that is longer than any token the beginning will do.
  *     `to be,  or to` has to 2, be 1, `,` 1, or 1 */
 static void words_add(Words *words, const unsigned char *piece, size_t length, size_t met) {
@@ -1509,11 +1515,14 @@ static void company_tree(Company *c, const unsigned char *prompt, size_t length,
     Word *words = letters_of(prompt, length, &n_words);
     for (size_t i = 0; i < n_words; i++) telling += (words[i].n = company_number(c, &words[i]))
         == c->n || !c->common[words[i].n];
+    const Word **sorted = alloc(n_words, sizeof *sorted);
+    unsigned char *again = alloc(n_words, 1);              /* it was told of before */
+    for (size_t i = 0; i < n_words; i++) sorted[i] = &words[i];
+    qsort(sorted, n_words, sizeof *sorted, by_bytes_and_place);
+    for (size_t i = 1; i < n_words; i++) again[sorted[i] - words] = !by_bytes(sorted[i - 1], sorted[i]);
     for (size_t i = 0; i < n_words; i++) {
         const int known = words[i].n < c->n;
-        int again = telling && known && c->common[words[i].n];
-        for (size_t k = 0; k < i; k++) again |= !by_bytes(&words[k], &words[i]);
-        if (again) continue;
+        if (again[i] || (telling && known && c->common[words[i].n])) continue;
         write(words[i].bytes, words[i].length);
         write((const unsigned char *)(known ? "\n" : "  (not in the corpus)\n"), known ? 1 : 22);
         if (!known) continue;
@@ -1521,7 +1530,7 @@ static void company_tree(Company *c, const unsigned char *prompt, size_t length,
         c->shown[words[i].n] = 1;
         company_branch(c, words[i].n, "", BRANCHES, write);
     }
-    free(words);
+    free(words); free(sorted); free(again);
 }
 
 /* ---------------------------------------------------------------------------------------------
@@ -4792,6 +4801,12 @@ static void check_together(const char *given, int prompt) {
     for (size_t i = 0; i < 2; i++)
         if (is_given(given, i ? "batch" : "lr") && !is_given(given, "train"))
             usage_error("--%s is of use only with --train", i ? "batch" : "lr");
+    static const char *const silent[] = {"train", "save", "eval", "holdout", "info"};
+    for (size_t i = 0; i < 2; i++)
+        for (size_t k = 0; !prompt && !is_given(given, "interactive") && k < 5; k++)
+            if (is_given(given, i ? "page" : "why") && is_given(given, silent[k]))
+                usage_error("--%s needs a prompt: with --%s and none, nothing is said", i ? "page" : "why",
+                            silent[k]);
 }
 
 static void parse(Options *o, int argc, char **argv) {
@@ -5712,6 +5727,8 @@ static void converse(Model *model, const Bytes *prompt) {
         waiting = isatty(0) ? 2 : 1;
         put_terminal("\r\x1b[K> ");
         ssize_t n = getline(&line, &size, stdin);
+        if (n < 0 && ferror(stdin))
+            fail("cannot read the prompt from standard input: %s", strerror(errno));
         if (n < 0) break;
         waiting = 0;
         while (n && (line[n - 1] == '\n' || line[n - 1] == '\r')) n--;

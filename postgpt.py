@@ -1964,7 +1964,7 @@ class PostGPT:
     def speak(self, prompt, tokens, mode, how, why=0):
         """Checks the options at once; yields (bytes, Row) for generate, explain and the command line. why: 0
         no rows, 1 without what only the page shows, 2 whole rows."""
-        given = [pair for pair in zip(how._fields, how) if pair[0] != "exact" and pair[1] is not None]
+        given = [pair for pair in zip(how._fields, how) if pair[0] != "exact" and pair != ("discount", None)]
         check_options(tokens=tokens, **dict(given))
         return self.say(as_bytes(prompt, "the prompt"), tokens, MODES[mode_of(mode)], how, why)
 
@@ -1982,9 +1982,13 @@ class PostGPT:
         """The log probability (nats) of every id after those before it, at temperature 1, without top-k or
         repetition penalty.
 
-        With `lines` ids is one document, and its first id is only context.
+        With `lines` ids is one document, and its first id is only context. Raises ValueError for an id that
+        there is not.
         """
         use, found = MODES[mode_of(mode)], []
+        for token in ids:
+            if not 0 <= token < self.tokenizer.vocab:
+                raise ValueError("%r is no token: there are %d" % (token, self.tokenizer.vocab))
         field = self.field(use)
         for i, token in enumerate(ids):
             if i >= self.lines:
@@ -1998,7 +2002,9 @@ class PostGPT:
         return evaluate(self, data)
 
     def train(self, steps, rate=0.003, batch=4, held_out=b"", report=None):
-        """Trains the transformer on the corpus: see train(). held_out: bytes that choose the best state."""
+        """Trains the transformer on the corpus: see train(). held_out: bytes that choose the best state.
+        Raises TypeError or ValueError for what --train, --lr or --batch would refuse."""
+        check_options(train=steps, lr=rate, batch=batch)
         rest = Text(*encode_text(self.tokenizer, as_bytes(held_out, "the held-out text"), self.lines))
         net, self.trained = self.net, True
         with resting():
@@ -2042,6 +2048,7 @@ def check_options(**values):
             right = fine and option.low <= value <= option.high
         if not fine or not right:
             wanted = "one of " + option.words if option.takes == "word" else option.range()
+            wanted = wanted.replace("random, or ", "")    # that is for the command line to draw
             raise (ValueError if fine else TypeError)("%s is %s, not %r" % (name, wanted, value))
 
 
@@ -3167,6 +3174,10 @@ def check_together(given):
     for name in "lr", "batch":
         if name in given and "train" not in given:
             raise Misuse("--%s is of use only with --train" % name)
+    for name in ("why", "page") if not {"a prompt", "interactive"} & given else ():
+        for other in "train", "save", "eval", "holdout", "info":
+            if {name, other} <= given:
+                raise Misuse("--%s needs a prompt: with --%s and none, nothing is said" % (name, other))
 
 
 def to_bytes(text):
@@ -3882,10 +3893,15 @@ def continue_prompt(model, prompt, options, said=None):
 stopped = []                # by an interrupt: the answer under way is to end here
 
 
+def unreadable(error):
+    """The Failure of standard input as a source of prompts."""
+    return Failure("cannot read the prompt from standard input: %s" % os.strerror(error.errno))
+
+
 def converse(model, prompt, options):
     """Answers the prompt, if there is one, then standard input, a line at a time. An empty line goes on
     where the text stopped, with the next seed; an interrupt ends the answer under way and nothing else."""
-    lines, terminal, said, waiting = open(0, "rb", closefd=False), os.isatty(0), {}, False
+    terminal, said, waiting = os.isatty(0), {}, False
     before = signal.getsignal(signal.SIGINT)
 
     def interrupt(number, frame):
@@ -3898,6 +3914,10 @@ def converse(model, prompt, options):
         signal.signal(signal.SIGINT, interrupt)
     if prompt is not None:
         continue_prompt(model, prompt, options, said)
+    try:
+        lines = open(0, "rb", closefd=False)
+    except OSError as error:
+        raise unreadable(error)
     while True:
         stopped.clear()
         try:
@@ -3907,6 +3927,8 @@ def converse(model, prompt, options):
                 progress.shown = False
             line = lines.readline()
             waiting = False
+        except OSError as error:
+            raise unreadable(error)
         except KeyboardInterrupt:
             waiting = False
             if asked:                                     # by another signal: to end

@@ -434,26 +434,26 @@ class BookFigures(unittest.TestCase):
         shape, data = postgpt.Shape(), small_corpus()
         for text, value, program in (
                 ("a single line of thirteen sentences", 13, data.count(b".")),
-                                     ("it has fifteen bytes", 15, len(PROMPT)),
+                ("it has fifteen bytes", 15, len(PROMPT)),
                 ("only twelve tokens were asked for", 12, TWELVE),
-                                     ("the next one goes round every forty places", 40, int(shape.context / 1.6)),
+                ("the next one goes round every forty places", 40, int(shape.context / 1.6)),
                 ("within sixteen places", 16, postgpt.ROOM_FOR_TRACE),
-                                     ("within twelve tokens after", 12, postgpt.ROOM_FOR_PROMISE),
+                ("within twelve tokens after", 12, postgpt.ROOM_FOR_PROMISE),
                 ("fades by fifteen of a hundred", 15, round(100 - 100 * postgpt.ECHO)),
-                                     ("one part in a hundred at each step", 1, round(100 - 100 * postgpt.DRIFT)),
+                ("one part in a hundred at each step", 1, round(100 - 100 * postgpt.DRIFT)),
                 ("two hundred tokens of the corpus", 200, postgpt.PRIOR),
-                                     ("nine tenths of the old level", 9, 10 * postgpt.CALM),
+                ("nine tenths of the old level", 9, 10 * postgpt.CALM),
                 ("the last four tokens at most", 4, postgpt.DEPTH), ("keeps fifteen tokens", 15, DEFAULT["top-k"]),
                 ("among the last twelve tokens", 12, postgpt.RECENT), ("sixty tokens at most", 60, postgpt.GRACE),
                 ("takes one fifth of them", 0.2, postgpt.DISCOUNT),
-                                     ("contexts of up to seven tokens", 7, postgpt.SPEAKS - 1),
+                ("contexts of up to seven tokens", 7, postgpt.SPEAKS - 1),
                 ("more than eleven words", 11, postgpt.VERBATIM), ("loses three nats", 3, postgpt.LONELY),
-                                     ("When three words have been said", 3, postgpt.AGAIN),
-                                     ("loses four nats", 4, postgpt.STALE),
+                ("When three words have been said", 3, postgpt.AGAIN),
+                ("loses four nats", 4, postgpt.STALE),
                 ("before it has five words", 5, postgpt.SENTENCE), ("the newest eight steps", 8, postgpt.WATCH),
-                                     ("sixty-four losses", 64, postgpt.BEST),
+                ("sixty-four losses", 64, postgpt.BEST),
                 ("there are two layers", 2, shape.layers),
-                                     ("two content heads and two RRPRAM heads", 2, shape.content)):
+                ("two content heads and two RRPRAM heads", 2, shape.content)):
             with self.subTest(text):
                 self.assertIn(text, TEXT)
                 self.assertEqual(value, program)

@@ -398,25 +398,34 @@ class Library(unittest.TestCase):
         model, make = self.model, lambda **options: self.postgpt.PostGPT("a b c", **options)
         for kind, says, call in (
                 (ValueError, "meta, full, transformer", lambda: model.generate("a", mode="both")),
-                                 (ValueError, "1 to 1000000", lambda: model.generate("a", 0)),
+                (ValueError, "1 to 1000000", lambda: model.generate("a", 0)),
                 (TypeError, "from 0 to 10", lambda: model.generate("a", temperature="warm")),
-                                 (ValueError, "from 0 to 10", lambda: model.explain("a", temperature=-1)),
+                (ValueError, "from 0 to 10", lambda: model.explain("a", temperature=-1)),
                 (TypeError, "seed, temperature", lambda: model.generate("a", temprature=1)),
-                                 (TypeError, "bytes or str", lambda: model.generate(7)),
-                                 (TypeError, "bytes or str", lambda: self.postgpt.PostGPT(["a"])),
+                (TypeError, "bytes or str", lambda: model.generate(7)),
+                (TypeError, "bytes or str", lambda: self.postgpt.PostGPT(["a"])),
                 (TypeError, "whole number", lambda: model.generate("a", top_k=1.5)),
-                                 (ValueError, "meta, full", lambda: model.logprobs([1], "x")),
+                (ValueError, "meta, full", lambda: model.logprobs([1], "x")),
+                (ValueError, "no token", lambda: model.logprobs([-1])),
+                (ValueError, "no token", lambda: model.logprobs([1 << 20])),
+                (TypeError, "seed is a whole number", lambda: model.generate("a", seed=None)),
+                (TypeError, "from 0 to 1,", lambda: model.generate("a", top_p=None)),
+                (ValueError, "from 1 to 1000000", lambda: model.train(0)),
+                (TypeError, "from 1 to 1000000", lambda: model.train("1")),
+                (ValueError, "from 0 to 1", lambda: model.train(1, rate=float("nan"))),
+                (ValueError, "from 1 to 1024", lambda: model.train(1, batch=0)),
                 (ValueError, "from 1 to 8", lambda: make(order=9)),
-                                 (ValueError, "bytes or corpus", lambda: make(alphabet="latin")),
-                                 (TypeError, "kappa", lambda: make(kapa=1)),
+                (ValueError, "bytes or corpus", lambda: make(alphabet="latin")),
+                (TypeError, "kappa", lambda: make(kapa=1)),
                 (ValueError, "from 0 to 100", lambda: make(kappa=-1)),
-                                 (ValueError, "ghost or random", lambda: make(init="g")),
-                                 (ValueError, "65280", lambda: make(merges=1 << 20)),
+                (ValueError, "ghost or random", lambda: make(init="g")),
+                (ValueError, "65280", lambda: make(merges=1 << 20)),
                 (ValueError, "divided", lambda: make(shape={"embd": 7})),
-                                 (ValueError, "from 1 to 32", lambda: make(shape={"layers": 0})),
-                                 (TypeError, "heads", lambda: make(shape={"heads": 2}))):
+                (ValueError, "from 1 to 32", lambda: make(shape={"layers": 0})),
+                (TypeError, "heads", lambda: make(shape={"heads": 2}))):
             with self.assertRaisesRegex(kind, says):
                 call()
+        self.assertFalse(model.trained)
 
     def test_rows_are_objects(self):
         rows = list(self.model.explain("The model", 9))

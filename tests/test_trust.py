@@ -84,6 +84,47 @@ class Saving(Alike):
                              (1, b"", b"postgpt: cannot write round: Too many levels of symbolic links\n"))
             self.assertEqual(self.names(), ["corpus.txt", "dangling", "link", "new", "round", "there"])
 
+    def test_what_is_read_is_never_written(self):
+        """Nor one file twice."""
+        for command in self.each():
+            (self.folder / "link").symlink_to("corpus.txt")
+            (self.folder / "held.txt").write_bytes(OLD)
+            for args, name, why in ((("--page", "corpus.txt", "the"), "corpus.txt", "the corpus is read from it"),
+                                    (("--save", "link"), "link", "the corpus is read from it"),
+                                    (("--eval", "held.txt", "--save", "held.txt"), "held.txt",
+                                     "the text is read from it"),
+                                    (("--save", "corpus.merges"), "corpus.merges", "the merges are kept in it"),
+                                    (("--save", "x", "--page", "x", "the"), "x",
+                                     "the checkpoint is to be kept in it")):
+                self.assertEqual(self.run_(command, "-q", *args), (1, b"", (
+                    "postgpt: cannot write %s: %s (name another file)\n" % (name, why)).encode()))
+            self.assertEqual((self.folder / "corpus.txt").read_bytes(), book(600))
+            self.assertEqual((self.folder / "held.txt").read_bytes(), OLD)
+            self.assertEqual(self.names(), ["corpus.txt", "held.txt", "link"])
+
+    def test_programs_that_save_in_one_folder_leave_each_other_s_drafts(self):
+        for command in self.each():
+            if command != twins.PYTHON:
+                for _ in range(40):
+                    several = [self.start(command, "-q", "--no-cache", "--save", "x%d" % i) for i in range(4)]
+                    self.assertEqual([process.communicate()[1] for process in several], [b""] * 4)
+                self.assertEqual(self.names(), ["corpus.txt", "x0", "x1", "x2", "x3"])
+
+    def test_a_draft_that_somebody_sweeps_before_it_is_locked_gets_another_name(self):
+        with tempfile.TemporaryDirectory() as folder:
+            class Swept(postgpt.Draft):
+                swept = []
+
+                def lock(self, file, wait=False):
+                    if len(self.swept) < 3:
+                        self.swept.append(self.name)
+                        os.remove(self.name)
+                    return postgpt.Draft.lock(file, wait)
+            draft = Swept(folder + "/x")
+            draft.write(OLD)
+            draft.keep()
+            self.assertEqual((os.listdir(folder), len({*Swept.swept})), (["x"], 3))
+
     def test_a_link_to_a_device_is_refused_and_stays(self):
         for command in self.each():
             (self.folder / "link").symlink_to(os.devnull)
@@ -450,6 +491,20 @@ class CommandLine(Alike):
                     err = process.communicate(timeout=60)[1]
                     self.assertEqual(process.returncode, 130, pause)
                     self.assertNotIn(b"Traceback", err)
+
+    def test_prompts_that_cannot_be_read_are_one_line(self):
+        for command in self.each():
+            with open(os.devnull, "wb") as nothing:
+                process = self.start(command, "-q", "--no-cache", "-i", stdin=nothing)
+                self.assertEqual((*process.communicate(), process.returncode), (
+                    b"", b"postgpt: cannot read the prompt from standard input: Bad file descriptor\n", 1))
+
+    def test_a_ledger_of_nothing_is_a_misuse(self):
+        for command in self.each():
+            for name, other in (("why", ("--info",)), ("page", ("--train", "1"))):
+                code, out, err = self.run_(command, "--" + name, *(("x",) if name == "page" else ()), *other)
+                self.assertEqual((code, out, err.splitlines()[0]), (2, b"", (
+                    "postgpt: --%s needs a prompt: with %s and none, nothing is said" % (name, other[0])).encode()))
 
     def test_memory_that_ends_at_any_moment_is_one_line(self):
         for command in self.each():

@@ -15,7 +15,7 @@ PYTHON, C = ((twins.ROOT / name).read_text(encoding="utf-8") for name in ("postg
 # name in C.
 EXCEPTIONS = {
     "Python's own: exceptions, the collector, bytes or str, what a terminal is told through an object (fail, progress)":
-        "Failure Misuse Progress Progress.watch Progress.say resting as_bytes to_bytes arguments",
+        "unreadable Failure Misuse Progress Progress.watch Progress.say resting as_bytes to_bytes arguments",
     "a pattern or table of Python's, a function in C (piece_end, kind_of, has_han, is_one_of, utf8_run)":
         "PIECE KIND HAN BRACKETS LEAD",
     "a field or an assignment in C": "Tokenizer.vocab Text.documents Transformer.n_params Window.clear zeros",

@@ -321,7 +321,7 @@ class CommandLine(unittest.TestCase):
         self.assertEqual(note, runs[1].stderr.splitlines()[-1])
         number, found, share = re.fullmatch(
             rb"postgpt: of (\d+) runs of 8 words that were said, (\d+) stand in the corpus \(([\d.]+) %\)",
-                                            note).groups()
+            note).groups()
         # by the words alone; the program also compares what stands between them, and leaves out a text's last run
         stock = set(windows(twins.book(20000).split(), 8))
         said = [windows(text.split(), 8)[:-1] for text in re.split(rb"\n*--- (?:meta|full) ---\n", runs[0].stdout)]

@@ -38,7 +38,7 @@ TRAINED = {
     "tiny": "%.2f: nanoGPT, 10.65 million parameters, trained on a GPU; %.2f: nanoGPT for a laptop's processor"
     % (GPU, LAPTOP),
     "names": "%.2f: microgpt after its 1000 steps, 1,000 names (%.2f nats a character); its 4,192 parameters after "
-             "one pass over the same names %.2f, after 15,000 steps of 32 %.2f"
+    "one pass over the same names %.2f, after 15,000 steps of 32 %.2f"
     % (MICROGPT / LN2, MICROGPT, ONE_PASS / LN2, LONG / LN2),
 }
 
