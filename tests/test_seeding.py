@@ -214,7 +214,7 @@ class TheGhost(unittest.TestCase):
         bits = []
         for embd in (48, 256):
             code, out, _ = run([binary()], ["-c", "/dev/stdin", "--holdout", "0.03", "--shape", "embd=%d" % embd],
-                               stdin=BOOK[:40000])
+                               stdin=BOOK[:20000])
             self.assertEqual(code, 0)
             bits.append(float(re.search(rb"\ntransformer +([0-9.]+)", out).group(1)))
         self.assertLess(bits[1], bits[0] + 0.05)
