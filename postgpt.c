@@ -4467,6 +4467,7 @@ static int checkpoint_take(Transformer *net, About *about, const unsigned char *
     const uint64_t said = length < 8 ? 0 : get_u64(bytes);
     *fault = 0;
     if (length < 8) { snprintf(fault, FAULT, "it is cut short: %zu bytes", length); return 0; }
+    if (length > 8 && bytes[8] != '{') { snprintf(fault, FAULT, "it is no .safetensors file"); return 0; }
     if (said > length - 8) {
         snprintf(fault, FAULT, "its header is cut short: %zu of %llu bytes", length - 8,
                  (unsigned long long)said);
@@ -5798,7 +5799,7 @@ static void demonstrate(Model *model, const Bytes *corpus) {
 
 static void interrupted(int number) {
     static const char hint[] =
-        "\r\x1b[Kpostgpt: an interrupt ends an answer; the end of input (Ctrl-D) ends this\n> ";
+        "\r\x1b[Kpostgpt: an interrupt ends an answer; the end of input (Ctrl-D) ends this\n\r\x1b[K> ";
     const int before = errno;
     /* the best state is saved first, however often one asks */
     if (training || (conversing && number == SIGINT)) {

@@ -2892,6 +2892,8 @@ def checkpoint_take(net, about, data):
     Failure with what differs, and has taken nothing then."""
     if len(data) < 8:
         raise Failure("it is cut short: %d bytes" % len(data))
+    if data[8:9] not in (b"", b"{"):
+        raise Failure("it is no .safetensors file")
     length, = struct.unpack_from("<Q", data)
     if length > len(data) - 8:
         raise Failure("its header is cut short: %d of %d bytes" % (len(data) - 8, length))
@@ -3933,6 +3935,7 @@ def converse(model, prompt, options):
             waiting = False
             if asked:                                     # by another signal: to end
                 raise
+            progress.shown = True                         # the prompt's line, which goes
             put_error("an interrupt ends an answer; the end of input (Ctrl-D) ends this")
             continue
         if not line:

@@ -153,6 +153,11 @@ class Terminal(unittest.TestCase):
                                     (b"\n\r\x1b[K> ", b"A token\n"), (b"\nA token", b"\x03"), (b"> ", b"\x04")])
             self.assertEqual((code, out.count(b"> ")), (0, 4), out)
 
+    def test_an_interrupt_at_the_prompt_shows_the_same_in_both(self):
+        said = [self.drive(command, ("-m", "meta", "-i"), [(b"> ", b"\x03"), (b"this\r\n\r\x1b[K> ", b"\x04")])
+                for command in self.both()]
+        self.assertEqual(*[(code, out.partition(b"^C")[1:]) for code, out in said])
+
     def test_what_an_interrupted_answer_said_stands_in_ledger_and_page(self):
         path = str(twins.scratch() / "interrupted.html")
         for command in self.both():

@@ -522,6 +522,7 @@ class Checkpoints(unittest.TestCase):
         faults = {
             self.whole[:5]: "it is cut short: 5 bytes",
             b"": "it is cut short: 0 bytes",
+            b"<!doctype html><title>a page</title>": "it is no .safetensors file",
             self.whole[:100]: "its header is cut short: 92 of %d bytes" % self.header,
             b"\xff" * 8
             + self.whole[8:]: "its header is cut short: %d of 18446744073709551615 bytes" % (len(self.whole) - 8),
