@@ -19,7 +19,7 @@
  *     VI   Sampling      233 lines   a token is drawn, and there is text on the screen
  *                       1473 lines
  */
-#define _POSIX_C_SOURCE 200809L
+#define _XOPEN_SOURCE 700
 #define _FILE_OFFSET_BITS 64
 #include <dirent.h>
 #include <errno.h>
@@ -2957,6 +2957,7 @@ static int speller_allows(const Speller *sp, Slice text) {
     return speller_valid(sp, text) && (!sp->spelling || spelling_allows(sp->spelling, text));
 }
 
+#define SPOTS 4096               /* places: of those that a pair stands before the newest so many count */
 #define SPEAKS 8                 /* the order of the chain that speaks */
 #define AGAIN 3                  /* words: of a run as long that has been said already */
 /* The rules, in nats. A token loses */
@@ -3034,8 +3035,8 @@ static void voice_follow(Voice *voice, uint32_t id) {
     const Places *places = voice->places;
     size_t made = 0, at = 0;
     id = places->bare[id];
-    for (uint32_t place = voice->last == NONE ? 0 : places_after(places, voice->last, id); place;
-         place = places->older[place]) {
+    for (uint32_t place = voice->last == NONE ? 0 : places_after(places, voice->last, id);
+         place && made < SPOTS; place = places->older[place]) {
         while (at < voice->n && voice->spots[at].place >= place) at++;
         const int goes_on = at < voice->n && voice->spots[at].place + 1 == place;
         voice->others = grow(voice->others, made + 1, &voice->others_size, sizeof(Spot));
@@ -4467,7 +4468,7 @@ static int checkpoint_take(Transformer *net, About *about, const unsigned char *
     const uint64_t said = length < 8 ? 0 : get_u64(bytes);
     *fault = 0;
     if (length < 8) { snprintf(fault, FAULT, "it is cut short: %zu bytes", length); return 0; }
-    if (length > 8 && bytes[8] != '{') { snprintf(fault, FAULT, "it is no .safetensors file"); return 0; }
+    if (length == 8 || bytes[8] != '{') { snprintf(fault, FAULT, "it is no .safetensors file"); return 0; }
     if (said > length - 8) {
         snprintf(fault, FAULT, "its header is cut short: %zu of %llu bytes", length - 8,
                  (unsigned long long)said);
@@ -5863,21 +5864,51 @@ static void build_model(Model *model, const Bytes *corpus, size_t held_out, cons
     else if (o->save) model_save(model, corpus, 0);
 }
 
-/* Do two names lead to one file? */
+/* Where a name leads, also where nothing is yet: real[PATH], empty where it leads nowhere. */
+static void real_name(const char *name, char *real, int links) {
+    char folder[PATH + 2] = "", link[PATH] = "";
+    const char *slash = strrchr(name, '/');
+    const size_t stem = slash ? (size_t)(slash + 1 - name) : 0;
+    char *there = realpath(name, NULL);
+    *real = 0;
+    if (there || links > 40 || strlen(name) >= PATH) {
+        if (there && strlen(there) < PATH) strcpy(real, there);
+        free(there);
+        return;
+    }
+    memcpy(folder, name, stem);
+    strcpy(folder + stem, ".");
+    const ssize_t n = readlink(name, link, PATH - 1);
+    if (n > 0 && (*link == '/' || stem + (size_t)n < PATH)) {
+        char next[2 * PATH];
+        snprintf(next, sizeof next, "%.*s%s", *link == '/' ? 0 : (int)stem, name, link);
+        real_name(next, real, links + 1);
+    } else if ((there = realpath(folder, NULL)) && strlen(there) + strlen(name + stem) + 1 < PATH)
+        sprintf(real, "%s/%s", there[1] ? there : "", name + stem);
+    free(there);
+}
+
+/* Do two names lead to one file, which need not be there yet? */
 static int same_file(const char *a, const char *b) {
     struct stat x, y;
-    return stat(a, &x) || stat(b, &y) ? !strcmp(a, b) : x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+    if (!stat(a, &x) && !stat(b, &y)) return x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+    char real[2][PATH];
+    real_name(a, real[0], 0);
+    real_name(b, real[1], 0);
+    return *real[0] && !strcmp(real[0], real[1]);
 }
 
 /* What is to be written must not be what is read. */
 static void check_outputs(const Options *o) {
+    const int prompted = o->interactive || (o->prompt && !strcmp(o->prompt, "-"));
     char *merges = merges_path(o->corpus);
     const char *const taken[][2] = {
         {o->corpus, "the corpus is read from it"}, {o->eval, "the text is read from it"},
-        {merges, "the merges are kept in it"}, {o->save, "the checkpoint is to be kept in it"}};
+        {merges, "the merges are kept in it"}, {prompted ? "/dev/stdin" : NULL, "the prompt is read from it"},
+        {o->save, "the checkpoint is to be kept in it"}, {o->load, "the checkpoint is read from it"}};
     const char *const written[] = {o->save, o->page};
     for (size_t i = 0; i < 2; i++)
-        for (size_t k = 0; written[i] && k < 3 + i; k++)
+        for (size_t k = 0; written[i] && k < (i ? 6 : 4); k++)
             if (taken[k][0] && same_file(written[i], taken[k][0]))
                 fail("cannot write %s: %s (name another file)", written[i], taken[k][1]);
     free(merges);

@@ -1985,7 +1985,7 @@ class PostGPT:
         With `lines` ids is one document, and its first id is only context. Raises ValueError for an id that
         there is not.
         """
-        use, found = MODES[mode_of(mode)], []
+        use, found, ids = MODES[mode_of(mode)], [], list(ids)
         for token in ids:
             if not 0 <= token < self.tokenizer.vocab:
                 raise ValueError("%r is no token: there are %d" % (token, self.tokenizer.vocab))
@@ -2005,11 +2005,20 @@ class PostGPT:
         """Trains the transformer on the corpus: see train(). held_out: bytes that choose the best state.
         Raises TypeError or ValueError for what --train, --lr or --batch would refuse."""
         check_options(train=steps, lr=rate, batch=batch)
+        if report is not None and not callable(report):
+            raise TypeError("report is a function, not %r" % (report,))
         rest = Text(*encode_text(self.tokenizer, as_bytes(held_out, "the held-out text"), self.lines))
-        net, self.trained = self.net, True
-        with resting():
-            rest = rest if len(rest.ids) > 1 else None
-            train(net, self.meta.text, steps, rate, batch, self.seed, rest, report)
+        net, before, trained = self.net, self.net.wte, self.trained
+        self.trained = True
+        try:
+            with resting():
+                rest = rest if len(rest.ids) > 1 else None
+                train(net, self.meta.text, steps, rate, batch, self.seed, rest, report)
+        except (Failure, KeyboardInterrupt):
+            raise                                         # the best state so far is kept
+        except BaseException:
+            self.trained = trained or net.wte is not before
+            raise
 
     def about(self, trained):
         """What a checkpoint says of itself: where any of it differs, its weights mean something else."""
@@ -2158,6 +2167,7 @@ class Speller:
 
 
 SPEAKS = 8                  # the order of the chain that speaks
+SPOTS = 4096                # places: of those that a pair stands before the newest so many are followed
 AGAIN = 3                   # words: of a run as long that has been said already
 # The rules, in nats. A token loses
 WALL = 1e4                  # if it makes a run of words of the corpus longer than `verbatim`,
@@ -2216,7 +2226,7 @@ class Voice:
         for one in self.encode(b"".join([self.tokens[old] for old in self.piece])):
             # from every place to the one after it, where the corpus goes on with this token
             bare = self.places.bare[one]
-            match, places = self.spots.get, self.places.after.get((self.last, bare), ())
+            match, places = self.spots.get, self.places.after.get((self.last, bare), ())[-SPOTS:]
             self.spots, self.last = {place: match(place - 1, 1) + 1 for place in places}, bare
         self.reader.read(token)
         self.heard.append(self.reader.words)
@@ -2892,7 +2902,7 @@ def checkpoint_take(net, about, data):
     Failure with what differs, and has taken nothing then."""
     if len(data) < 8:
         raise Failure("it is cut short: %d bytes" % len(data))
-    if data[8:9] not in (b"", b"{"):
+    if data[8:9] != b"{":
         raise Failure("it is no .safetensors file")
     length, = struct.unpack_from("<Q", data)
     if length > len(data) - 8:
@@ -3463,20 +3473,23 @@ def check_bytes(tokenizer, data, what):
 
 
 def same_file(a, b):
-    """Do two names lead to one file?"""
+    """Do two names lead to one file, which need not be there yet?"""
+    a, b = to_bytes(a), to_bytes(b)
     try:
-        return os.path.samefile(to_bytes(a), to_bytes(b))
+        return os.path.samefile(a, b)
     except OSError:
-        return a == b
+        return os.path.realpath(a) == os.path.realpath(b)
 
 
-def check_outputs(options):
-    """Raises Failure where what is to be written is what is read."""
-    taken = [(options["corpus"], "the corpus is read from it"), (options["eval"], "the text is read from it"),
-             (merges_path(options["corpus"]), "the merges are kept in it"),
-             (options["save"], "the checkpoint is to be kept in it")]
-    for out, most in (options["save"], 3), (options["page"], 4):
-        for path, why in taken[:most] if out else ():
+def check_outputs(options, prompted):
+    """Raises Failure where what is to be written is what is read. prompted: by standard input."""
+    read = [(options["corpus"], "the corpus is read from it"), (options["eval"], "the text is read from it"),
+            (merges_path(options["corpus"]), "the merges are kept in it"),
+            ("/dev/stdin" if prompted else None, "the prompt is read from it")]
+    kept = [(options["save"], "the checkpoint is to be kept in it"),
+            (options["load"], "the checkpoint is read from it")]
+    for out, taken in (options["save"], read), (options["page"], read + kept):
+        for path, why in taken if out else ():
             if path and same_file(out, path):
                 raise Failure("cannot write %s: %s (name another file)" % (out, why))
 
@@ -4072,8 +4085,9 @@ def run(args):
         progress.watch()
     corpus, rest = read_corpus(options)
     look_at(corpus, prompt, options)
+    stdin = prompt == "-"
     if prompt is not None:
-        prompt = read_file(None, "the prompt") if prompt == "-" else to_bytes(prompt)
+        prompt = read_file(None, "the prompt") if stdin else to_bytes(prompt)
     if options["tree"]:
         return put(b"".join([line + b"\n" for line in Company(corpus).tree(letters_of(prompt))]))
     alphabet = Tokenizer(alphabet_of(corpus, options["alphabet"], options["lines"]))
@@ -4081,7 +4095,7 @@ def run(args):
         raise Misuse("--top-k takes a whole number from 0 to %d, not '%d'" %
                      (alphabet.base + options["merges"], options["top-k"]))
     # what cannot be used is found before anything takes long
-    check_outputs(options)
+    check_outputs(options, stdin or options["interactive"])
     check_bytes(alphabet, prompt or b"", "the prompt")
     name = options["encode"] or options["eval"]
     text = read_file(name, "the text") if name else b""

@@ -1,6 +1,6 @@
 /* libFuzzer's targets (make fuzz): TARGET is merges, checkpoint, corpus or line. The C twin is included whole; where
  * it would exit it comes back here, and what it had allocated is freed. */
-#define _POSIX_C_SOURCE 200809L
+#define _XOPEN_SOURCE 700
 #include <setjmp.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -419,6 +419,7 @@ class Library(unittest.TestCase):
                 (TypeError, "from 1 to 1000000", lambda: model.train("1")),
                 (ValueError, "from 0 to 1", lambda: model.train(1, rate=float("nan"))),
                 (ValueError, "from 1 to 1024", lambda: model.train(1, batch=0)),
+                (TypeError, "is a function", lambda: model.train(1, report=5)),
                 (ValueError, "from 1 to 8", lambda: make(order=9)),
                 (ValueError, "bytes or corpus", lambda: make(alphabet="latin")),
                 (TypeError, "kappa", lambda: make(kapa=1)),
@@ -431,6 +432,7 @@ class Library(unittest.TestCase):
             with self.assertRaisesRegex(kind, says):
                 call()
         self.assertFalse(model.trained)
+        self.assertEqual(model.logprobs(iter([1, 2])), model.logprobs([1, 2]))
 
     def test_rows_are_objects(self):
         rows = list(self.model.explain("The model", 9))

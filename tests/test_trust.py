@@ -88,19 +88,32 @@ class Saving(Alike):
         """Nor one file twice."""
         for command in self.each():
             (self.folder / "link").symlink_to("corpus.txt")
+            (self.folder / "new").symlink_to("y")
             (self.folder / "held.txt").write_bytes(OLD)
             for args, name, why in ((("--page", "corpus.txt", "the"), "corpus.txt", "the corpus is read from it"),
                                     (("--save", "link"), "link", "the corpus is read from it"),
                                     (("--eval", "held.txt", "--save", "held.txt"), "held.txt",
                                      "the text is read from it"),
                                     (("--save", "corpus.merges"), "corpus.merges", "the merges are kept in it"),
+                                    (("--save", "./corpus.merges"), "./corpus.merges", "the merges are kept in it"),
+                                    (("--load", "held.txt", "--page", "held.txt", "the"), "held.txt",
+                                     "the checkpoint is read from it"),
+                                    (("--save", "x", "--page", "./x", "the"), "./x",
+                                     "the checkpoint is to be kept in it"),
+                                    (("--save", "new", "--page", "y", "the"), "y",
+                                     "the checkpoint is to be kept in it"),
                                     (("--save", "x", "--page", "x", "the"), "x",
                                      "the checkpoint is to be kept in it")):
                 self.assertEqual(self.run_(command, "-q", *args), (1, b"", (
                     "postgpt: cannot write %s: %s (name another file)\n" % (name, why)).encode()))
+            for args in (("--page", "held.txt", "-"), ("--save", "held.txt", "-i")):
+                with open(str(self.folder / "held.txt"), "rb") as prompt:
+                    process = self.start(command, "-q", *args, stdin=prompt)
+                    self.assertEqual((*process.communicate(), process.returncode), (b"", (
+                        b"postgpt: cannot write held.txt: the prompt is read from it (name another file)\n"), 1))
             self.assertEqual((self.folder / "corpus.txt").read_bytes(), book(600))
             self.assertEqual((self.folder / "held.txt").read_bytes(), OLD)
-            self.assertEqual(self.names(), ["corpus.txt", "held.txt", "link"])
+            self.assertEqual(self.names(), ["corpus.txt", "held.txt", "link", "new"])
 
     def test_programs_that_save_in_one_folder_leave_each_other_s_drafts(self):
         for command in self.each():

@@ -1,5 +1,5 @@
 /* The C twin on a machine of as many processors as $PROCESSORS says (test_training.py). */
-#define _POSIX_C_SOURCE 200809L
+#define _XOPEN_SOURCE 700
 #include <stdlib.h>
 #include <unistd.h>
 
