@@ -5089,6 +5089,8 @@ static const char *merges_fault(const Bytes *file, const Bytes *corpus, const Op
         : "is damaged";
 }
 
+static int same_file(const char *a, const char *b);
+
 /* The tokenizer from the merges file, or learned and kept there: beside a corpus that is a file, and not over
  * another program's. */
 static void load_tokenizer(Model *model, const Bytes *corpus) {
@@ -5105,7 +5107,8 @@ static void load_tokenizer(Model *model, const Bytes *corpus) {
     const int found = cached && !missing && S_ISREG(there.st_mode)
         && read_all(path, 256 + 12 * o->merges, &file);
     const size_t begun = file.length < sizeof MERGES - 1 ? file.length : sizeof MERGES - 1;
-    const int ours = missing || (found && !memcmp(MERGES, file.data, begun));
+    const int read = same_file(path, o->corpus) || (o->eval && same_file(path, o->eval));      /* by a link */
+    const int ours = !read && (missing || (found && !memcmp(MERGES, file.data, begun)));
     const int taken = found && ours && merges_take(tok, corpus, o, &file);
     if (!taken) {
         merges_forget(tok);
@@ -5222,15 +5225,22 @@ static void model_about(const Model *model, const Bytes *corpus, About about[N_A
     snprintf(about[5].value, size, "%s", model->trained ? "yes" : "no");
 }
 
+/* A name that is not taken: path.rescue, path.rescue2, .. */
+static void rescue_name(char *name, size_t size, const char *path) {
+    struct stat there;
+    snprintf(name, size, "%s.rescue", path);
+    for (unsigned n = 2; !lstat(name, &there); n++) snprintf(name, size, "%s.rescue%u", path, n);
+}
+
 /* Writes a checkpoint or a page; where it cannot be written any more, what was trained is saved beside it, or
  * where we are. */
 static void save_file(const char *path, const void *bytes, size_t length, int rescue) {
     if (write_file(path, bytes, length)) return;
     const int why = errno;
     const char *slash = strrchr(path, '/');
-    char name[PATH + 8];
+    char name[PATH + 32];
     for (int i = 0; i < 2 && rescue; i++) {
-        snprintf(name, sizeof name, "%s.rescue", i && slash ? slash + 1 : path);
+        rescue_name(name, sizeof name, i && slash ? slash + 1 : path);
         if (write_file(name, bytes, length))
             fail("cannot write %s: %s; what was trained is in %s", path, strerror(why), name);
     }

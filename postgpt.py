@@ -3448,6 +3448,8 @@ def load_tokenizer(corpus, options):
     cached = cached and os.path.isfile(to_bytes(name))
     file = merges_read(to_bytes(path), options["merges"]) if cached else None
     ours = file is None or MERGES.startswith(file[:len(MERGES)])
+    read = [other for other in (name, options["eval"]) if other and same_file(path, other)]      # by a link
+    ours = ours and not read
     tokenizer = merges_take(file, corpus, options) if file and ours else None
     if not tokenizer:
         tokenizer = Tokenizer.learn(corpus, options["merges"], alphabet)
@@ -3472,13 +3474,23 @@ def check_bytes(tokenizer, data, what):
                           " (--alphabet bytes knows all)" % (what, byte))
 
 
+def real_name(path, links=0):
+    """Where a name (bytes) leads, also where nothing is yet; None where it leads nowhere."""
+    folder, name = os.path.split(path)
+    if os.path.exists(path):
+        return os.path.realpath(path)
+    if os.path.islink(path) and links <= 40:
+        return real_name(os.path.join(folder, os.readlink(path)), links + 1)
+    return os.path.join(os.path.realpath(folder or b"."), name) if os.path.isdir(folder or b".") else None
+
+
 def same_file(a, b):
     """Do two names lead to one file, which need not be there yet?"""
     a, b = to_bytes(a), to_bytes(b)
     try:
         return os.path.samefile(a, b)
     except OSError:
-        return os.path.realpath(a) == os.path.realpath(b)
+        return real_name(a) is not None and real_name(a) == real_name(b)
 
 
 def check_outputs(options, prompted):
@@ -3543,11 +3555,18 @@ def save_draft(path):
         raise Failure("cannot write %s: %s" % (path, os.strerror(error.errno)))
 
 
+def rescue_name(path):
+    """A name that is not taken: path.rescue, path.rescue2, .."""
+    name, n = path + ".rescue", 2
+    while os.path.lexists(to_bytes(name)):
+        name, n = "%s.rescue%d" % (path, n), n + 1
+    return name
+
+
 def save_file(path, data, draft, rescue=False):
     """Writes a checkpoint or a page; where it cannot be written any more, what was trained is saved beside
     it, or where we are. Raises Failure."""
-    names = [path] + [path + ".rescue", os.path.basename(path) + ".rescue"] * rescue
-    for name in names:
+    for name in [path] + [rescue_name(path), rescue_name(os.path.basename(path))] * rescue:
         try:
             write_file(name, data, draft)
         except OSError as error:

@@ -5,6 +5,7 @@ import fcntl
 import os
 import re
 import resource
+import shutil
 import signal
 import stat
 import struct
@@ -83,6 +84,35 @@ class Saving(Alike):
             self.assertEqual(self.save(command, "round"),
                              (1, b"", b"postgpt: cannot write round: Too many levels of symbolic links\n"))
             self.assertEqual(self.names(), ["corpus.txt", "dangling", "link", "new", "round", "there"])
+
+    def test_no_link_makes_the_merges_file_what_is_read(self):
+        for command in self.each():
+            text = b"postgpt-merges " + book(600)
+            (self.folder / "x.txt").write_bytes(text)
+            (self.folder / "x.merges").symlink_to("x.txt")
+            (self.folder / "corpus.merges").symlink_to("held.txt")
+            (self.folder / "held.txt").write_bytes(text)
+            for args in (("x.txt",), ("corpus.txt", "--eval", "held.txt")):
+                self.assertEqual(self.run_(command, "-q", *args[1:], "-n", "2", "-m", "meta", "a", corpus=args[0])[::2],
+                                 (0, b""))
+            self.assertEqual([(self.folder / name).read_bytes() for name in ("x.txt", "held.txt")], [text] * 2)
+
+    def test_a_rescue_takes_no_file_s_place(self):
+        for command in self.each():
+            (self.folder / "there").mkdir()
+            (self.folder / "x.rescue").write_bytes(OLD)
+            (self.folder / "x.rescue2").symlink_to("nowhere")
+            process = self.start(command, "-q", "--no-cache", "--train", "1000000", "--save", "there/x")
+            while not [name for name in os.listdir(str(self.folder / "there")) if name.endswith(".tmp")]:
+                time.sleep(0.01)
+            time.sleep(1.0)
+            shutil.rmtree(str(self.folder / "there"))
+            process.send_signal(signal.SIGTERM)
+            err = process.communicate(timeout=60)[1].splitlines()[-1]
+            self.assertEqual(err, b"postgpt: cannot write there/x: No such file or directory; what was trained is in "
+                                  b"x.rescue3")
+            self.checkpoint("x.rescue3")
+            self.assertEqual((self.folder / "x.rescue").read_bytes(), OLD)
 
     def test_what_is_read_is_never_written(self):
         """Nor one file twice."""
