@@ -148,7 +148,7 @@ class Saving(Alike):
     def test_programs_that_save_in_one_folder_leave_each_other_s_drafts(self):
         for command in self.each():
             if command != twins.PYTHON:
-                for _ in range(15):
+                for _ in range(6):
                     several = [self.start(command, "-q", "--no-cache", "--save", "x%d" % i) for i in range(4)]
                     self.assertEqual([process.communicate()[1] for process in several], [b""] * 4)
                 self.assertEqual(self.names(), ["corpus.txt", "x0", "x1", "x2", "x3"])
