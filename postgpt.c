@@ -1379,7 +1379,6 @@ static uint32_t places_after(const Places *places, uint32_t a, uint32_t b) {
     return newest == NONE ? 0 : newest;
 }
 
-
 #define COMMON 400               /* a word more frequent than one in so many, */
 #define EVEN 2.5                 /* whose gaps' mean square is under so many times their mean's square (2:
                                   * chance), means nothing */
@@ -5107,8 +5106,8 @@ static void load_tokenizer(Model *model, const Bytes *corpus) {
     const int found = cached && !missing && S_ISREG(there.st_mode)
         && read_all(path, 256 + 12 * o->merges, &file);
     const size_t begun = file.length < sizeof MERGES - 1 ? file.length : sizeof MERGES - 1;
-    const int read = same_file(path, o->corpus) || (o->eval && same_file(path, o->eval));      /* by a link */
-    const int ours = !read && (missing || (found && !memcmp(MERGES, file.data, begun)));
+    const int read = found && (same_file(path, o->corpus) || (o->eval && same_file(path, o->eval)));
+    const int ours = missing || (found && !read && !memcmp(MERGES, file.data, begun));  /* read: by a link */
     const int taken = found && ours && merges_take(tok, corpus, o, &file);
     if (!taken) {
         merges_forget(tok);
@@ -5781,11 +5780,11 @@ static void quotations(Standing *s, const Bytes *text, size_t *found, size_t *ru
  * note on how much of what was said is copied. */
 static void demonstrate(Model *model, const Bytes *corpus) {
     const unsigned char *data = corpus->data;
-    const size_t n_said = 3 * model->options->samples;
+    const size_t n_said = model->options->quiet ? 0 : 3 * model->options->samples;
     Bytes *said = alloc(n_said, sizeof *said);
-    Standing standing;
+    Standing standing = {0};
     size_t found = 0, runs = 0;
-    standing_make(&standing, corpus);
+    if (n_said) standing_make(&standing, corpus);
     for (size_t i = 0; i < 8; i++) {
         size_t at = corpus->length / 8 * i, end;
         if (at) while (at < corpus->length && data[at - 1] != '\n') at++;
@@ -5794,7 +5793,7 @@ static void demonstrate(Model *model, const Bytes *corpus) {
         for (size_t piece = 0; piece < 3 && end < corpus->length && kind_of[data[end]] != WHITE; piece++)
             end = piece_end(data, end, corpus->length);
         if (i) put_text("\n");
-        continue_prompt(model, data + at, end - at, said);
+        continue_prompt(model, data + at, end - at, n_said ? said : NULL);
         for (size_t k = 0; k < n_said; k++) {
             quotations(&standing, &said[k], &found, &runs);
             free(said[k].data);
@@ -6012,7 +6011,7 @@ int main(int argc, char **argv) {
         if (!source || !fread(&o.sampling.seed, sizeof o.sampling.seed, 1, source))
             fail("cannot read /dev/urandom: --seed random needs it");
         fclose(source);
-        fprintf(stderr, "postgpt: seed %" PRIu64 "\n", o.sampling.seed);
+        put_error("seed %" PRIu64, o.sampling.seed);
     }
     if (o.tree && (!o.prompt || !*o.prompt))
         usage_error("--tree needs a prompt: the words whose company it shows");

@@ -3267,6 +3267,11 @@ def note(options, text):
         put_error(text)
 
 
+def unreadable(path, what, error):
+    """The Failure of a file, or of standard input where path is None."""
+    return Failure("cannot read %s %s: %s" % (what, path or "from standard input", os.strerror(error.errno)))
+
+
 def read_file(path, what):
     """All bytes of a file, or of standard input where path is None. Raises Failure."""
     data = []
@@ -3278,8 +3283,7 @@ def read_file(path, what):
                     data.pop()
                     select.select([file], [], [])
     except OSError as error:
-        raise Failure("cannot read %s %s: %s" %
-                      (what, path or "from standard input", os.strerror(error.errno)))
+        raise unreadable(path, what, error)
     return b"".join(data)
 
 
@@ -3447,9 +3451,8 @@ def load_tokenizer(corpus, options):
     cached = not (options["no-cache"] or options["holdout"] or name.startswith(("/dev/", "/proc/")))
     cached = cached and os.path.isfile(to_bytes(name))
     file = merges_read(to_bytes(path), options["merges"]) if cached else None
-    ours = file is None or MERGES.startswith(file[:len(MERGES)])
-    read = [other for other in (name, options["eval"]) if other and same_file(path, other)]      # by a link
-    ours = ours and not read
+    read = [other for other in (name, options["eval"]) if file and other and same_file(path, other)]
+    ours = file is None or MERGES.startswith(file[:len(MERGES)]) and not read        # it is, by a link
     tokenizer = merges_take(file, corpus, options) if file and ours else None
     if not tokenizer:
         tokenizer = Tokenizer.learn(corpus, options["merges"], alphabet)
@@ -3566,7 +3569,7 @@ def rescue_name(path):
 def save_file(path, data, draft, rescue=False):
     """Writes a checkpoint or a page; where it cannot be written any more, what was trained is saved beside
     it, or where we are. Raises Failure."""
-    for name in [path] + [rescue_name(path), rescue_name(os.path.basename(path))] * rescue:
+    for name in itertools.chain([path], map(rescue_name, [path, os.path.basename(path)] * rescue)):
         try:
             write_file(name, data, draft)
         except OSError as error:
@@ -3927,11 +3930,6 @@ def continue_prompt(model, prompt, options, said=None):
 stopped = []                # by an interrupt: the answer under way is to end here
 
 
-def unreadable(error):
-    """The Failure of standard input as a source of prompts."""
-    return Failure("cannot read the prompt from standard input: %s" % os.strerror(error.errno))
-
-
 def converse(model, prompt, options):
     """Answers the prompt, if there is one, then standard input, a line at a time. An empty line goes on
     where the text stopped, with the next seed; an interrupt ends the answer under way and nothing else."""
@@ -3951,7 +3949,7 @@ def converse(model, prompt, options):
     try:
         lines = open(0, "rb", closefd=False)
     except OSError as error:
-        raise unreadable(error)
+        raise unreadable(None, "the prompt", error)
     while True:
         stopped.clear()
         try:
@@ -3962,7 +3960,7 @@ def converse(model, prompt, options):
             line = lines.readline()
             waiting = False
         except OSError as error:
-            raise unreadable(error)
+            raise unreadable(None, "the prompt", error)
         except KeyboardInterrupt:
             waiting = False
             if asked:                                     # by another signal: to end
@@ -4013,13 +4011,13 @@ def demonstrate(model, corpus, options):
         if at:
             at = corpus.find(b"\n", at - 1) + 1 or len(corpus)
         at = re.compile(rb"[\t-\r ]*").match(corpus, at).end()
-        end, pieces, said = at, 0, {}
+        end, pieces, said = at, 0, None if options["quiet"] else {}
         while pieces < 3 and end < len(corpus) and KIND[corpus[end]] != WHITE:
             end, pieces = PIECE.match(corpus, end).end(), pieces + 1
         if i:
             put(b"\n")
         continue_prompt(model, corpus[at:end], options, said)
-        for text in said.values():
+        for text in said.values() if said else ():
             found, runs = map(add, (found, runs), quotations(corpus, text))
     if runs:
         note(options, "of %d runs of %d words that were said, %d stand in the corpus (%.1f %%)"
