@@ -4923,16 +4923,22 @@ static int draft_lock(int file, int how) {
     return !fcntl(file, how, &(struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET});
 }
 
+/* A draft's name, of a random number and its checksum: nobody's own file is called so. */
+static void draft_name_of(char name[32], uint32_t random) {
+    char digits[9];
+    snprintf(digits, sizeof digits, "%08x", random);
+    snprintf(name, 32, "postgpt-%s%08x.tmp", digits, crc32_of(digits, 8));
+}
+
 /* Removes what others, killed while they wrote, have left in the folder that draft.path begins with. */
 static void draft_sweep(size_t folder) {
     snprintf(draft.name, sizeof draft.name, "%.*s", folder ? (int)folder : 1, folder ? draft.path : ".");
     DIR *dir = opendir(draft.name);
     for (struct dirent *entry; dir && (entry = readdir(dir));) {
-        const char *name = entry->d_name;
-        if (strncmp(name, "postgpt-", 8) || strspn(name + 8, "0123456789abcdef") != 16
-            || strcmp(name + 24, ".tmp"))
-            continue;
-        strcpy(draft.name + folder, name);
+        unsigned random = 0;
+        sscanf(entry->d_name, "postgpt-%8x", &random);
+        draft_name_of(draft.name + folder, random);
+        if (strcmp(draft.name + folder, entry->d_name)) continue;
         const int file = open(draft.name, O_RDWR | O_NOFOLLOW | O_NONBLOCK);
         if (file >= 0 && draft_lock(file, F_SETLK)) unlink(draft.name);
         if (file >= 0) close(file);
@@ -4965,11 +4971,11 @@ static int draft_begin(const char *path) {
     draft_sweep(folder);
     do {
         draft_drop();
-        uint64_t random = (uint64_t)getpid() << 32 ^ (uint64_t)(seconds() * 1e9);
+        uint32_t random = (uint32_t)getpid() ^ (uint32_t)(uint64_t)(seconds() * 1e9);
         const int source = open("/dev/urandom", O_RDONLY);
-        if (source >= 0 && read(source, &random, 8) < 8) random++;
+        if (source >= 0 && read(source, &random, sizeof random) < 4) random++;
         if (source >= 0) close(source);
-        snprintf(draft.name + folder, 32, "postgpt-%016llx.tmp", (unsigned long long)random);
+        draft_name_of(draft.name + folder, random);
         unfinished = 1;
         draft.file = open(draft.name, O_RDWR | O_CREAT | O_EXCL, 0666);
         if (draft.file >= 0) draft_lock(draft.file, F_SETLKW);

@@ -3314,7 +3314,7 @@ class Draft:
         try:
             while not self.name or not os.path.exists(self.name):    # or a sweep was quicker than the lock
                 self.drop()
-                name = os.path.join(folder, b"postgpt-%016x.tmp" % struct.unpack("<Q", os.urandom(8)))
+                name = os.path.join(folder, self.name_of(b"%08x" % struct.unpack("<I", os.urandom(4))))
                 self.file = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
                 self.name = name
                 self.lock(self.file, True)
@@ -3334,9 +3334,16 @@ class Draft:
             return False
         return True
 
+    @staticmethod
+    def name_of(random):
+        """A draft's name, of eight random digits and their checksum: nobody's own file is called so."""
+        return b"postgpt-%s%08x.tmp" % (random, zlib.crc32(random))
+
     def sweep(self, folder):
         """Removes what others, killed while they wrote, have left."""
         for name in glob.glob(os.path.join(glob.escape(folder), b"postgpt-" + b"[0-9a-f]" * 16 + b".tmp")):
+            if os.path.basename(name) != self.name_of(name[-20:-12]):
+                continue
             try:
                 file = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
                 try:

@@ -204,17 +204,19 @@ class Saving(Alike):
 
     def test_what_killed_programs_left_is_swept_but_not_what_is_being_written_or_is_not_ours(self):
         for command in self.each():
-            others = ["postgpt-0123456789abcdeF.tmp", "postgpt-0123456789abcdef0.tmp", "postgpt-aaaaaaaaaaaaaaaa.tmp",
-                      "x.123.tmp"]
-            for name in ("postgpt-0123456789abcdef.tmp", "precious", *others[:2], others[3]):
+            left_over = postgpt.Draft.name_of(b"0123abcd").decode()
+            others = [left_over.upper().replace("POSTGPT", "postgpt").replace("TMP", "tmp"),
+                      left_over.replace(".tmp", "0.tmp"), postgpt.Draft.name_of(b"aaaaaaaa").decode(), "x.123.tmp",
+                      "postgpt-0123456789abcdef.tmp"]
+            for name in (left_over, "precious", *others[:2], *others[3:]):
                 (self.folder / name).write_bytes(OLD)
             (self.folder / others[2]).symlink_to("precious")
             writing = self.start(command, "--no-cache", "--train", "1000000", "--save", "y")
             writing.stderr.readline()
             self.assertEqual(self.save(command, "x"), (0, b"", b""))
             left = [name for name in self.names() if name.endswith(".tmp")]
-            self.assertEqual((len(left), sorted({*others} - {*left})), (5, []))
-            self.assertNotIn("postgpt-0123456789abcdef.tmp", left)
+            self.assertEqual((len(left), sorted({*others} - {*left})), (6, []))
+            self.assertNotIn(left_over, left)
             writing.kill()
             writing.communicate()
             self.assertEqual(self.save(command, "x"), (0, b"", b""))
