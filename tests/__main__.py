@@ -13,7 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-SLOW = ["test_parity", "test_training"]       # these start first, so that no long one is left for the end
+# these start first, so that no long one is left for the end
+SLOW = ["test_parity", "test_training", "test_trust", "test_glass", "test_readme", "test_cli", "test_voice",
+        "test_seeding", "test_sampling"]
 LAST = re.compile(r"(?m)^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?\n\Z")
 
 
