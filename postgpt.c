@@ -1,7 +1,7 @@
 /* postgpt.c: a GPT whose weights are counted, not trained. The twin of postgpt.py.
  *
  * A corpus is cut into byte-pair tokens (I). What is counted in it, the metaweights (II), already is
- * a language model. A small transformer (III) is seeded from the counts in closed form (IV), the
+ * a language model. A small transformer (III) is seeded from the counts (IV), the
  * Dario field (V) mixes both, and a sampler speaks (VI). Training (VII) is optional; evaluation (VIII)
  * says honestly what each part is worth. Both twins print the same bytes, so every float operation
  * here stands in the order in which postgpt.py does it.
@@ -10,14 +10,14 @@
  *
  * A first reading goes down to "Second reading" in each chapter, and from there to the next chapter:
  *
- *     0    Arithmetic     50 lines   sums, softmax, RMSNorm
- *     I    Tokenizer     232 lines   bytes to tokens
- *     II   Metaweights   386 lines   the chain, and who stands near whom
- *     III  Transformer   180 lines   two kinds of attention, one residual stream
- *     IV   Seeding       200 lines   the first question: who follows whom
- *     V    Dario field   192 lines   all that is known, in one sum
- *     VI   Sampling      233 lines   a token is drawn, and there is text on the screen
- *                       1473 lines
+ *     0    Arithmetic     52 lines   sums, softmax, RMSNorm
+ *     I    Tokenizer     134 lines   bytes to tokens
+ *     II   Metaweights   388 lines   the chain, and who stands near whom
+ *     III  Transformer   178 lines   two kinds of attention, one residual stream
+ *     IV   Seeding       239 lines   three questions that the counts can answer
+ *     V    Dario field   225 lines   all that is known, in one sum
+ *     VI   Sampling      204 lines   a token is drawn, and there is text on the screen
+ *                       1420 lines
  */
 #define _XOPEN_SOURCE 700
 #define _FILE_OFFSET_BITS 64
@@ -189,8 +189,10 @@ static void zero(double *x, size_t n) { memset(x, 0, n * sizeof *x); }
 static void softmax(double *x, size_t n) {
     double top = x[0], sum = 0.0;
     for (size_t i = 1; i < n; i++) if (x[i] > top) top = x[i];
-    for (size_t i = 0; i < n; i++) { x[i] = exp(x[i] - top); sum += x[i];
-}
+    for (size_t i = 0; i < n; i++) {
+        x[i] = exp(x[i] - top);
+        sum += x[i];
+    }
     for (size_t i = 0; i < n; i++) x[i] /= sum;
 }
 
@@ -242,8 +244,11 @@ static void arithmetic_check(void) {
     volatile double tiny = 0x1p-53;
     volatile size_t n = 16;
     double one[16], many[16], y[16], squares[16];
-    for (size_t i = 0; i < n; i++) { one[i] = 1.0; many[i] = i ? tiny : 1.0; y[i] = 1.0 + 1024.0 * tiny;
-}
+    for (size_t i = 0; i < n; i++) {
+        one[i] = 1.0;
+        many[i] = i ? tiny : 1.0;
+        y[i] = 1.0 + 1024.0 * tiny;
+    }
     for (size_t i = 0; i < n; i++) squares[i] = -(y[i] * y[0]);
     matvec(squares, &y[1], y, 1, n, n);
     if (squares[n - 1] != 0.0 || dot(one, many, n) != 1.0)
@@ -317,12 +322,13 @@ static uint64_t heap_pop(Heap *heap) {
 /* ---------------------------------------------------------------------------------------------
  * I  TOKENIZER: bytes to tokens and back (byte pair encoding: Gage 1994; Sennrich, Haddow, Birch 2016)
  */
-enum { LETTER, DIGIT, MARK, SPACE, WHITE };                /* words are made of what comes before SPACE */
+enum { LETTER, DIGIT, MARK, SPACE, WHITE };                /* kinds of bytes; those under SPACE make words */
 enum { LONGEST = 256 };                                    /* bytes a token may have */
 
 typedef struct { uint32_t *ids; size_t n, size; } Ids;
 
-/* Byte-level BPE: a token for each byte of the alphabet, then one for each learned pair.
+/* Byte-level BPE: a token for each byte of the alphabet, then one for each learned pair: again and again the
+ * two neighbouring tokens that are met most often become one.
  *     learned from "low lower lowest" with 3 merges: `lo`, `low`, ` low`; "lowly" is then `low` `l` `y` */
 typedef struct {
     size_t base, merges, vocab;      /* byte tokens, learned pairs, their sum */
@@ -334,7 +340,8 @@ typedef struct {
     size_t pairs_size, start_size, text_size;
     /* the pieces seen so far, so that each distinct piece is merged once */
     Map seen;                        /* hash of the piece -> its entry */
-    /* met: how often it was encoded */
+    /* its bytes are bytes[at] .. and length of them, its ids ids[ids] .. and count of them (while merges are
+     * learned, count is how often it occurs); met: how often it was encoded */
     struct Piece { size_t at, length, ids, count, met; uint32_t next; } *pieces;
     size_t n_pieces, pieces_size;
     Bytes bytes;                     /* of all pieces */
@@ -426,6 +433,27 @@ static struct Piece *tokenizer_piece(Tokenizer *tok, const unsigned char *bytes,
     *first = (uint32_t)tok->n_pieces++;
     return piece;
 }
+
+static void tokenizer_merge(Tokenizer *tok, struct Piece *piece);     /* the earliest learned pair first */
+
+/* The ids of the piece that starts at data[*at], which becomes its end. */
+static struct Piece *tokenizer_merged(Tokenizer *tok, const unsigned char *data, size_t *at, size_t length) {
+    const size_t end = piece_end(data, *at, length);
+    struct Piece *piece = tokenizer_piece(tok, data + *at, end - *at);
+    if (piece->ids == SIZE_MAX) tokenizer_merge(tok, piece);
+    *at = end;
+    return piece;
+}
+
+static void tokenizer_encode(Tokenizer *tok, Ids *out, const unsigned char *data, size_t length) {
+    for (size_t at = 0; at < length;) {
+        struct Piece *piece = tokenizer_merged(tok, data, &at, length);
+        piece->met++;
+        for (size_t i = 0; i < piece->count; i++) ids_add(out, tok->ids.ids[piece->ids + i]);
+    }
+}
+
+/* Second reading of I */
 
 /* What learning works with: the distinct pieces as linked lists of tokens, and for each pair the list of its
  * places, in text order, so that a merge touches its own occurrences and nothing else: the cost grows with
@@ -527,27 +555,6 @@ static void tokenizer_learn(Tokenizer *tok, const unsigned char *data, size_t le
     free(heap.keys);
 }
 
-static void tokenizer_merge(Tokenizer *tok, struct Piece *piece);     /* the earliest learned pair first */
-
-/* The ids of the piece that starts at data[*at], which becomes its end. */
-static struct Piece *tokenizer_merged(Tokenizer *tok, const unsigned char *data, size_t *at, size_t length) {
-    const size_t end = piece_end(data, *at, length);
-    struct Piece *piece = tokenizer_piece(tok, data + *at, end - *at);
-    if (piece->ids == SIZE_MAX) tokenizer_merge(tok, piece);
-    *at = end;
-    return piece;
-}
-
-static void tokenizer_encode(Tokenizer *tok, Ids *out, const unsigned char *data, size_t length) {
-    for (size_t at = 0; at < length;) {
-        struct Piece *piece = tokenizer_merged(tok, data, &at, length);
-        piece->met++;
-        for (size_t i = 0; i < piece->count; i++) ids_add(out, tok->ids.ids[piece->ids + i]);
-    }
-}
-
-/* Second reading of I */
-
 /* Merges one piece: the earliest learned pair first, leftmost first, until none is left. */
 static void tokenizer_merge(Tokenizer *tok, struct Piece *piece) {
     const size_t n = piece->length;
@@ -648,10 +655,10 @@ static size_t text_document(const Text *text, size_t at) {      /* the document 
  *
  * Contexts form a tree, newest token first: node 0 is the empty context, and a node's child by t is the
  * context with t before it.
- *     a b c a b d a b c, order 3: after nothing a 2, b 1 (it comes thrice, always after a), c 1, d 1; after
- * `a b` c 2, d 1
- *     of order 2 D is 0.6 and 0.2 of a 1 and a 2, and c after b has (2 - 0.2) / 3 + (0.2 + 0.6) / 3 * 0.225 =
- * 0.660 */
+ *     a b c a b d a b c, order 3: after nothing a 2, b 1 (it comes thrice, always after a), c 1, d 1;
+ *         after `a b` c 2, d 1
+ *     order 2: D(1) = 0.6, D(2) = 0.2, P(c) = 0.225, and c after b has (2 - 0.2) / 3 + (0.2 + 0.6) / 3 *
+ *         0.225 = 0.660 */
 typedef struct { uint32_t node, token; size_t count; } Entry;
 typedef struct {
     size_t order, vocab, n_nodes, n_entries;
@@ -692,9 +699,11 @@ static double discounted(const size_t *count, size_t n, const double cut[4], dou
                   * (double)many[3]) / (double)met : 1.0;
 }
 
-/* The tree: for every node how often each token followed. With `lines` a document's first contexts have
- * nothing before them, so they count occurrences too; at the start of a running text a context that is cut
- * short counts nothing, but its tokens are entered, with 0. */
+/* The tree: for every node how often each token followed. Both kinds of count in one pass, from the longest
+ * context to the empty one: where x is new after a context, the next shorter one has met one more token
+ * before c x and counts 1 more; where x is known, it has not, and neither have those below. With `lines` a
+ * document's first contexts, which have nothing before them, count occurrences; a running text's first,
+ * likewise without, are entered with 0. */
 static Entry *chain_count(Chain *chain, const Text *text, unsigned char **depth) {
     size_t size = 0, deep_size = 1024;
     Entry *entries = NULL;
@@ -728,7 +737,7 @@ static Entry *chain_count(Chain *chain, const Text *text, unsigned char **depth)
                     *slot = (uint32_t)chain->n_entries++;
                 }
                 entries[*slot].count += more;
-                if (known) break;                    /* so shorter ones have counted it already */
+                if (known) break;
             }
         }
     }
@@ -995,7 +1004,7 @@ static void metaweights_make(Metaweights *meta, Text text, size_t vocab, size_t 
     meta->vocab = vocab;
     chain_make(&meta->chain, &text, vocab, order);
     for (size_t d = 2; d <= ROOM_FOR_TRACE; d++) weight[d] = WHOLE / (double)d;
-    /* what met only once, and that three apart or more, is not kept */
+    /* dropped where all meetings of a pair weigh no more than one at distance 3 */
     count_pairs(&meta->trace, &text, vocab, weight, ROOM_FOR_TRACE, EVERY, WHOLE / 3.0 + 1.0);
     pmi(&meta->trace);
     for (size_t i = 0; i < text.n; i++) often[text.ids[i]] += 1.0;
@@ -1535,8 +1544,8 @@ static void company_tree(Company *c, const unsigned char *prompt, size_t length,
 /* ---------------------------------------------------------------------------------------------
  * III  TRANSFORMER: content heads, RRPRAM heads, one residual stream (Vaswani and others 2017)
  *
- * A token becomes a vector x, the residual stream; each part reads it and adds to it; the head makes logits
- * of what is left. With n = rmsnorm(x), at place i of the window, for each layer:
+ * A token becomes a vector x, the residual stream; each part reads it and adds to it; the output head turns
+ * the last x into logits, a score for each token. With n = rmsnorm(x), at place i of the window, each layer:
  *
  *     x_i = wte[token] + wpe[i]                                                   [embd]
  *     content head   a_ij = (n_i Wq) . (n_j Wk) / sqrt(head_dim)   for j <= i     what is relevant
@@ -1548,6 +1557,9 @@ static void company_tree(Company *c, const unsigned char *prompt, size_t length,
  * RRPRAM is the Recursive Resonant Pattern Recognition Attention Mechanism: its scores do not compare two
  * tokens; they depend on x_i and on the number j alone, not on the token there (Wr has a column for each
  * place). With sines and cosines of the place in x_i and in Wr, it looks at one distance back: chapter IV.
+ *
+ * By default (Shape) there are 2 layers of 2 content and 2 RRPRAM heads, x is 48 numbers wide (embd), a head
+ * 12 (head_dim, embd / heads), the MLP 192, and a window has 64 places (context).
  */
 typedef struct { size_t layers, embd, content, rrpram, context, mlp; } Shape;
 
@@ -1593,17 +1605,12 @@ static void transformer_make(Transformer *net, Shape shape, size_t vocab) {
         Layer *layer = &net->layer[l];
         double **part[8] = {&layer->q, &layer->k, &layer->v, &layer->r, &layer->rv, &layer->out, &layer->up,
             &layer->down};
-        for (size_t i = 0; i < 8; i++) { *part[i] = at; at += sizes[i];
-}
+        for (size_t i = 0; i < 8; i++) {
+            *part[i] = at;
+            at += sizes[i];
+        }
     }
     net->head = at;
-}
-
-/* Random weights instead of the ghost of chapter IV: what training usually starts from. */
-static void transformer_randomize(Transformer *net, uint64_t seed) {
-    Rng rng = {seed};
-    for (size_t i = 0; i < net->n_params; i++) net->params[i] = (rng_uniform(&rng) - 0.5)
-        / sqrt((double)net->shape.embd);
 }
 
 /* The text that the transformer sees, going through it token by token, keys and values cached; chapter VII
@@ -1712,35 +1719,75 @@ static const double *window_logits(Window *w) {
     return w->logits;
 }
 
+/* Second reading of III */
+
+/* Random weights instead of the ghost of chapter IV: what training usually starts from. */
+static void randomize(Transformer *net, uint64_t seed) {
+    Rng rng = {seed};
+    for (size_t i = 0; i < net->n_params; i++)
+        net->params[i] = (rng_uniform(&rng) - 0.5) / sqrt((double)net->shape.embd);
+}
+
 /* ---------------------------------------------------------------------------------------------
  * IV  SEEDING: the ghost becomes flesh
  *
- * The ghost is a transformer that nobody trained: each matrix is the closed-form answer to a question that
- * the counts can answer. First, what stands where? The residual stream is divided into rooms (coordinates at
- * width 48):
+ * The ghost is a transformer that nobody trained: each matrix answers a question that the counts can answer,
+ * by least squares or by one step of Newton's method. First, what stands where? The residual stream is
+ * divided into rooms (coordinates at width 48):
  *
  *     |             follow             | before | place | 1 | f |
  *     0                               33       42      46  47  48
  *
  * follow: x, who follows the token; before: empty, until a head writes there who stood before; place: two
  * sines and two cosines of it; 1: a constant; f: what fills every embedding up to one length, so that RMSNorm
- * multiplies all by the same number.
+ * multiplies all by the same number (what the heads add makes a row a little longer).
  *
- * The first question: who follows whom (wte, head)? x[a] and h[b] such that unigram(b) exp(x[a] . h[b]),
- * normalised, comes close to the Kneser-Ney bigram P(b | a). x is the follow room of wte, h that of the head,
- * and the log unigram stands in the head's row of the constant. The target is t = log(P(b | a) / unigram(b)),
- * up to a constant c a row. Each x[a] is
+ * The first question: who follows whom (wte, head)? In this chapter x[a] is a vector for each token a, what
+ * the follow room of wte holds, and h[b] what that of the head holds, where the row of the constant has the
+ * log unigram. So a bigram comes out, unigram(b) exp(x[a] . h[b]), normalised, and it is to come close to the
+ * Kneser-Ney bigram P(b | a). The target is t = log(P(b | a) / unigram(b)), up to a constant c a row, and the
+ * nats that a miss costs are nearly half its square. So each x[a] is
  *
  *     argmin over x and c of   sum over b of w_b (x . h[b] + c - t_b)^2 + RIDGE |x|^2
  *
  * (weighted least squares), where w_b is how often the bigram expects b after a. c is best where the weighted
- * mean of the errors is 0, so that with m the weighted mean of h there remain the normal equations (Gauss
- * 1809)
+ * mean of the errors is 0; with m the weighted mean of h there remain the normal equations (Gauss 1809)
  *
  *     (sum over b of w_b (h[b] - m)(h[b] - m)^T + RIDGE I) x = sum over b of w_b t_b (h[b] - m)
  *
- * h begins as the strongest directions of the weighed t (subspace); then x, h and x again are fitted in turn
- * by regress() (alternating least squares: Hu, Koren and Volinsky 2008). This alone makes it a bigram.
+ * h begins as the strongest directions of t (subspace); then x, h and x again are fitted in turn by regress()
+ * (alternating least squares: Hu, Koren and Volinsky 2008). This alone makes the ghost a bigram.
+ *
+ * The second question: what does a token further back tell that the bigram does not know (RRPRAM heads)? The
+ * head for the distance d looks at the token d before the one to come, d - 1 before the newest: its Wr holds
+ * the waves of later places, so that at place i of the window the score of place j,
+ *
+ *     a_ij = loud * waves(i) . waves(j + d - 1),      is largest where j = i - (d - 1)
+ *
+ * It adds x_d P h[b] to the logit of b, x_d the x of the token there, less the mean. Which matrix P? Newton's
+ * first step from P = 0, where the probabilities are those that are expected without it:
+ *
+ *     loss(P) = - the mean over places of log softmax(log bigram + x_d P h)[next]
+ *     gradient  at 0:  -G,  G = the mean of x_d (h[next] - e)^T,  e the mean of h that is expected
+ *     curvature at 0:  P -> the mean of x_d x_d^T P Cov(h | bigram), nearly Cov(x) P Cov(h | bigram)
+ *     Newton:  curvature(P) = G,  so  P = Cov(x)^-1 G Cov(h | bigram)^-1
+ *
+ * Cut to the rank of a head, P = u diag(s) v^T: its values are x_d u, its rows of the output matrix s v.
+ *
+ * The third question: what stood here the last time (content heads)? Trained transformers find this circuit
+ * first: induction heads (Elhage and others 2021, Olsson and others 2022). The first RRPRAM head, that for d
+ * = 2, also writes its values into the room `before`: who stood before. From the second layer on, content
+ * heads ask for places whose `before` is like the newest token itself:
+ *
+ *     q_i = (x_i - mean) u RELEVANCE,  k_j = before_j,  a_ij = q_i . k_j / sqrt(head_dim)
+ *
+ *     text      the | ghost | speaks | of     | the | ?
+ *     before    the | the   | ghost  | speaks | of        the last `the` finds `ghost`, which came after one
+ *
+ * What stands there came after such a token, and may come again. So one kind of head finds the place, the
+ * other the likeness. What to say of it is Newton's step again, x_d being the mean of x over the places by
+ * their shares; G and the covariance are taken at LESSONS places of the corpus. The content heads of a layer
+ * all ask the same, and each says a part of the answer.
  */
 #define WIDEST 64                /* coordinates of follow: more would fit accidents; the rest is free for
                                   * training */
@@ -1748,8 +1795,9 @@ static const double *window_logits(Window *w) {
 #define RIDGE 0.1                /* added to each square, so that a row counted little stays near 0 */
 #define SIZE 0.2                 /* of the residual stream: RMSNorm undoes it, but the smaller it is, the
                                   * sooner training can turn it */
-#define REACH 3                  /* tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this */
-static const size_t ROUNDS[3] = {4, 6, 6};         /* of conjugate gradients: a sketch of x, then h, then x */
+#define REACH 4                  /* tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this */
+/* of conjugate gradients, which come near in fewer than r: a sketch of x, h, x */
+static const size_t ROUNDS[3] = {4, 6, 6};
 
 /* told in the second reading */
 static void regress(double *x, const double *h, size_t r, const Table *weight, const double *target,
@@ -1774,8 +1822,13 @@ static Rooms rooms_of(size_t embd, size_t vocab, size_t head_dim) {
     return rooms;
 }
 
-/* x[vocab][r] and h[vocab][r], who follows whom, from the counted pairs and their Kneser-Ney bigram. P(b | a)
- * = prob[b] + keep * unigram(b): of a b never met after a only the second is left, in every row the same. */
+/* x[vocab][r] and h[vocab][r], who follows whom, from the counted pairs and their Kneser-Ney bigram.
+ *
+ * P(b | a) = prob[b] + keep unigram(b), so t = log keep + log(1 + prob[b] / (keep unigram(b))). log keep is
+ * the same for all b and goes into c: a b never met after a has the target 0. And w_b = n(a) P(b | a) is a
+ * sum: `weight`, n(a) prob[b], where b was met after a, and left[a] right[b], n(a) keep unigram(b), for all.
+ * regress() adds up the first for each a; even() has turned and stretched h so that the second is a multiple
+ * of the identity. Where h begins, all t weigh n(a) unigram(b): a product, as a decomposition wants it. */
 static void seed_follow(double *x, double *h, size_t r, const Table *pairs, const Chain *bigram) {
     const size_t vocab = pairs->rows;
     const double *right = bigram->unigram;
@@ -1808,9 +1861,11 @@ static void seed_follow(double *x, double *h, size_t r, const Table *pairs, cons
     table_free(&weight_back); table_free(&target_back);
 }
 
-/* A sine and a cosine of a place for each of the two wavelengths, 6 tokens and most of a window. */
+/* A sine and a cosine of a place for each of the two wavelengths: a window and a quarter, and its root. So
+ * two places are hardest to tell apart at one step and at one short wave, and both alike. */
 static void waves_at(double waves[4], size_t i, size_t context) {
-    const double slow = (double)context / 1.6, period[2] = {6.0, slow > 40.0 ? slow : 40.0};
+    const double window = 1.25 * (double)context, slow = window > 40.0 ? window : 40.0,
+        period[2] = {sqrt(slow), slow};
     for (size_t k = 0; k < 4; k += 2) {
         const double angle = 6.283185307179586 * (double)i / period[k / 2];
         waves[k] = sin(angle);
@@ -1831,9 +1886,9 @@ typedef struct {
     double scale, constant, swing;   /* as seed_embeddings found them */
 } Follow;
 
-/* Fills wte, wpe and head, room by room. The constant has a quarter of the square of what is before it, the
- * place a tenth of the square of all; its two wavelengths tell neighbours apart, and the ends of a window.
- * Finds scale, by which RMSNorm multiplies; constant; and swing, how far the waves go. */
+/* Fills wte, wpe and head, room by room. The constant has a quarter of the square of follow and fill, the
+ * place a tenth of all three. Finds scale, by which RMSNorm multiplies what is left without SIZE, so that
+ * x . h comes out of wte and head; constant; swing, how far the waves go: what the heads must know. */
 static void seed_embeddings(Transformer *net, const Rooms *rooms, const double *x, const double *h,
                             const double *unigram, Follow *f) {
     const size_t embd = net->shape.embd, vocab = net->vocab, r = rooms->follow;
@@ -1912,40 +1967,17 @@ static void seed(Transformer *net, const Metaweights *meta) {
     chain_free(&bigram);
 }
 
-/* Second reading of IV: what the heads say, and the linear algebra.
- *
- * What does a token further back tell that the bigram does not know (RRPRAM heads)? A token at distance d
- * stands d before the one to come, d - 1 before the newest. A head that looks there may add x_d P h[b] to the
- * logit of b, x_d the x of the token there. Which matrix P? Newton's first step from P = 0, where the
- * probabilities are the bigram's:
- *
- *     loss(P) = - the mean over places of log softmax(log bigram + x_d P h)[next]
- *     gradient  at 0:  -G,  G = the mean of x_d (h[next] - e)^T,  e the mean of h that the bigram expects
- *     curvature at 0:  P -> the mean of x_d x_d^T P Cov(h | bigram), nearly Cov(x) P Cov(h | bigram)
- *     Newton:  curvature(P) = G,  so  P = Cov(x)^-1 G Cov(h | bigram)^-1
- *
- * Cut to the rank of a head, P = u diag(s) v^T: u goes to the head's values, s v to its rows of the output
- * matrix, and Wr finds the place: the waves of j + d - 1 against those of i.
- *
- * What stood here the last time (content heads)? Trained transformers find this circuit first: induction
- * heads (Elhage and others 2021, Olsson and others 2022). The first RRPRAM head also writes x_2 u, who stood
- * before, into the room `before`. From the second layer on, a content head asks with the newest token's x u
- * (q) for the places whose room is alike (k): what stands there came after such a token, and may come again.
- * So one kind of head finds the place, the other the likeness. What to say of it is Newton's step again; its
- * moments are taken at LESSONS places of the corpus, where the head would look.
- *
- *     text      the | ghost | speaks | of | the | ?
- *     before      - | the   | ghost  | .. | of        at the last `the`, k is alike at `ghost`, after a `the`
- */
+/* Second reading of IV: the heads, and the linear algebra */
+
 #define SHRINK 0.4               /* of a covariance toward a sphere: its own mean square, times this, is
                                   * added */
 #define SOLVE 6                  /* rounds of conjugate gradients for a shrunk covariance */
-#define CHORUS 0.6               /* how loud the content heads are */
-#define SHARPNESS 20.0           /* of a head that reads places: at the default shape softmax then puts
-                                  * more than 90 % on one */
+#define CHORUS 0.3               /* how loud the content heads are */
+#define SHARPNESS 6.0            /* of a head that reads places: nats by which the next best place loses */
+#define WHISPER 0.2              /* how loud who stood before is told: RMSNorm is hardly to notice */
 #define RELEVANCE 1.5            /* of a head that reads likeness, in standard deviations: it leans, and
                                   * training may turn it */
-#define LESSONS 4096             /* places of the corpus that content heads are seeded from */
+#define LESSONS 2048             /* places of the corpus that content heads are seeded from */
 
 /* A symmetric and positive definite matrix of n * n: a spare multiple of the identity, and either a dense
  * one, or the sum over `many` rows met[many][n] of w met met^T, less mean mean^T / sum. */
@@ -2154,10 +2186,12 @@ static size_t seed_rrpram(Transformer *net, const Rooms *rooms, Follow *f, const
     const Shape s = net->shape;
     const size_t d = net->head_dim, r = f->r, vocab = f->vocab, embd = s.embd, rank = d < r ? d : r,
         n_first = rooms->before < rank ? rooms->before : rank;
-    const double loud = SHARPNESS / (f->swing * f->scale);
+    double waves[4];
+    waves_at(waves, 1, s.context);       /* one step away, the product of two places' waves is 1 - cos less */
+    const double loud = SHARPNESS / ((1.0 - waves[1]) * f->swing * f->scale);
     double *u = alloc(r * d, 8), *sv = alloc(d, 8), *v = alloc(r * d, 8), *told = alloc(vocab * r, 8),
         *expected = alloc(vocab * r, 8);
-    double *sums = alloc(r * r, 8), *back = alloc(r * r, 8), waves[4];
+    double *sums = alloc(r * r, 8), *back = alloc(r * r, 8);
     for (size_t head = 0; head < s.layers * s.rrpram && head + 2 <= reach; head++) {
         const size_t distance = head + 2, n = head % s.rrpram;
         Layer *layer = &net->layer[head / s.rrpram];
@@ -2180,7 +2214,7 @@ static size_t seed_rrpram(Transformer *net, const Rooms *rooms, Follow *f, const
             follow_read(f, layer->rv + n * d + k, net->rrpram_dim, u + k, rank, 1.0);
             follow_tell(f, out + k * embd, v + k, rank, sv[k]);
             if (head || k >= n_first) continue;
-            out[k * embd + rooms->follow + k] = SIZE;
+            out[k * embd + rooms->follow + k] = SIZE * WHISPER;
             for (size_t i = 0; i < r; i++) first[k * r + i] = u[i * rank + k];
         }
         zero(back, r * r);
@@ -2257,7 +2291,7 @@ static void seed_content(Transformer *net, const Rooms *rooms, const Follow *f, 
             for (size_t head = 0; head < s.content; head++)
                 for (size_t k = 0; k < n_first; k++) {
                     follow_read(f, layer->q + head * d + k, dim, first + k * r, 1, relevance);
-                    layer->k[(rooms->follow + k) * dim + head * d + k] = 1.0 / f->scale;
+                    layer->k[(rooms->follow + k) * dim + head * d + k] = 1.0 / (WHISPER * f->scale);
                 }
             for (size_t k = 0; k < rank; k++) {
                 follow_read(f, layer->v + k, dim, u + k, rank, 1.0);
@@ -2367,9 +2401,9 @@ static void svd(double *u, double *s, double *v, const Table *table, size_t r, i
 /* ---------------------------------------------------------------------------------------------
  * V  THE DARIO FIELD: p(x | context) = softmax((B + alpha H + beta F + gamma A + T) / tau)
  *
- * So the equation is called that weighs all that is known of the next token x. tau is the temperature. P is
- * the chain of chapter II, z the transformer's logits, a token `back` places behind the one to come is
- * t_back:
+ * The name of the equation that weighs all that is known of the next token x. tau is the temperature. P is
+ * the chain of chapter II (when the model speaks, the Voice of chapter VI goes on with it over longer
+ * contexts), z the transformer's logits, a token `back` places behind the one to come is t_back:
  *
  *     B   (1 - d (1 - lambda)) log P(x) + d kappa z(x)    chain and transformer; d is the chain's doubt
  *     H   sum of ECHO^(back - 2) trace(t_back, x), back = 2 .. 16     Hebbian resonance: who keeps x company
@@ -2377,8 +2411,11 @@ static void svd(double *u, double *s, double *v, const Table *table, size_t r, i
  *         not come since, the stronger the longer it is open; and the word under way is to be finished
  *     A   log(1 + heard(x) / (PRIOR share(x)))       destiny, the direction of the talk: how much more of x
  *         it has than the corpus; heard: how often x came, each time worth DRIFT less with every token since
- *     T   log(1 + odds recall(x) / P(x))             trauma: what followed earlier moments like this one: P
- *         exp(T): the mixture P + odds recall, up to its sum. The odds rise while the expected stays away
+ *     T   log(1 + odds recall(x) / P(x))             trauma: what followed earlier moments like this one
+ *
+ * recall is a small chain of this talk alone. What it leaves to other chains is `free`, so recall + free P
+ * would be a mixture; the odds are trauma / free times how much is unexpected of late. Added to log P, T
+ * makes P + odds recall of P, up to what all sum to: so it is a logarithm.
  */
 #define ECHO 0.85                /* resonance fades by this with each token back */
 #define DRIFT 0.99               /* destiny keeps this much of what it heard at each token */
@@ -2386,7 +2423,7 @@ static void svd(double *u, double *s, double *v, const Table *table, size_t r, i
 #define CALM 0.9                 /* trauma keeps this much of its level at each token */
 #define REST 0.3                 /* trauma up to this level is silent */
 #define DEPTH 4                  /* tokens of context that recall looks at */
-/* what recall adds to a context's count for each token that followed it, by its length */
+/* what recall leaves to shorter contexts for each different token that followed a context of 1, 2, 3, 4 */
 static const double DOUBT[DEPTH] = {66.0, 16.0, 16.0, 16.0};
 enum { MATCH = 32 };             /* tokens: the longest match that is told from a longer one */
 /* moments: of those that ended on the same token the newest so many are looked at */
@@ -2402,7 +2439,7 @@ typedef struct { double lambda, kappa, alpha, beta, gamma, trauma; size_t memory
 #define TRAUMA 1.6
 #define TRAINED_LAMBDA 0.5
 #define TRAINED_KAPPA 0.5
-#define ALONE 0.8                /* lambda where no transformer speaks */
+#define UNAIDED 0.8              /* lambda in FULL without its transformer, a row of chapter VIII */
 
 /* Which terms speak in a mode: the chain and the transformer (together the B of the title), H, F, A, T */
 enum { USE_CHAIN = 1, USE_NET = 2, USE_H = 4, USE_F = 8, USE_A = 16, USE_T = 32,
@@ -2495,6 +2532,8 @@ static void field_push(Field *field, uint32_t id, double expected) {
 
 /* told in the second reading */
 static void field_promised(Field *field, double *f, double *strongest, size_t *who);
+static size_t field_match(const Field *field, size_t at);
+static size_t field_moment(const Field *field, size_t *at, size_t *seen);
 static double field_recall(Field *field, double *t);
 
 /* Computes every term for the token to come. */
@@ -2507,7 +2546,7 @@ static void field_terms(Field *field) {
     if (field->voice) voice_speak(field->voice, field->p);
     for (size_t x = 0; x < vocab; x++) field->log_p[x] = log(field->p[x]);
     field->doubt = chain_doubt(&meta->chain, ids, n);
-    /* before the first token there is nothing to transform */
+    /* before the first token the chain speaks for the transformer */
     field->z = field->window && field->window->n ? window_logits(field->window) : field->log_p;
     zero(field->h, vocab);
     for (size_t back = 2; back <= ROOM_FOR_TRACE && back <= heard; back++, echo *= ECHO) {
@@ -2519,21 +2558,49 @@ static void field_terms(Field *field) {
     field_promised(field, field->f, NULL, NULL);
     for (size_t x = 0; x < vocab; x++) field->a[x] = field->destiny[x] > 0.0
         ? log(1.0 + field->destiny[x] / (PRIOR * meta->share[x])) : 0.0;
-    const double left = field_recall(field, field->t);
-    const double odds = field->level > REST ? field->co->trauma * (field->level - REST) / left : 0.0;
+    const double unclaimed = field_recall(field, field->t);
+    const double odds = field->level > REST ? field->co->trauma * (field->level - REST) / unclaimed : 0.0;
     for (size_t x = 0; x < vocab; x++)
         if (field->t[x] > 0.0) field->t[x] = log(1.0 + odds * field->t[x] / field->p[x]);
 }
 
-/* What each term is multiplied by in a mode: chain, transformer, H, F, A, T. A chain that is sure weighs
- * 1 and the transformer 0; one in full doubt lambda (ALONE without a transformer) and kappa; between, in
- * proportion. Alone and in META the chain weighs 1. */
+/* t[vocab]: a chain of the talk itself. Returns what it leaves to the chain of the corpus, 0 to 1. It mixes
+ * what followed the newest 1, 2, .. DEPTH tokens (Witten and Bell 1991): of n tokens that followed a context,
+ * D of them different, recall(x) = (n(x) + doubt D recall(x after the shorter context)) / (n + doubt D). */
+static double field_recall(Field *field, double *t) {
+    const size_t vocab = field->meta->vocab;
+    double free_mass = 1.0;
+    zero(t, vocab);
+    memset(field->followed, 0, DEPTH * vocab * sizeof *field->followed);
+    for (size_t at = 0, seen = 0; field_moment(field, &at, &seen);)
+        for (size_t k = 0, match = field_match(field, at); k < match && k < DEPTH; k++)
+            field->followed[k * vocab + field->text.ids[at]]++;
+    for (size_t k = 0; k < DEPTH; k++) {
+        const uint32_t *counts = field->followed + k * vocab;
+        size_t different = 0, all = 0;
+        for (size_t x = 0; x < vocab; x++) {
+            different += counts[x] > 0;
+            all += counts[x];
+        }
+        if (!different) break;
+        const double own = DOUBT[k] * (double)different, every = own + (double)all, keep = own / every;
+        free_mass *= keep;
+        for (size_t x = 0; x < vocab; x++) {
+            t[x] *= keep;
+            if (counts[x]) t[x] += (double)counts[x] / every;
+        }
+    }
+    return free_mass;
+}
+
+/* What each term is multiplied by in a mode: chain, transformer, H, F, A, T. In FULL a chain that is sure
+ * weighs 1 and the transformer 0; one in full doubt lambda (without the transformer UNAIDED) and kappa;
+ * between, in proportion. By itself and in META the chain weighs 1. */
 static void field_weights(const Field *field, int use, double weights[N_PARTS]) {
     const Coefficients *co = field->co;
-    const double doubted = use == META || use == USE_CHAIN ? 0.0 : field->doubt
-        * (1.0 - (use & USE_NET ? co->lambda : ALONE));
-    const double all[N_PARTS] = {1.0 - doubted, use == USE_NET ? 1.0 : co->kappa * field->doubt, co->alpha,
-        co->beta, co->gamma, 1.0};
+    const double least = use == META || use == USE_CHAIN ? 1.0 : use & USE_NET ? co->lambda : UNAIDED,
+        all[N_PARTS] = {1.0 - field->doubt * (1.0 - least), use == USE_NET ? 1.0 : field->doubt * co->kappa,
+                        co->alpha, co->beta, co->gamma, 1.0};
     for (int k = 0; k < N_PARTS; k++) weights[k] = use >> k & 1 ? all[k] : 0.0;
 }
 
@@ -2613,35 +2680,17 @@ static size_t field_moment(const Field *field, size_t *at, size_t *seen) {
     return *at > field_start(field) ? *at : 0;
 }
 
-/* t[vocab]: a chain of the talk itself. Returns what it leaves to the chain of the corpus, 0 to 1. It mixes
- * what followed the newest 1, 2, .. DEPTH tokens (Witten and Bell 1991): of n tokens that followed a context,
- * D of them different, recall(x) = (n(x) + doubt D recall(x after the shorter context)) / (n + doubt D). */
-static double field_recall(Field *field, double *t) {
-    const size_t vocab = field->meta->vocab;
-    double free_mass = 1.0;
-    zero(t, vocab);
-    memset(field->followed, 0, DEPTH * vocab * sizeof *field->followed);
-    for (size_t at = 0, seen = 0; field_moment(field, &at, &seen);)
-        for (size_t k = 0, match = field_match(field, at); k < match && k < DEPTH; k++)
-            field->followed[k * vocab + field->text.ids[at]]++;
-    for (size_t k = 0; k < DEPTH; k++) {
-        const uint32_t *counts = field->followed + k * vocab;
-        size_t different = 0, all = 0;
-        for (size_t x = 0; x < vocab; x++) { different += counts[x] > 0; all += counts[x];
-}
-        if (!different) break;
-        const double own = DOUBT[k] * (double)different, every = own + (double)all, keep = own / every;
-        free_mass *= keep;
-        for (size_t x = 0; x < vocab; x++) {
-            t[x] *= keep;
-            if (counts[x]) t[x] += (double)counts[x] / every;
-        }
-    }
-    return free_mass;
-}
-
 /* ---------------------------------------------------------------------------------------------
  * VI  SAMPLING, and the model: text on the screen
+ *
+ * The voice. P is made to predict what somebody else writes and keeps a share for what was never seen; who
+ * draws from that share says what nobody says. So the Voice takes off only a fifth of the discounts and asks
+ * contexts of up to 7 tokens. Such a voice would recite the corpus; rules, in nats, make it move on. A
+ * junction is another place of the corpus that has the last two words, or more, of what was said: there the
+ * text can go on otherwise. When a third of `verbatim` words have been copied in a row, each further one
+ * costs, and a junction is taken gladly; after two thirds any junction is better than to go on; at `verbatim`
+ * the run ends by force. More rules keep sentences, numbers and brackets whole. The Speller lets no word be
+ * written that neither corpus nor prompt has. Both stand in the second reading.
  */
 #define TEMPERATURE 0.75         /* the defaults of the options of these names */
 #define REPETITION 0.0
@@ -2666,52 +2715,14 @@ typedef struct { Spelling *spelling; int utf8; unsigned char state; } Speller;
 static void speller_write(Speller *sp, const unsigned char *bytes, size_t n);
 static int speller_valid(const Speller *sp, Slice text), speller_allows(const Speller *sp, Slice text);
 
-/* The place of the largest of x[from .. to), the first of equals. */
-static size_t largest(const double *x, size_t from, size_t to) {
-    size_t best = from;
-    for (size_t i = from + 1; i < to; i++) if (x[i] > x[best]) best = i;
-    return best;
-}
-
-#define BLOCK 64                 /* tokens: the best of each block is known, so that the next best of all
-                                  * is found quickly */
-
 /* Token ids, the largest logit first, of equals the smaller id. */
 typedef struct { double *left; uint32_t *best; size_t n, seen; } Best;
 
-static void best_make(Best *b, size_t n) {
-    *b = (Best){alloc(n, sizeof(double)), alloc(n / BLOCK + 1, sizeof(uint32_t)), n, 0};
-}
-
-static void best_free(Best *b) { free(b->left); free(b->best); }
-
-static void best_block(Best *b, size_t at) {
-    b->best[at / BLOCK] = (uint32_t)largest(b->left, at, at + BLOCK < b->n ? at + BLOCK : b->n);
-}
-
-static void best_first(Best *b, const double *logits) {
-    memcpy(b->left, logits, b->n * sizeof *logits);
-    for (size_t at = 0; at < b->n; at += BLOCK) best_block(b, at);
-    b->seen = 0;
-}
-
-/* NONE after the last. */
-static uint32_t best_next(Best *b) {
-    uint32_t id = b->best[0];
-    if (b->seen++ == b->n) return NONE;
-    for (size_t i = 1; i < (b->n + BLOCK - 1) / BLOCK; i++)
-        if (b->left[b->best[i]] > b->left[id]) id = b->best[i];
-    b->left[id] = -INFINITY;
-    best_block(b, id / BLOCK * BLOCK);
-    return id;
-}
-
-/* The repetition penalty on the recent tokens. */
-static void rule(double *logits, const Ids *text, double repetition) {
-    const double cost = log(1.0 + repetition);
-    for (size_t back = 1; back <= RECENT && back <= text->n; back++)
-        logits[text->ids[text->n - back]] -= cost;
-}
+/* told in the second reading */
+static size_t largest(const double *x, size_t from, size_t to);
+static void best_make(Best *b, size_t n), best_free(Best *b), best_first(Best *b, const double *logits);
+static uint32_t best_next(Best *b);
+static void rule(double *logits, const Ids *text, double repetition);
 
 /* Draws a token: repetition penalty on the recent tokens; what the speller forbids is left out; top-k, the k
  * most probable (0: all); softmax of logits / temperature (0: the most probable comes); top-p, the most
@@ -2811,7 +2822,7 @@ static void model_count(Model *model, const Bytes *corpus) {
     transformer_make(&model->net, o->shape, model->tokenizer.vocab);
     if (o->load) return;
     if (!strcmp(o->init, "ghost")) seed(&model->net, &model->meta);
-    else transformer_randomize(&model->net, o->sampling.seed);
+    else randomize(&model->net, o->sampling.seed);
 }
 
 static Coefficients model_coefficients(const Model *model);
@@ -2874,6 +2885,50 @@ static void generate(Model *model, const unsigned char *prompt, size_t length, i
 }
 
 /* Second reading of VI: what may be written, where the speaker leaves the corpus, why each token was said. */
+
+/* The place of the largest of x[from .. to), the first of equals. */
+static size_t largest(const double *x, size_t from, size_t to) {
+    size_t best = from;
+    for (size_t i = from + 1; i < to; i++) if (x[i] > x[best]) best = i;
+    return best;
+}
+
+#define BLOCK 64                 /* tokens: the best of each block is known, so that the next best of all
+                                  * is found quickly */
+
+static void best_make(Best *b, size_t n) {
+    *b = (Best){alloc(n, sizeof(double)), alloc(n / BLOCK + 1, sizeof(uint32_t)), n, 0};
+}
+
+static void best_free(Best *b) { free(b->left); free(b->best); }
+
+static void best_block(Best *b, size_t at) {
+    b->best[at / BLOCK] = (uint32_t)largest(b->left, at, at + BLOCK < b->n ? at + BLOCK : b->n);
+}
+
+static void best_first(Best *b, const double *logits) {
+    memcpy(b->left, logits, b->n * sizeof *logits);
+    for (size_t at = 0; at < b->n; at += BLOCK) best_block(b, at);
+    b->seen = 0;
+}
+
+/* NONE after the last. */
+static uint32_t best_next(Best *b) {
+    uint32_t id = b->best[0];
+    if (b->seen++ == b->n) return NONE;
+    for (size_t i = 1; i < (b->n + BLOCK - 1) / BLOCK; i++)
+        if (b->left[b->best[i]] > b->left[id]) id = b->best[i];
+    b->left[id] = -INFINITY;
+    best_block(b, id / BLOCK * BLOCK);
+    return id;
+}
+
+/* The repetition penalty on the recent tokens. */
+static void rule(double *logits, const Ids *text, double repetition) {
+    const double cost = log(1.0 + repetition);
+    for (size_t back = 1; back <= RECENT && back <= text->n; back++)
+        logits[text->ids[text->n - back]] -= cost;
+}
 
 /* The tokens of data as documents: one, or with `lines` one a line, a newline before it and one after it. */
 static Text encode_text(Tokenizer *tok, Ids *ids, size_t **start, const unsigned char *data, size_t length,

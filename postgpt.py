@@ -2,7 +2,7 @@
 """postgpt.py: a GPT whose weights are counted, not trained. The twin of postgpt.c.
 
 A corpus is cut into byte-pair tokens (I). What is counted in it, the metaweights (II), already is
-a language model. A small transformer (III) is seeded from the counts in closed form (IV), the
+a language model. A small transformer (III) is seeded from the counts (IV), the
 Dario field (V) mixes both, and a sampler speaks (VI). Training (VII) is optional; evaluation (VIII)
 says honestly what each part is worth. Both twins print the same bytes, so every float operation
 here stands in the order in which postgpt.c does it.
@@ -12,13 +12,13 @@ here stands in the order in which postgpt.c does it.
 A first reading goes down to "Second reading" in each chapter, and from there to the next chapter:
 
     0    Arithmetic     58 lines   sums, softmax, RMSNorm
-    I    Tokenizer     125 lines   bytes to tokens
-    II   Metaweights   263 lines   the chain, and who stands near whom
-    III  Transformer   132 lines   two kinds of attention, one residual stream
-    IV   Seeding       131 lines   the first question: who follows whom
-    V    Dario field   131 lines   all that is known, in one sum
-    VI   Sampling      157 lines   a token is drawn, and there is text on the screen
-                       997 lines
+    I    Tokenizer      68 lines   bytes to tokens
+    II   Metaweights   265 lines   the chain, and who stands near whom
+    III  Transformer   130 lines   two kinds of attention, one residual stream
+    IV   Seeding       166 lines   three questions that the counts can answer
+    V    Dario field   158 lines   all that is known, in one sum
+    VI   Sampling      142 lines   a token is drawn, and there is text on the screen
+                       987 lines
 """
 import os
 try:
@@ -180,7 +180,7 @@ class Rng:
 # ---------------------------------------------------------------------------------------------
 # I  TOKENIZER: bytes to tokens and back (byte pair encoding: Gage 1994; Sennrich, Haddow, Birch 2016)
 
-LETTER, DIGIT, MARK, SPACE, WHITE = range(5)              # words are made of what comes before SPACE
+LETTER, DIGIT, MARK, SPACE, WHITE = range(5)              # kinds of bytes; those under SPACE make words
 LONGEST = 256               # bytes a token may have
 
 # Text is cut into pieces, and no token crosses a piece: `to be,  or 42` is `to` ` be` `,` ` ` ` or` ` 42`.
@@ -196,7 +196,8 @@ KIND = [LETTER if byte.isalpha() or byte >= b"\x80" else DIGIT if byte.isdigit()
 
 
 class Tokenizer:
-    """Byte-level BPE: a token for each byte of the alphabet, then one for each learned pair.
+    """Byte-level BPE: a token for each byte of the alphabet, then one for each learned pair: again and again
+    the two neighbouring tokens that are met most often become one.
 
     >>> tokenizer = Tokenizer.learn(b"low lower lowest", merges=3)
     >>> tokenizer.text[256:]                              # ties: the smaller ids first
@@ -228,6 +229,23 @@ class Tokenizer:
         self.rank[left, right] = len(self.text)
         self.pairs.append((left, right))
         self.text.append(self.text[left] + self.text[right])
+
+    def encode(self, data):
+        """Token ids of any bytes, or of a str as UTF-8: each piece is merged, the earliest learned pair
+        first. Raises Failure at a byte that the alphabet lacks."""
+        data = as_bytes(data, "a text to encode")
+        missing = set(data) - set(self.alphabet)
+        if missing:
+            raise Failure("the text has the byte 0x%02x, which the corpus' alphabet lacks "
+                          "(--alphabet bytes knows all)" % min(missing))
+        ids, seen = [], self.seen
+        for piece in PIECE.findall(data):
+            if piece not in seen:
+                seen[piece] = self.merge(piece)
+            ids += seen[piece]
+        return ids
+
+    # Second reading
 
     @classmethod
     def learn(cls, data, merges, alphabet=range(256)):
@@ -286,23 +304,6 @@ class Tokenizer:
             for pair in fresh - {None}:
                 heapq.heappush(heap, (-counts[pair], pair))
         return self
-
-    def encode(self, data):
-        """Token ids of any bytes, or of a str as UTF-8: each piece is merged, the earliest learned pair
-        first. Raises Failure at a byte that the alphabet lacks."""
-        data = as_bytes(data, "a text to encode")
-        missing = set(data) - set(self.alphabet)
-        if missing:
-            raise Failure("the text has the byte 0x%02x, which the corpus' alphabet lacks "
-                          "(--alphabet bytes knows all)" % min(missing))
-        ids, seen = [], self.seen
-        for piece in PIECE.findall(data):
-            if piece not in seen:
-                seen[piece] = self.merge(piece)
-            ids += seen[piece]
-        return ids
-
-    # Second reading
 
     def decode(self, ids):
         """The bytes of the tokens, joined."""
@@ -458,8 +459,10 @@ class Chain:
     def count(self, text):
         """The tree: child; for every node {token: n(c token)}; and how many tokens it looks at.
 
-        With `lines` a document's first contexts, which have nothing before them, count occurrences too; a
-        running text's first, before which nothing stands, are entered with 0.
+        Both kinds of count in one pass, from the longest context to the empty one: where x is new after a
+        context, the next shorter one has met one more token before c x and counts 1 more; where x is known,
+        it has not, and neither have those below. With `lines` a document's first contexts, which have nothing
+        before them, count occurrences; a running text's first, likewise without, are entered with 0.
 
         >>> text = Text([0, 1, 2, 0, 1, 3, 0, 1, 2])    # a b c a b d a b c: b comes thrice, always after a
         >>> child, counts, depth = Chain(text, 4, 3).count(text)
@@ -486,7 +489,7 @@ class Chain:
                     known = token in followed
                     followed[token] = followed.get(token, 0) + more
                     if known:
-                        break                             # c x is not new: shorter ones had their 1 for it
+                        break
                     more = 1
         return child, counts, depth
 
@@ -626,7 +629,7 @@ class Metaweights:
         self.text, self.vocab = Text(ids, starts), vocab
         self.chain = Chain(self.text, vocab, order)
         weight = [0, 0] + [WHOLE // d for d in range(2, ROOM_FOR_TRACE + 1)]
-        # what met only once, and that three apart or more, is not kept
+        # dropped where all meetings of a pair weigh no more than one at distance 3
         self.trace = pmi(count_pairs(self.text, vocab, weight, ROOM_FOR_TRACE, WHOLE / 3.0 + 1.0))
         often = Counter(ids)
         self.promise = self.promises(often)
@@ -973,6 +976,9 @@ class Company:
 # RRPRAM is the Recursive Resonant Pattern Recognition Attention Mechanism: its scores do not compare two
 # tokens; they depend on x_i and on the number j alone, not on the token there (Wr has a column for each
 # place). With sines and cosines of the place in x_i and in Wr, it looks at one distance back: chapter IV.
+#
+# By default (Shape) there are 2 layers of 2 content and 2 RRPRAM heads, x is 48 numbers wide (embd), a head
+# 12 (head_dim, embd / heads), the MLP 192, and a window has 64 places (context).
 
 def zeros(n, m):
     """A matrix of zeros.  [n][m]"""
@@ -1012,16 +1018,11 @@ class Transformer:
         """The number of parameters."""
         return sum(len(row) for matrix in self.matrices() for row in matrix)
 
-    def randomize(self, seed):
-        """Random weights instead of the ghost of chapter IV: what training usually starts from."""
-        rng, root = Rng(seed), sqrt(self.shape.embd)
-        for matrix in self.matrices():
-            for row in matrix:
-                row[:] = [(rng.uniform() - 0.5) / root for _ in row]
-
 
 class Window:
     """The text that the transformer sees, going through it token by token, keys and values cached.
+
+    Its matrices are Rows: m.times(x, y) is y + x m without m's rows of zeros, as long as y is.
 
     ids   the window's tokens, n of them, n <= context
     keys  [layers][content_dim][n]       values  [layers][heads][n][head_dim]
@@ -1068,7 +1069,7 @@ class Window:
             if h < content:                               # q_i . k_j / sqrt(d)
                 score = matvec([0.0] * n, query[h * d:h * d + d], keys[h * d:h * d + d])
                 score = [s / root for s in score]         # [n]
-            else:                                         # n_i . Wr[:, j], j up to here
+            else:                                         # n_i . Wr[:, j], only the first n columns
                 score = r[h - content].times(normed, [0.0] * n)
             self.seen.append(softmax(score))
             mixed += matvec([0.0] * d, self.seen[-1], cached)         # [n], [n][head_dim] -> [head_dim]
@@ -1090,6 +1091,14 @@ class Window:
 
 
 # Second reading of III
+
+def randomize(net, seed):
+    """Random weights instead of the ghost of chapter IV: what training usually starts from."""
+    rng, root = Rng(seed), sqrt(net.shape.embd)
+    for matrix in net.matrices():
+        for row in matrix:
+            row[:] = [(rng.uniform() - 0.5) / root for _ in row]
+
 
 class Shape:
     """The transformer's shape, whole numbers within LIMITS. Raises ValueError, also where the heads do not
@@ -1129,21 +1138,22 @@ class Rows:
 # ---------------------------------------------------------------------------------------------
 # IV  SEEDING: the ghost becomes flesh
 #
-# The ghost is a transformer that nobody trained: each matrix is the closed-form answer to a question that the
-# counts can answer. First, what stands where? The residual stream is divided into rooms (coordinates at width
-# 48):
+# The ghost is a transformer that nobody trained: each matrix answers a question that the counts can answer,
+# by least squares or by one step of Newton's method. First, what stands where? The residual stream is divided
+# into rooms (coordinates at width 48):
 #
 #     |             follow             | before | place | 1 | f |
 #     0                               33       42      46  47  48
 #
 # follow: x, who follows the token; before: empty, until a head writes there who stood before; place: two
 # sines and two cosines of it; 1: a constant; f: what fills every embedding up to one length, so that RMSNorm
-# multiplies all by the same number.
+# multiplies all by the same number (what the heads add makes a row a little longer).
 #
-# The first question: who follows whom (wte, head)? x[a] and h[b] such that unigram(b) exp(x[a] . h[b]),
-# normalised, comes close to the Kneser-Ney bigram P(b | a). x is the follow room of wte, h that of the head,
-# and the log unigram stands in the head's row of the constant. The target is t = log(P(b | a) / unigram(b)),
-# up to a constant c a row. Each x[a] is
+# The first question: who follows whom (wte, head)? In this chapter x[a] is a vector for each token a, what
+# the follow room of wte holds, and h[b] what that of the head holds, where the row of the constant has the
+# log unigram. So a bigram comes out, unigram(b) exp(x[a] . h[b]), normalised, and it is to come close to the
+# Kneser-Ney bigram P(b | a). The target is t = log(P(b | a) / unigram(b)), up to a constant c a row, and the
+# nats that a miss costs are nearly half its square. So each x[a] is
 #
 #     argmin over x and c of   sum over b of w_b (x . h[b] + c - t_b)^2 + RIDGE |x|^2
 #
@@ -1152,8 +1162,39 @@ class Rows:
 #
 #     (sum over b of w_b (h[b] - m)(h[b] - m)^T + RIDGE I) x = sum over b of w_b t_b (h[b] - m)
 #
-# h begins as the strongest directions of the weighed t (subspace); then x, h and x again are fitted in turn
-# by regress() (alternating least squares: Hu, Koren and Volinsky 2008). This alone makes it a bigram.
+# h begins as the strongest directions of t (subspace); then x, h and x again are fitted in turn by regress()
+# (alternating least squares: Hu, Koren and Volinsky 2008). This alone makes the ghost a bigram.
+#
+# The second question: what does a token further back tell that the bigram does not know (RRPRAM heads)? The
+# head for the distance d looks at the token d before the one to come, d - 1 before the newest: its Wr holds
+# the waves of later places, so that at place i of the window the score of place j,
+#
+#     a_ij = loud * waves(i) . waves(j + d - 1),      is largest where j = i - (d - 1)
+#
+# It adds x_d P h[b] to the logit of b, x_d the x of the token there, less the mean. Which matrix P? Newton's
+# first step from P = 0, where the probabilities are those that are expected without it:
+#
+#     loss(P) = - the mean over places of log softmax(log bigram + x_d P h)[next]
+#     gradient  at 0:  -G,  G = the mean of x_d (h[next] - e)^T,  e the mean of h that is expected
+#     curvature at 0:  P -> the mean of x_d x_d^T P Cov(h | bigram), nearly Cov(x) P Cov(h | bigram)
+#     Newton:  curvature(P) = G,  so  P = Cov(x)^-1 G Cov(h | bigram)^-1
+#
+# Cut to the rank of a head, P = u diag(s) v^T: its values are x_d u, its rows of the output matrix s v.
+#
+# The third question: what stood here the last time (content heads)? Trained transformers find this circuit
+# first: induction heads (Elhage and others 2021, Olsson and others 2022). The first RRPRAM head, that for d =
+# 2, also writes its values into the room `before`: who stood before. From the second layer on, content heads
+# ask for places whose `before` is like the newest token itself:
+#
+#     q_i = (x_i - mean) u RELEVANCE,  k_j = before_j,  a_ij = q_i . k_j / sqrt(head_dim)
+#
+#     text      the | ghost | speaks | of     | the | ?
+#     before    the | the   | ghost  | speaks | of        the last `the` finds `ghost`, which came after one
+#
+# What stands there came after such a token, and may come again. So one kind of head finds the place, the
+# other the likeness. What to say of it is Newton's step again, x_d being the mean of x over the places by
+# their shares; G and the covariance are taken at LESSONS places of the corpus. The content heads of a layer
+# all ask the same, and each says a part of the answer.
 
 # three sizes; where the last three begin
 Rooms = namedtuple("Rooms", "follow before waves place constant fill")
@@ -1174,15 +1215,18 @@ def rooms_of(embd, vocab, head_dim):
 WIDEST = 64                 # coordinates of follow: more would fit accidents; the rest is free for training
 NEAR = 3e-4                 # conjugate gradients stop at this share of the squared target
 RIDGE = 0.1                 # added to each square, so that a row counted little stays near 0
-ROUNDS = (4, 6, 6)          # of conjugate gradients: a sketch of x, then h, then x
+ROUNDS = (4, 6, 6)          # of conjugate gradients, which come near in fewer than r: a sketch of x, h, x
 
 
 def seed_follow(pairs, bigram, r):
     """x and h, who follows whom, from the counted pairs and their Kneser-Ney bigram.  -> [vocab][r],
     [vocab][r]
 
-    P(b | a) = prob[b] + keep unigram(b), so t = log keep + log(1 + prob[b] / (keep unigram(b))). log keep
-    goes into c; a b never met after a has the target 0 and the weight left[a] right[b].
+    P(b | a) = prob[b] + keep unigram(b), so t = log keep + log(1 + prob[b] / (keep unigram(b))). log keep is
+    the same for all b and goes into c: a b never met after a has the target 0. And w_b = n(a) P(b | a) is a
+    sum: `weight`, n(a) prob[b], where b was met after a, and left[a] right[b], n(a) keep unigram(b), for all.
+    regress() adds up the first for each a; even() has turned and stretched h so that the second is a multiple
+    of the identity. Where h begins, all t weigh n(a) unigram(b): a product, as a decomposition wants it.
     """
     left, weight, target, scaled = [], [], [], []
     for a, (row, n) in enumerate(zip(pairs.rows, pairs.row_sum)):
@@ -1205,9 +1249,8 @@ SIZE = 0.2                  # of the residual stream: RMSNorm undoes it, but the
 
 def seed_embeddings(net, rooms, x, h, unigram):
     """Fills wte, wpe and head, room by room. The constant has a quarter of the square of follow and fill,
-    the place a tenth of all three; its two wavelengths tell neighbours apart, and the ends of a
-    window. -> scale, by which RMSNorm multiplies; constant; swing, how far the waves go, as they are told to
-    the heads
+    the place a tenth of all three. -> scale, by which RMSNorm multiplies what is left when SIZE is taken out,
+    so that x . h comes out of wte and head; constant; swing, how far the waves go: what the heads must know
     """
     r, _, waves, place, constant_at, fill_at = rooms
     embd, square = net.shape.embd, [dot(row, row) for row in x]
@@ -1229,8 +1272,10 @@ def seed_embeddings(net, rooms, x, h, unigram):
 
 
 def waves_at(i, context):
-    """A sine and a cosine of a place for each of the two wavelengths, 6 tokens and most of a window."""
-    angles = [6.283185307179586 * i / period for period in (6.0, max(context / 1.6, 40.0))]
+    """A sine and a cosine of a place for each of the two wavelengths: a window and a quarter, and its root.
+    So two places are hardest to tell apart at one step and at one short wave, and both alike."""
+    slow = max(1.25 * context, 40.0)
+    angles = [6.283185307179586 * i / period for period in (sqrt(slow), slow)]
     return [wave(angle) for angle in angles for wave in (sin, cos)]
 
 
@@ -1238,8 +1283,7 @@ def seed(net, meta):
     """Fills the transformer's matrices from what was counted: no gradient step."""
     shape, vocab, text = net.shape, net.vocab, meta.text
     rooms = rooms_of(shape.embd, vocab, shape.head_dim if shape.rrpram else 0)
-    # who follows whom; and positional affinity: who stands before whom at each distance that a head can look
-    # at
+    # positional affinity: who stands d before whom, at each distance that a head can look at; 1: who follows
     reach = min(shape.layers * shape.rrpram + 1, REACH) if rooms.waves and rooms.follow else 1
     apart = [None] + [count_pairs(text, vocab, [0] * d + [1], d, 1.0) for d in range(1, reach + 1)]
     bigram = Chain(text, vocab, 2)
@@ -1257,40 +1301,17 @@ def seed(net, meta):
             seed_content(net, rooms, follow, text, code)
 
 
-# Second reading of IV: what the heads say, and the linear algebra.
-#
-# What does a token further back tell that the bigram does not know (RRPRAM heads)? A token at distance d
-# stands d before the one to come, d - 1 before the newest. A head that looks there may add x_d P h[b] to the
-# logit of b, x_d the x of the token there. Which matrix P? Newton's first step from P = 0, where the
-# probabilities are the bigram's:
-#
-#     loss(P) = - the mean over places of log softmax(log bigram + x_d P h)[next]
-#     gradient  at 0:  -G,  G = the mean of x_d (h[next] - e)^T,  e the mean of h that the bigram expects
-#     curvature at 0:  P -> the mean of x_d x_d^T P Cov(h | bigram), nearly Cov(x) P Cov(h | bigram)
-#     Newton:  curvature(P) = G,  so  P = Cov(x)^-1 G Cov(h | bigram)^-1
-#
-# Cut to the rank of a head, P = u diag(s) v^T: u goes to the head's values, s v to its rows of the output
-# matrix, and Wr finds the place: the waves of j + d - 1 against those of i.
-#
-# What stood here the last time (content heads)? Trained transformers find this circuit first: induction heads
-# (Elhage and others 2021, Olsson and others 2022). The first RRPRAM head also writes x_2 u, who stood before,
-# into the room `before`. From the second layer on, a content head asks with the newest token's x u (q) for
-# the places whose room is alike (k): what stands there came after such a token, and may come again. So one
-# kind of head finds the place, the other the likeness. What to say of it is Newton's step again; its moments
-# are taken at LESSONS places of the corpus, where the head would look.
-#
-#     text      the | ghost | speaks | of | the | ?
-#     before      - | the   | ghost  | .. | of        at the last `the`, k is alike at `ghost`, after a `the`
+# Second reading of IV: the heads, and the linear algebra
 
 SHRINK = 0.4                # of a covariance toward a sphere: its own mean square, times this, is added
 SOLVE = 6                   # rounds of conjugate gradients for a shrunk covariance
-CHORUS = 0.6                # how loud the content heads are
-SHARPNESS = 20.0            # of a head that reads places: at the default shape softmax then puts more than 90
-                            # % on one
+CHORUS = 0.3                # how loud the content heads are
+SHARPNESS = 6.0             # of a head that reads places: nats by which the next best place loses
+WHISPER = 0.2               # how loud who stood before is told: RMSNorm is hardly to notice
 RELEVANCE = 1.5             # of a head that reads likeness, in standard deviations: it leans, and training
                             # may turn it
-REACH = 3                   # tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this
-LESSONS = 4096              # places of the corpus that content heads are seeded from
+REACH = 4                   # tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this
+LESSONS = 2048              # places of the corpus that content heads are seeded from
 
 
 def conjugate(times, b, rounds):
@@ -1386,9 +1407,8 @@ class Follow:
     """What the heads are seeded from; every mean is over pairs that were counted.
 
     x, x_mean     [vocab][r]: less its mean; [r]
-    expected[d]   [vocab][r]: the mean h of what stands d after a token, as the bigram says (d = 1), and what
-    the
-                  head for d adds
+    expected[d]   [vocab][r]: of what stands d after a token, the mean h as the bigram says (d = 1); what the
+                  head for d adds to it
     share         [vocab]: of the tokens that something follows
     xx, hh        [r][r]: the covariance of x, and of h where the bigram is known
     scale, constant, swing   as seed_embeddings found them
@@ -1438,7 +1458,9 @@ def seed_rrpram(net, rooms, follow, apart):
     `before`. -> the directions of x that it writes, [before][r]"""
     shape, code = net.shape, []
     d, at, r = shape.head_dim, shape.content_dim, rooms.follow
-    loud = SHARPNESS / (follow.swing * follow.scale) if rooms.waves else 0.0
+    # one step away, waves(i) . waves(j) is less by 1 - cos
+    step = (1.0 - waves_at(1, shape.context)[1]) * follow.swing * follow.scale
+    loud = SHARPNESS / step if rooms.waves else 0.0
     for l, layer in enumerate(net.layers):
         for n in range(shape.rrpram):
             distance = l * shape.rrpram + n + 2
@@ -1458,7 +1480,7 @@ def seed_rrpram(net, rooms, follow, apart):
                 follow.read(layer.rv, n * d + k, column, 1.0)
                 follow.tell(layer.out, at + n * d + k, back, s[k])
                 if distance == 2 and k < rooms.before:
-                    layer.out[at + n * d + k][rooms.follow + k] = SIZE
+                    layer.out[at + n * d + k][rooms.follow + k] = SIZE * WHISPER
                     code.append(list(column))
             back = [matvec([0.0] * r, map(mul, s, row), list(zip(*v))) for row in u]
             follow.expected.append(outer(list(zip(*follow.x)), outer(list(zip(*back)), follow.hh)))
@@ -1502,7 +1524,7 @@ def seed_content(net, rooms, follow, text, first):
         for head in range(shape.content):
             for k, column in enumerate(first):
                 follow.read(layer.q, head * d + k, column, relevance)
-                layer.k[rooms.follow + k][head * d + k] = 1.0 / follow.scale
+                layer.k[rooms.follow + k][head * d + k] = 1.0 / (WHISPER * follow.scale)
         for k, (column, back) in enumerate(zip(zip(*u), zip(*v))):
             follow.read(layer.v, k, column, 1.0)
             follow.tell(layer.out, k, back, CHORUS / (shape.layers - 1) * s[k])
@@ -1576,7 +1598,8 @@ def svd(table, r, rounds):
 # V  THE DARIO FIELD: p(x | context) = softmax((B + alpha H + beta F + gamma A + T) / tau)
 #
 # The name of the equation that weighs all that is known of the next token x. tau is the temperature. P is
-# the chain of chapter II, z the transformer's logits, a token `back` places behind the one to come is t_back:
+# the chain of chapter II (when the model speaks, the Voice of chapter VI goes on with it over longer
+# contexts), z the transformer's logits, a token `back` places behind the one to come is t_back:
 #
 #     B   (1 - d (1 - lambda)) log P(x) + d kappa z(x)    chain and transformer; d is the chain's doubt
 #     H   sum of ECHO^(back - 2) trace(t_back, x), back = 2 .. 16     Hebbian resonance: who keeps x company
@@ -1584,8 +1607,11 @@ def svd(table, r, rounds):
 #         not come since, the stronger the longer it is open; and the word under way is to be finished
 #     A   log(1 + heard(x) / (PRIOR share(x)))       destiny, the direction of the talk: how much more of x
 #         it has than the corpus; heard: how often x came, each time worth DRIFT less with every token since
-#     T   log(1 + odds recall(x) / P(x))             trauma: what followed earlier moments like this one: P
-#         exp(T): the mixture P + odds recall, up to its sum. The odds rise while the expected stays away
+#     T   log(1 + odds recall(x) / P(x))             trauma: what followed earlier moments like this one
+#
+# recall is a small chain of this talk alone. What it leaves to other chains is `free`, so recall + free P
+# would be a mixture; the odds are trauma / free times how much is unexpected of late. Added to log P, T makes
+# P + odds recall of P, up to what all sum to: so it is a logarithm.
 
 ECHO = 0.85                 # resonance fades by this with each token back
 DRIFT = 0.99                # destiny keeps this much of what it heard at each token
@@ -1593,15 +1619,15 @@ PRIOR = 200.0               # tokens of the corpus that destiny has heard before
 CALM = 0.9                  # trauma keeps this much of its level at each token
 REST = 0.3                  # trauma up to this level is silent
 DEPTH = 4                   # tokens of context that recall looks at
-DOUBT = (66.0, 16.0, 16.0, 16.0)        # what recall sets aside for shorter contexts, for each token that
-                                        # followed one, by its length
+DOUBT = (66.0, 16.0, 16.0, 16.0)        # what recall leaves to shorter contexts for each different token that
+                                        # followed a context of 1, 2, 3, 4
 MATCH = 32                  # tokens: the longest match that is told from a longer one
 PLACES = 256                # moments: of those that ended on the same token the newest so many are looked at
 
 # as tests/measure/tune.py found them
 COEFFICIENTS = {"lambda": 0.6, "kappa": 0.4, "alpha": 0.08, "beta": 1.0, "gamma": 0.3, "trauma": 1.6}
 TRAINED = {"lambda": 0.5, "kappa": 0.5}                  # a transformer that was trained is believed more
-ALONE = 0.8                 # lambda where no transformer speaks
+UNAIDED = 0.8               # lambda in FULL without its transformer, a row of chapter VIII
 
 # Which terms speak in a mode: B the chain and Z the transformer (together the B of the title), H, F, A, T
 META, TRANSFORMER, FULL = "BHF", "Z", "BZHFAT"
@@ -1669,7 +1695,7 @@ class Field:
             p = self.voice.speak(p)
         self.log_p, self.doubt = list(map(log, p)), meta.chain.doubt(ids)
         self.z = nothing
-        if self.window:                                   # before the first token it has nothing to say
+        if self.window:                                   # before the first token the chain speaks for it
             self.z = self.window.logits() if self.window.ids else self.log_p
         self.h, echo = nothing[:], 1.0
         for back in range(2, min(ROOM_FOR_TRACE, len(ids) - self.start()) + 1):
@@ -1687,15 +1713,38 @@ class Field:
         for x, value in recall.items():
             self.t[x] = log(1.0 + odds * value / p[x])
 
+    def recall(self):
+        """A chain of the talk itself, {x: recall(x)}, and what it leaves to the chain of the corpus, 0 to 1.
+        It mixes what followed the newest 1, 2, .. DEPTH tokens (Witten and Bell 1991): of n tokens that
+        followed a context, D of them different, recall(x) = (n(x) + doubt D recall(x after the shorter
+        context)) / (n + doubt D)."""
+        followed = [{} for _ in range(DEPTH)]
+        for at, length in self.moments():
+            x = self.ids[at + 1]
+            for counts in followed[:length]:
+                counts[x] = counts.get(x, 0) + 1
+        recall, free = {}, 1.0
+        for counts, doubt in zip(followed, DOUBT):
+            if counts:
+                own = doubt * len(counts)
+                every = own + sum(counts.values())
+                free *= own / every
+                for x in recall:
+                    recall[x] *= own / every
+                for x, k in counts.items():
+                    recall[x] = recall.get(x, 0.0) + k / every
+        return recall, free
+
     def weights(self, use):
-        """What each term is multiplied by in a mode. A chain that is sure weighs 1 and the transformer 0; one
-        in full doubt lambda (ALONE where no transformer speaks) and kappa; between, in proportion. Alone and
-        in META the chain weighs 1."""
+        """What each term is multiplied by in a mode. In FULL a chain that is sure weighs 1 and the
+        transformer 0; one in full doubt lambda (without the transformer UNAIDED) and kappa; between, in
+        proportion. By itself ("B") and in META the chain weighs 1."""
         if use == TRANSFORMER:
             return 0.0, 1.0, 0.0, 0.0, 0.0, 0.0
         co = self.co
-        doubted = 0.0 if use in ("B", META) else self.doubt * (1.0 - (co["lambda"] if "Z" in use else ALONE))
-        weights = 1.0 - doubted, co["kappa"] * self.doubt, co["alpha"], co["beta"], co["gamma"], 1.0
+        least = 1.0 if use in ("B", META) else co["lambda"] if "Z" in use else UNAIDED
+        chain, net = 1.0 - self.doubt * (1.0 - least), self.doubt * co["kappa"]
+        weights = chain, net, co["alpha"], co["beta"], co["gamma"], 1.0
         return [weight if name in use else 0.0 for name, weight in zip("BZHFAT", weights)]
 
     def logits(self, use):
@@ -1754,31 +1803,18 @@ class Field:
             yield at, length
             at = self.before[at]
 
-    def recall(self):
-        """A chain of the talk itself, {x: recall(x)}, and what it leaves to the chain of the corpus, 0 to 1.
-        It mixes what followed the newest 1, 2, .. DEPTH tokens (Witten and Bell 1991): of n tokens that
-        followed a context, D of them different, recall(x) = (n(x) + doubt D recall(x after the shorter
-        context)) / (n + doubt D)."""
-        followed = [{} for _ in range(DEPTH)]
-        for at, length in self.moments():
-            x = self.ids[at + 1]
-            for counts in followed[:length]:
-                counts[x] = counts.get(x, 0) + 1
-        recall, free = {}, 1.0
-        for counts, doubt in zip(followed, DOUBT):
-            if counts:
-                own = doubt * len(counts)
-                every = own + sum(counts.values())
-                free *= own / every
-                for x in recall:
-                    recall[x] *= own / every
-                for x, k in counts.items():
-                    recall[x] = recall.get(x, 0.0) + k / every
-        return recall, free
-
 
 # ---------------------------------------------------------------------------------------------
 # VI  SAMPLING, and the model: text on the screen
+
+# The voice. P is made to predict what somebody else writes and keeps a share for what was never seen; who
+# draws from that share says what nobody says. So the Voice takes off only a fifth of the discounts and asks
+# contexts of up to 7 tokens. Such a voice would recite the corpus; rules, in nats, make it move on. A
+# junction is another place of the corpus that has the last two words, or more, of what was said: there the
+# text can go on otherwise. When a third of `verbatim` words have been copied in a row, each further one
+# costs, and a junction is taken gladly; after two thirds any junction is better than to go on; at `verbatim`
+# the run ends by force. More rules keep sentences, numbers and brackets whole. The Speller lets no word be
+# written that neither corpus nor prompt has. Both stand in the second reading.
 
 # the defaults of the options of these names
 TEMPERATURE, REPETITION, DISCOUNT, VERBATIM = 0.75, 0.0, 0.2, 11
@@ -1790,19 +1826,6 @@ Sampling = namedtuple("Sampling", "seed temperature top_k repetition top_p disco
 Sampling.__doc__ = """How to draw. temperature, top_k, repetition, top_p: see sample(). discount, verbatim:
 see Voice; with `lines`, where documents are to be invented, discount is 1 by default. exact: not on to the
 end of the sentence."""
-
-
-def best_first(logits):
-    """Token ids, the largest logit first, of equals the smaller id, for sorting is stable."""
-    return sorted(range(len(logits)), key=logits.__getitem__, reverse=True)
-
-
-def rule(logits, recent, repetition):
-    """The logits after the repetition penalty on the recent ids.  [vocab] -> [vocab]"""
-    logits, cost = logits[:], log(1.0 + repetition)
-    for token in recent:
-        logits[token] -= cost
-    return logits
 
 
 def sample(logits, tokens, recent, temperature, top_k, repetition, speller, rng, top_p=1.0):
@@ -1877,19 +1900,6 @@ class PostGPT:
             if seeded:
                 self.net                                  # the property seeds it
 
-    @property
-    def net(self):
-        """The transformer, seeded when it is first wanted."""
-        if not self.network:
-            with resting():
-                net = Transformer(self.shape, self.tokenizer.vocab)
-                if self.init == "ghost":
-                    seed(net, self.meta)
-                else:
-                    net.randomize(self.seed)
-            self.network = net                            # all at once: no interrupt leaves half a ghost
-        return self.network
-
     def generate(self, prompt=b"", tokens=100, mode="full", *how, **named):
         """Yields what follows the prompt (bytes), token by token; bytes of a character under way are held
         back until it is whole.
@@ -1901,7 +1911,9 @@ class PostGPT:
         return (data for data, _ in self.speak(prompt, tokens, mode, sampling(*how, **named)) if data)
 
     def say(self, prompt, tokens, use, how, why):
-        """What speak() yields."""
+        """What speak() yields: for each token its bytes, and its Row if somebody asks why. The field hears
+        the prompt; then again and again its terms are weighed and added, the voice's rules change the sum,
+        a token is drawn, and the field hears it, too."""
         tok, ids, rng, row = self.tokenizer, self.heard(prompt), Rng(how.seed), None
         # the words of the prompt may be used too, but for the last, which may be cut short
         voice = self.voice(how.discount, how.verbatim)
@@ -1914,14 +1926,14 @@ class PostGPT:
         for n in range(tokens if how.exact else tokens + GRACE):
             field.terms()
             before, recent = field.logits(use), field.ids[:-RECENT - 1:-1]
-            logits = before[:]
+            logits = before[:]                            # what the Row compares with
             for token, nats in voice.rules(field, "B" in use, speller.spelling).items():
                 logits[token] += nats
             token, expected = sample(logits, tok.text, recent, how.temperature, how.top_k, how.repetition,
                                   speller, rng, how.top_p)
             text = tok.text[token]
             if n >= tokens and (b"\n" in text if self.lines else voice.rests(token)):
-                break                                     # it would begin the next sentence
+                break                                     # it would begin the next sentence: left out
             if why:
                 final = rule(logits, recent, how.repetition)
                 row = look_back(field, use, before, final, token, how, tok.text, speller, standing, why > 1)
@@ -1935,6 +1947,19 @@ class PostGPT:
             field.push(token, expected)
 
     # Second reading
+
+    @property
+    def net(self):
+        """The transformer, seeded when it is first wanted."""
+        if not self.network:
+            with resting():
+                net = Transformer(self.shape, self.tokenizer.vocab)
+                if self.init == "ghost":
+                    seed(net, self.meta)
+                else:
+                    randomize(net, self.seed)
+            self.network = net                            # all at once: no interrupt leaves half a ghost
+        return self.network
 
     @property
     def coefficients(self):
@@ -2043,6 +2068,19 @@ class PostGPT:
 
 
 # Second reading of VI: what may be written, where the speaker leaves the corpus, why each token was said.
+
+def best_first(logits):
+    """Token ids, the largest logit first, of equals the smaller id, for sorting is stable."""
+    return sorted(range(len(logits)), key=logits.__getitem__, reverse=True)
+
+
+def rule(logits, recent, repetition):
+    """The logits after the repetition penalty on the recent ids.  [vocab] -> [vocab]"""
+    logits, cost = logits[:], log(1.0 + repetition)
+    for token in recent:
+        logits[token] -= cost
+    return logits
+
 
 def check_options(**values):
     """Raises TypeError or ValueError, which says what is right, for what the option of that name would refuse

@@ -9,7 +9,7 @@ import functools
 import os
 import re
 import unittest
-from math import exp, log
+from math import exp, log, sqrt
 
 from twins import ROOT
 import postgpt
@@ -126,7 +126,7 @@ class Example:
         net = self.model.net
         if init == "random":
             net = postgpt.Transformer(self.shape, self.tok.vocab)
-            net.randomize(DEFAULT["seed"])
+            postgpt.randomize(net, DEFAULT["seed"])
         rng, found = postgpt.Rng(DEFAULT["seed"]), []
         for turn in range(DEFAULT["batch"]):
             found.append(postgpt.window_loss(net, postgpt.window_draw(self.meta.text, self.shape.context, rng, turn,
@@ -436,7 +436,8 @@ class BookFigures(unittest.TestCase):
                 ("a single line of thirteen sentences", 13, data.count(b".")),
                 ("it has fifteen bytes", 15, len(PROMPT)),
                 ("only twelve tokens were asked for", 12, TWELVE),
-                ("the next one goes round every forty places", 40, int(shape.context / 1.6)),
+                ("goes round about every nine places", 9, round(sqrt(1.25 * shape.context))),
+                ("the next one goes round every eighty places", 80, 1.25 * shape.context),
                 ("within sixteen places", 16, postgpt.ROOM_FOR_TRACE),
                 ("within twelve tokens after", 12, postgpt.ROOM_FOR_PROMISE),
                 ("fades by fifteen of a hundred", 15, round(100 - 100 * postgpt.ECHO)),

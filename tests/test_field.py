@@ -173,7 +173,7 @@ class EveryTermIsItsFormula(FieldCase):
             if label.startswith("full -") and label != "full -heads":
                 name = {"t": "Z"}.get(label[6], label[6])
                 w, term = parts[name]
-                alone = doubt * (postgpt.ALONE - co["lambda"]) if name == "Z" else 0.0
+                alone = doubt * (postgpt.UNAIDED - co["lambda"]) if name == "Z" else 0.0
                 self.assertClose(field.logits(use), [x - w * y + alone * b for x, y, b in zip(full, term, field.log_p)])
 
 

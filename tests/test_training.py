@@ -32,7 +32,7 @@ NAMES = twins.ROOT.parent / "shared" / "data" / "names.txt"
 def random_net(numbers, vocab=11):
     """A transformer with lively random weights."""
     net = Transformer(Shape(*numbers), vocab)
-    net.randomize(3)
+    postgpt.randomize(net, 3)
     for matrix in net.matrices():
         for row in matrix:
             row[:] = [3.0 * x for x in row]

@@ -68,7 +68,7 @@ def forward(net, ids):
 def random_net(shape, seed=1, loud=6.0):
     """PostGPT's random weights, made louder so that attention has something to choose."""
     net = Transformer(Shape(**shape), VOCAB)
-    net.randomize(seed)
+    postgpt.randomize(net, seed)
     for matrix in net.matrices():
         for row in matrix:
             row[:] = [loud * a for a in row]
