@@ -88,11 +88,27 @@ static void progress_clear(void) {
     progress_shown = 0;
 }
 
+/* Does bytes[i] control a terminal? */
+static int controls(const unsigned char *bytes, size_t i) {
+    const unsigned char c = bytes[i];
+    return (c < ' ' && c != '\t' && c != '\n') || c == 127
+        || (c >= 128 && c < 160 && i && bytes[i - 1] == 0xC2);
+}
+
+/* One line, also where a file's name has two; a terminal gets no control bytes. */
 static void complain(const char *format, va_list args) {
+    va_list again;
+    va_copy(again, args);
+    const int n = vsnprintf(NULL, 0, format, args), terminal = isatty(STDERR_FILENO);
+    unsigned char *text = n < 0 ? NULL : malloc((size_t)n + 1);
+    if (text) vsnprintf((char *)text, (size_t)n + 1, format, again);
+    va_end(again);
     progress_clear();
     fputs("postgpt: ", stderr);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
+    for (int i = 0; text && i < n; i++)
+        fputc(text[i] == '\n' || (terminal && controls(text, (size_t)i)) ? '?' : text[i], stderr);
+    fputs(text ? "\n" : "out of memory\n", stderr);
+    free(text);
 }
 
 static void fail(const char *format, ...) {
@@ -896,6 +912,11 @@ static void table_times(double *y, const Table *table, const double *x, size_t r
  *     0 1 2 0 2 with weights 2 1: 2 after 0 has 3, once side by side, once with one between */
 enum { EVERY, ONCE };
 
+static int ascending(const void *x, const void *y) {
+    const uint32_t a = *(const uint32_t *)x, b = *(const uint32_t *)y;
+    return (a > b) - (a < b);
+}
+
 static void count_pairs(Table *table, const Text *text, size_t vocab, const double *weight, size_t reach,
                         int how, double least) {
     size_t columns = 0, values = 0, *place = alloc(text->n, sizeof *place),
@@ -903,7 +924,8 @@ static void count_pairs(Table *table, const Text *text, size_t vocab, const doub
     /* 1 + the place of the a that counted x last */
     size_t *last = alloc(vocab, sizeof *last);
     double *sum = alloc(vocab, sizeof *sum);
-    unsigned char *touched = alloc(vocab + 8, 1);                   /* looked through eight at a time */
+    uint32_t *met = alloc(vocab + 1, sizeof *met);                  /* the x of an a, ascending in the end */
+    unsigned char *touched = alloc(vocab, 1);
     size_t nearest = 1;
     while (nearest < reach && weight[nearest] <= 0.0) nearest++;
     *table = (Table){.rows = vocab, .first = alloc(vocab + 1, sizeof(size_t)),
@@ -912,7 +934,7 @@ static void count_pairs(Table *table, const Text *text, size_t vocab, const doub
     for (size_t t = 0; t < vocab; t++) from[t + 1] += from[t];
     /* from[a] is now where a + 1 begins */
     for (size_t i = 0; i < text->n; i++) place[from[text->ids[i]]++] = i;
-    for (size_t a = 0; a < vocab; a++) {
+    for (size_t a = 0, many = 0; a < vocab; a++, many = 0) {
         progress(how == ONCE ? "counting: promises, %zu of %zu" : "counting: pairs, %zu of %zu", a, vocab);
         for (size_t p = a ? from[a - 1] : 0; p < from[a]; p++) {
             const size_t at = place[p], end = text->start[text_document(text, at) + 1];
@@ -920,31 +942,34 @@ static void count_pairs(Table *table, const Text *text, size_t vocab, const doub
                 const uint32_t x = text->ids[at + d];
                 if (how == ONCE && last[x] == at + 1) continue;
                 last[x] = at + 1;
+                if (!touched[x]) met[many++] = x;
                 touched[x] = 1;
                 sum[x] += weight[d];
             }
         }
-        table->column = grow(table->column, table->n + vocab, &columns, sizeof *table->column);
-        table->value = grow(table->value, table->n + vocab, &values, sizeof *table->value);
-        for (size_t w = 0; w < vocab; w += 8) {
-            uint64_t eight;
-            memcpy(&eight, touched + w, 8);
-            if (!eight) continue;
-            memset(touched + w, 0, 8);
-            /* without a branch: what is too rare is overwritten */
-            for (size_t x = w; x < w + 8 && x < vocab; x++) {
-                table->row_sum[a] += sum[x];
-                table->column_sum[x] += sum[x];
-                table->column[table->n] = (uint32_t)x;
-                table->value[table->n] = sum[x];
-                table->n += sum[x] >= least;
-                sum[x] = 0.0;
-            }
+        table->column = grow(table->column, table->n + many + 1, &columns, sizeof *table->column);
+        table->value = grow(table->value, table->n + many + 1, &values, sizeof *table->value);
+        /* few are sorted, many are found by looking at all; without a branch: what does not count is
+         * overwritten */
+        if (many < vocab / 64) qsort(met, many, sizeof *met, ascending);
+        else for (size_t x = many = 0; x < vocab; x++) {
+            met[many] = (uint32_t)x;
+            many += touched[x];
+        }
+        for (size_t i = 0; i < many; i++) {
+            const uint32_t x = met[i];
+            table->row_sum[a] += sum[x];
+            table->column_sum[x] += sum[x];
+            table->column[table->n] = x;
+            table->value[table->n] = sum[x];
+            table->n += sum[x] >= least;
+            sum[x] = 0.0;
+            touched[x] = 0;
         }
         table->first[a + 1] = table->n;
         table->sum += table->row_sum[a];
     }
-    free(place); free(from); free(last); free(sum); free(touched);
+    free(place); free(from); free(last); free(sum); free(met); free(touched);
 }
 
 /* Drops the entries that are not positive. */
@@ -4845,8 +4870,8 @@ static int is_given(const char *given, const char *name) {
 
 /* Refuses an option that would be of no use beside another, or without it: no option swallows another. */
 static void check_together(const char *given, int prompt) {
-    static const char *const others[] = {"tree", "train", "save", "load", "eval", "info", "why", "page",
-                                         "interactive"};
+    static const char *const others[] = {"tree", "train", "save", "load", "eval", "holdout", "info", "why",
+                                         "page", "interactive"};
     for (size_t i = 0; i < 2; i++) {
         const char *name = i ? "tree" : "encode";
         if (!is_given(given, name)) continue;
@@ -4903,12 +4928,7 @@ static void put(const unsigned char *bytes, size_t n) {
     const int terminal = n && isatty(STDOUT_FILENO);
     unsigned char *shown = alloc(terminal ? n : 1, 1);
     progress_clear();
-    for (size_t i = 0; i < n && terminal; i++) {
-        const unsigned char c = bytes[i];
-        const int control = (c < ' ' && c != '\t' && c != '\n') || c == 127
-            || (c >= 128 && c < 160 && i && bytes[i - 1] == 0xC2);
-        shown[i] = control ? '?' : c;
-    }
+    for (size_t i = 0; i < n && terminal; i++) shown[i] = controls(bytes, i) ? '?' : bytes[i];
     for (const unsigned char *at = terminal ? shown : bytes, *end = at + n; at < end;) {
         const ssize_t written = write(STDOUT_FILENO, at, (size_t)(end - at));
         if (written >= 0) at += written;
@@ -5167,7 +5187,9 @@ static void load_tokenizer(Model *model, const Bytes *corpus) {
     const int found = cached && !missing && S_ISREG(there.st_mode)
         && read_all(path, 256 + 12 * o->merges, &file);
     const size_t begun = file.length < sizeof MERGES - 1 ? file.length : sizeof MERGES - 1;
-    const int read = found && (same_file(path, o->corpus) || (o->eval && same_file(path, o->eval)));
+    const char *const others[] = {o->corpus, o->eval, o->encode, "/dev/stdin"};
+    int read = 0;
+    for (size_t i = 0; i < 4; i++) read |= found && others[i] && same_file(path, others[i]);
     const int ours = missing || (found && !read && !memcmp(MERGES, file.data, begun));  /* read: by a link */
     const int taken = found && ours && merges_take(tok, corpus, o, &file);
     if (!taken) {
@@ -5285,11 +5307,16 @@ static void model_about(const Model *model, const Bytes *corpus, About about[N_A
     snprintf(about[5].value, size, "%s", model->trained ? "yes" : "no");
 }
 
-/* A name that is not taken: path.rescue, path.rescue2, .. */
+enum { RESCUED = 240 };          /* bytes of a name: with what is added a file system takes it */
+
+/* A name that is not taken: path.rescue, path.rescue2, .., of a long name the beginning. */
 static void rescue_name(char *name, size_t size, const char *path) {
     struct stat there;
-    snprintf(name, size, "%s.rescue", path);
-    for (unsigned n = 2; !lstat(name, &there); n++) snprintf(name, size, "%s.rescue%u", path, n);
+    const char *slash = strrchr(path, '/');
+    const size_t folder = slash ? (size_t)(slash + 1 - path) : 0, length = strlen(path) - folder;
+    const int begun = (int)(folder + (length < RESCUED ? length : RESCUED));
+    snprintf(name, size, "%.*s.rescue", begun, path);
+    for (unsigned n = 2; !lstat(name, &there); n++) snprintf(name, size, "%.*s.rescue%u", begun, path, n);
 }
 
 /* Writes a checkpoint or a page; where it cannot be written any more, what was trained is saved beside it, or
@@ -5407,8 +5434,8 @@ static size_t quoted(Bytes *to, const unsigned char *data, size_t length, size_t
 }
 
 /* A number with so many decimals, and no minus before a zero. */
-static const char *fixed(char room[32], double x, int digits) {
-    const int n = snprintf(room, 32, "%.*f", digits, x);
+static const char *fixed(char room[64], double x, int digits) {
+    const int n = snprintf(room, 64, "%.*f", digits, x);
     return *room == '-' && (int)strspn(room, "-0.") == n ? room + 1 : room;
 }
 
@@ -5418,7 +5445,7 @@ enum { N_CELLS = N_TERMS + 4 };
 typedef char Cells[N_CELLS][72];
 
 static void cells_of(Cells cell, const Row *row) {
-    char room[32];
+    char room[64];
     strcpy(cell[0], row ? fixed(room, row->p, 3) : "p");
     if (row) sprintf(cell[1], "%zu", row->rank); else strcpy(cell[1], "rank");
     for (size_t k = 0; k < N_TERMS; k++) strcpy(cell[2 + k], row ? fixed(room, row->gave[k], 2) : TERMS[k]);
@@ -5439,7 +5466,7 @@ static size_t put_token(Bytes *line, const Tokenizer *tok, const Row *row, int s
 static void put_ledger(const Ledger *why) {
     Cells cell;
     Bytes line = {0};
-    char room[32];
+    char room[64];
     size_t width[N_CELLS] = {0}, wide[2] = {0}, all = 100 - N_CELLS - 1, runs[3] = {0},
         decided[N_TERMS + 1] = {0};
     double sum = 0.0;
@@ -5644,7 +5671,7 @@ static void json_add(Bytes *to, const unsigned char *data, size_t n) {
  * as it is. */
 static void page_put(Ledger *why, const char *format, ...) {
     Bytes *to = why->page, text = {0};
-    char room[32];
+    char room[64];
     va_list args;
     va_start(args, format);
     for (const char *c = format; *c; c++) {
@@ -5738,7 +5765,7 @@ static void page_text(Ledger *why, const char *name, size_t context) {
 /* Writes the page: its fixed part, what it is of, and the texts that stand in why->page. */
 static void put_page(Ledger *why, const Options *o) {
     const char *name = strrchr(o->corpus, '/');
-    char room[32];
+    char room[64];
     Bytes texts = *why->page, made = {0}, page = {0};
     why->page = &page;
     for (size_t i = 0; i < sizeof PAGE / sizeof *PAGE; i++) bytes_add(&page, PAGE[i], strlen(PAGE[i]));

@@ -3165,7 +3165,8 @@ OPTIONS = [Option(*groups) for groups in re.findall(
     r"(?m)^  (?:-(.), |    )--([a-z-]+)(?: ([A-Z]+))? +((?:.*\n)(?: {25}.*\n)*)", HELP)]
 CONFLICTS = [("encode", "a prompt"), ("encode", "tree"),
              *((name, other) for name in ("encode", "tree")
-               for other in ("train", "save", "load", "eval", "info", "why", "page", "interactive"))]
+               for other in ("train", "save", "load", "eval", "holdout", "info", "why", "page",
+                             "interactive"))]
 
 
 def parse(args):
@@ -3278,7 +3279,7 @@ def put(data, to=1):
     """Writes to standard output (2: standard error) at once: text is to be seen as it comes. A terminal
     gets no control bytes."""
     progress.clear()
-    data = memoryview(CONTROLS.sub(b"?", data) if to == 1 and os.isatty(1) else data)
+    data = memoryview(CONTROLS.sub(b"?", data) if os.isatty(to) else data)
     while data:
         try:
             data = data[os.write(to, data):]
@@ -3291,10 +3292,10 @@ def put(data, to=1):
 
 
 def put_error(text):
-    """One line on standard error."""
+    """One line on standard error, also where a file's name has two."""
     progress.clear()
     try:
-        put(to_bytes("postgpt: %s\n" % text), 2)
+        put(to_bytes("postgpt: %s" % text).replace(b"\n", b"?") + b"\n", 2)
     except Failure:
         pass                                              # nobody listens
 
@@ -3496,7 +3497,8 @@ def load_tokenizer(corpus, options):
     cached = not (options["no-cache"] or options["holdout"] or name.startswith(("/dev/", "/proc/")))
     cached = cached and os.path.isfile(to_bytes(name))
     file = merges_read(to_bytes(path), options["merges"]) if cached else None
-    read = [other for other in (name, options["eval"]) if file and other and same_file(path, other)]
+    read = [other for other in (name, options["eval"], options["encode"], "/dev/stdin")
+            if file and other and same_file(path, other)]
     ours = file is None or MERGES.startswith(file[:len(MERGES)]) and not read        # it is, by a link
     tokenizer = merges_take(file, corpus, options) if file and ours else None
     if not tokenizer:
@@ -3603,8 +3605,13 @@ def save_draft(path):
         raise Failure("cannot write %s: %s" % (path, os.strerror(error.errno)))
 
 
+RESCUED = 240               # bytes of a name: with what is added a file system takes it
+
+
 def rescue_name(path):
-    """A name that is not taken: path.rescue, path.rescue2, .."""
+    """A name that is not taken: path.rescue, path.rescue2, .., of a long name the beginning."""
+    folder, name = os.path.split(to_bytes(path))
+    path = os.path.join(folder, name[:RESCUED]).decode("utf-8", "surrogateescape")
     name, n = path + ".rescue", 2
     while os.path.lexists(to_bytes(name)):
         name, n = "%s.rescue%d" % (path, n), n + 1
@@ -4211,13 +4218,13 @@ def main():
         except (MemoryError, SystemError):                # CPython may fail to say which it is
             code = 1
             put_error("out of memory")
+        os._exit(code)                                    # all is written, and an end takes time otherwise
     except KeyboardInterrupt:
         if asked[0] == signal.SIGINT:
             os._exit(130)                                 # at once: later signals are not heard
         hold_signals(False)
         signal.signal(asked[0], signal.SIG_DFL)           # what we die of is told by dying of it
         os.kill(os.getpid(), asked[0])
-    sys.exit(code)
 
 
 if __name__ == "__main__":

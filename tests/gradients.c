@@ -28,7 +28,7 @@ int main(int argc, char **argv) {
     Team team;
     Pass pass;
     transformer_make(&net, shape, VOCAB);
-    transformer_randomize(&net, 3);
+    randomize(&net, 3);
     for (size_t i = 0; i < net.n_params; i++) net.params[i] *= 3.0;      /* livelier than training starts */
     team_make(&team, MOST_THREADS);
     pass_make(&pass, &net, &team, shape.context);

@@ -95,6 +95,10 @@ class Saving(Alike):
             for args in (("x.txt",), ("corpus.txt", "--eval", "held.txt")):
                 self.assertEqual(self.run_(command, "-q", *args[1:], "-n", "2", "-m", "meta", "a", corpus=args[0])[::2],
                                  (0, b""))
+            self.assertEqual(self.run_(command, "-q", "--encode", "held.txt")[::2], (0, b""))
+            with open(str(self.folder / "held.txt"), "rb") as prompt:
+                process = self.start(command, "-q", "-m", "meta", "-n", "2", "-", stdin=prompt)
+                self.assertEqual((process.communicate()[1], process.returncode), (b"", 0))
             self.assertEqual([(self.folder / name).read_bytes() for name in ("x.txt", "held.txt")], [text] * 2)
 
     def test_a_rescue_takes_no_file_s_place(self):
@@ -113,6 +117,19 @@ class Saving(Alike):
                                   b"x.rescue3")
             self.checkpoint("x.rescue3")
             self.assertEqual((self.folder / "x.rescue").read_bytes(), OLD)
+
+    def test_a_long_name_is_rescued_under_its_beginning(self):
+        for command in self.each():
+            (self.folder / "there").mkdir()
+            process = self.start(command, "-q", "--no-cache", "--train", "1000000", "--save", "there/" + "x" * 255)
+            while not [name for name in os.listdir(str(self.folder / "there")) if name.endswith(".tmp")]:
+                time.sleep(0.01)
+            time.sleep(1.0)
+            shutil.rmtree(str(self.folder / "there"))
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=60)
+            self.assertEqual(self.names(), ["corpus.txt", "x" * 240 + ".rescue"])
+            self.checkpoint("x" * 240 + ".rescue")
 
     def test_what_is_read_is_never_written(self):
         """Nor one file twice."""
@@ -467,6 +484,28 @@ class Training(Alike):
 
 
 class CommandLine(Alike):
+    def test_a_name_neither_controls_the_terminal_nor_makes_two_lines(self):
+        name = "no\x1b[31m\nfile\u009b\t"
+        for command in self.each():
+            self.assertEqual(self.run_(command, "a", corpus=name)[2], (
+                "postgpt: cannot read the corpus no\x1b[31m?file\u009b\t: No such file or directory\n").encode())
+            ours, theirs = os.openpty()
+            self.start(command, "a", corpus=name, stderr=theirs).communicate()
+            os.close(theirs)
+            self.assertEqual(os.read(ours, 1000),
+                             b"postgpt: cannot read the corpus no?[31m?file\xc2?\t: No such file or directory\r\n")
+            os.close(ours)
+
+    def test_an_interrupt_after_the_last_word_gives_no_traceback(self):
+        for command in self.each():
+            for delay in (0.0, 0.003, 0.01, 0.03):
+                process = self.start(command, "-q", "-n", "2", "-m", "meta", "the", corpus=str(twins.BOOK))
+                process.stdout.readline()
+                time.sleep(delay)
+                process.send_signal(signal.SIGINT)
+                self.assertEqual(process.communicate()[1], b"")
+                self.assertIn(process.returncode, (0, 130, -signal.SIGINT))
+
     def test_no_option_swallows_another(self):
         for command in self.each():
             for args, why in ((("--encode", "x", "y"), "--encode and a prompt do not go together"),
