@@ -8,16 +8,17 @@
  *
  *     cc -std=c11 -O3 -ffp-contract=off -o postgpt postgpt.c -lm -pthread
  *
- * A first reading goes down to "Second reading" in each chapter, and from there to the next chapter:
+ * Memory, errors and lists come first. A first reading begins at chapter 0, goes down to "Second reading",
+ * and from there to the next chapter:
  *
  *     0    Arithmetic     52 lines   sums, softmax, RMSNorm
- *     I    Tokenizer     134 lines   bytes to tokens
- *     II   Metaweights   388 lines   the chain, and who stands near whom
- *     III  Transformer   178 lines   two kinds of attention, one residual stream
- *     IV   Seeding       239 lines   three questions that the counts can answer
- *     V    Dario field   225 lines   all that is known, in one sum
- *     VI   Sampling      204 lines   a token is drawn, and there is text on the screen
- *                       1420 lines
+ *     I    Tokenizer     137 lines   bytes to tokens
+ *     II   Metaweights   400 lines   the chain, and who stands near whom
+ *     III  Transformer   182 lines   two kinds of attention, one residual stream
+ *     IV   Seeding       251 lines   three questions that the counts can answer
+ *     V    Dario field   220 lines   all that is known, in one sum
+ *     VI   Sampling      207 lines   a token is drawn, and there is text on the screen
+ *                       1449 lines
  */
 #define _XOPEN_SOURCE 700
 #define _FILE_OFFSET_BITS 64
@@ -350,15 +351,18 @@ typedef struct {
     size_t base, merges, vocab;      /* byte tokens, learned pairs, their sum */
     uint32_t id_of_byte[256];        /* NONE where the alphabet lacks the byte */
     uint32_t *pairs;                 /* [merges][2]: token base + i is pairs[i] joined */
-    Map rank;                        /* (left, right) -> the token that joins them */
+    Map rank;                        /* (left, right) -> the token that joins them; NONE: there is none */
     size_t *start;                   /* [vocab + 1]: token t's bytes are text[start[t]] .. */
     unsigned char *text;
     size_t pairs_size, start_size, text_size;
     /* the pieces seen so far, so that each distinct piece is merged once */
     Map seen;                        /* hash of the piece -> its entry */
-    /* its bytes are bytes[at] .. and length of them, its ids ids[ids] .. and count of them (while merges are
-     * learned, count is how often it occurs); met: how often it was encoded */
-    struct Piece { size_t at, length, ids, count, met; uint32_t next; } *pieces;
+    struct Piece {
+        size_t at, length;           /* its bytes in `bytes` */
+        size_t ids, count;           /* its ids in `ids`; to the learner, count: how often it occurs */
+        size_t met;                  /* how often it was encoded */
+        uint32_t next;               /* piece of the same hash */
+    } *pieces;
     size_t n_pieces, pieces_size;
     Bytes bytes;                     /* of all pieces */
     Ids ids;                         /* of those that were merged */
@@ -666,15 +670,15 @@ static size_t text_document(const Text *text, size_t at) {      /* the document 
  *
  * and below the empty context every token has 1 / vocab. A chain of order 3 looks at contexts of up to 2
  * tokens. Only the longest count occurrences. A shorter one has the continuation count instead: how many
- * different tokens stood before c x. It is asked where the longer one knows little, and there it matters in
- * how many places x has been at home, not how often in one of them.
+ * different tokens stood before c x. It weighs where the longer one knows little, and there it matters in how
+ * many places x has been at home, not how often in one of them.
  *
  * Contexts form a tree, newest token first: node 0 is the empty context, and a node's child by t is the
  * context with t before it.
  *     a b c a b d a b c, order 3: after nothing a 2, b 1 (it comes thrice, always after a), c 1, d 1;
  *         after `a b` c 2, d 1
- *     order 2: D(1) = 0.6, D(2) = 0.2, P(c) = 0.225, and c after b has (2 - 0.2) / 3 + (0.2 + 0.6) / 3 *
- *         0.225 = 0.660 */
+ *     order 2: D(1) = 0.6, D(2) = 0.2, and c after b has (2 - 0.2) / 3 + (0.2 + 0.6) / 3 P(c), 0.660; P(c) is
+ *         0.225, 0.5 / 5 + 2.5 / 5 / 4: no count of the empty context is 3, so there D(k) is k / 2 */
 typedef struct { uint32_t node, token; size_t count; } Entry;
 typedef struct {
     size_t order, vocab, n_nodes, n_entries;
@@ -687,9 +691,10 @@ typedef struct {
     double cut[4];               /* D of the longest contexts, by count */
 } Chain;
 
-/* D of a count of 0, of 1, of 2, and of 3 or more; n[k] is how many counts are k (their equation 26). Each is
- * what a count of k is too high by on average, were the text read again: k - (k + 1) Y n[k + 1] / n[k], Y =
- * n[1] / (n[1] + 2 n[2]). */
+/* D of a count of 0, of 1, of 2, and of 3 or more; n[k] is how many counts are k (their equation 26). What
+ * came k times would come about (k + 1) n[k + 1] / n[k] times in another such text (Good 1953). D is what k
+ * is too high by, with the authors' correction Y = n[1] / (n[1] + 2 n[2]); half of k where there are too few
+ * counts to tell. */
 static void discounts(const size_t n[5], double cut[4]) {
     const double y = (double)n[1] / (double)(n[1] + 2 * n[2]);
     for (size_t k = 0; k < 4; k++) {
@@ -717,9 +722,9 @@ static double discounted(const size_t *count, size_t n, const double cut[4], dou
 
 /* The tree: for every node how often each token followed. Both kinds of count in one pass, from the longest
  * context to the empty one: where x is new after a context, the next shorter one has met one more token
- * before c x and counts 1 more; where x is known, it has not, and neither have those below. With `lines` a
- * document's first contexts, which have nothing before them, count occurrences; a running text's first,
- * likewise without, are entered with 0. */
+ * before c x and counts 1 more; where x is known, it has not, and neither have those below. Where nothing
+ * stands before c, at a document's beginning, x is entered with 0; but with `lines` (each line is a document)
+ * it counts, for a line's beginning is a habit. */
 static Entry *chain_count(Chain *chain, const Text *text, unsigned char **depth) {
     size_t size = 0, deep_size = 1024;
     Entry *entries = NULL;
@@ -856,7 +861,8 @@ static double chain_token_prob(const Chain *chain, const uint32_t *ids, size_t n
     return p;
 }
 
-/* The root of the backoff of the longest context that was met: from 0, sure, to 1, at a loss. */
+/* How far the transformer is believed: the root (it judges better) of the backoff of the longest context that
+ * was met, from 0, the chain is sure, to 1, at a loss. */
 static double chain_doubt(const Chain *chain, const uint32_t *ids, size_t n) {
     uint32_t nodes[8];
     const size_t many = chain_nodes(chain, ids, n, nodes);
@@ -884,6 +890,7 @@ static Table table_make(size_t rows, size_t n) {
 /* The table with rows and columns exchanged, without sums. */
 static Table table_transposed(const Table *from) {
     Table to = table_make(from->rows, from->n);
+    /* first[r + 1] is where the next entry of row r goes; in the end, where row r + 1 begins */
     for (size_t i = 0; i < from->n; i++) to.first[from->column[i] + 2]++;
     for (size_t r = 0; r < to.rows; r++) to.first[r + 2] += to.first[r + 1];
     for (size_t r = 0; r < from->rows; r++)
@@ -987,8 +994,8 @@ static void table_prune(Table *table) {
 }
 
 /* Positive pointwise mutual information (Church and Hanks 1990): how much oftener than chance a and x meet,
- * max(0, log(p(a, x) / (p(a) q(x)))), q the share of x^0.75 among all: flattened, so that what is rare does
- * not seem dear (Levy, Goldberg and Dagan 2015). It takes the place of the counts.
+ * max(0, log(p(a, x) / (p(a) q(x)))), q(x) being n(x)^0.75 over the sum of all such, so that what is rare is
+ * not overrated (Levy, Goldberg and Dagan 2015). It takes the place of the counts.
  *     1 3 / 4 0, columns 5 3: of the 3 log(3/8 / (4/8 q)) = 0.615, q = 3^.75 / (5^.75 + 3^.75) = 0.405 */
 static void pmi(Table *table) {
     double *flat = alloc(table->rows, sizeof *flat);
@@ -1570,14 +1577,18 @@ static void company_tree(Company *c, const unsigned char *prompt, size_t length,
  * III  TRANSFORMER: content heads, RRPRAM heads, one residual stream (Vaswani and others 2017)
  *
  * A token becomes a vector x, the residual stream; each part reads it and adds to it; the output head turns
- * the last x into logits, a score for each token. With n = rmsnorm(x), at place i of the window, each layer:
+ * the last x into logits, a score for each token. At place i of the window, with n = rmsnorm(x):
  *
- *     x_i = wte[token] + wpe[i]                                                   [embd]
+ *     first          x_i = wte[token] + wpe[i]                                    [embd]
+ *     each layer     x = x + concat(heads) Wo                                     what its heads bring, then
+ *                    x = x + relu(n W_up) W_down                                  the MLP
  *     content head   a_ij = (n_i Wq) . (n_j Wk) / sqrt(head_dim)   for j <= i     what is relevant
  *     RRPRAM head    a_ij = n_i . Wr[:, j]                         for j <= i     which places form a pattern
- *     each head      softmax over j of a_ij, times n_j Wv                         [head_dim]
- *     x = x + concat(heads) Wo;   x = x + relu(rmsnorm(x) W_up) W_down            [embd]
- *     logits = rmsnorm(x) W_head                                                  [vocab]
+ *     either brings  softmax over j of a_ij, times n_j Wv                         [head_dim]
+ *     last           logits = rmsnorm(x) W_head                                   [vocab]
+ *
+ * In a content head place i asks with its query, n_i Wq, and each place j answers with its key, n_j Wk: the
+ * better they fit, the more of j's value, n_j Wv, comes to i.
  *
  * RRPRAM is the Recursive Resonant Pattern Recognition Attention Mechanism: its scores do not compare two
  * tokens; they depend on x_i and on the number j alone, not on the token there (Wr has a column for each
@@ -1768,10 +1779,11 @@ static void randomize(Transformer *net, uint64_t seed) {
  * multiplies all by the same number (what the heads add makes a row a little longer).
  *
  * The first question: who follows whom (wte, head)? In this chapter x[a] is a vector for each token a, what
- * the follow room of wte holds, and h[b] what that of the head holds, where the row of the constant has the
- * log unigram. So a bigram comes out, unigram(b) exp(x[a] . h[b]), normalised, and it is to come close to the
- * Kneser-Ney bigram P(b | a). The target is t = log(P(b | a) / unigram(b)), up to a constant c a row, and the
- * nats that a miss costs are nearly half its square. So each x[a] is
+ * the follow room of wte holds, and h[b] column b of the output head's rows for that room. Its row for the
+ * constant adds log unigram(b), so the logit of b is x[a] . h[b] + log unigram(b): a bigram, and it is to
+ * come close to the Kneser-Ney bigram P(b | a). The target is t = log(P(b | a) / unigram(b)), up to a
+ * constant c a row, and the nats (units of -log p) that a miss costs are nearly half its square. So each x[a]
+ * is
  *
  *     argmin over x and c of   sum over b of w_b (x . h[b] + c - t_b)^2 + RIDGE |x|^2
  *
@@ -1789,30 +1801,40 @@ static void randomize(Transformer *net, uint64_t seed) {
  *
  *     a_ij = loud * waves(i) . waves(j + d - 1),      is largest where j = i - (d - 1)
  *
- * It adds x_d P h[b] to the logit of b, x_d the x of the token there, less the mean. Which matrix P? Newton's
+ * for the product of two places' waves is a sum of cosines of their distance. loud lets the next best place
+ * lose SHARPNESS nats, so that 99 of 100 parts go to one place (where the window has it: its first token sees
+ * itself). What a head writes lands in the follow room, which the output head multiplies by h[b]. So it can
+ * add x_d P h[b] to the logit of b, x_d the x of the token there, less the mean. Which matrix P? Newton's
  * first step from P = 0, where the probabilities are those that are expected without it:
  *
  *     loss(P) = - the mean over places of log softmax(log bigram + x_d P h)[next]
- *     gradient  at 0:  -G,  G = the mean of x_d (h[next] - e)^T,  e the mean of h that is expected
+ *     gradient  at 0:  -G,  G = the mean of x_d (h[next] - e)^T,  e the mean of h that the bigram
+ *                      expects, and what nearer heads add to it
  *     curvature at 0:  P -> the mean of x_d x_d^T P Cov(h | bigram), nearly Cov(x) P Cov(h | bigram)
- *     Newton:  curvature(P) = G,  so  P = Cov(x)^-1 G Cov(h | bigram)^-1
+ *     Newton:  curvature(P) = G,  so  P = Cov(x)^-1 G Cov(h | bigram)^-1      (each Cov shrunk: SHRINK)
  *
- * Cut to the rank of a head, P = u diag(s) v^T: its values are x_d u, its rows of the output matrix s v.
+ * Cut to the columns that a head has (svd), P = u diag(s) v^T: the head reads x_d u, its values, and writes
+ * these times s v, its rows of the output matrix.
  *
- * The third question: what stood here the last time (content heads)? Trained transformers find this circuit
- * first: induction heads (Elhage and others 2021, Olsson and others 2022). The first RRPRAM head, that for d
- * = 2, also writes its values into the room `before`: who stood before. From the second layer on, content
- * heads ask for places whose `before` is like the newest token itself:
+ * The third question: what stood here the last time (content heads)? Trained transformers of two layers or
+ * more form this circuit early: induction heads (Elhage and others 2021, Olsson and others 2022). The first
+ * RRPRAM head, that for d = 2, also writes what it reads, x u of the token before, into the room `before`.
+ * From the second layer on, content heads ask, with the same u, for places whose `before` is like the newest
+ * token itself, s being the mean square of a number of `before`:
  *
- *     q_i = (x_i - mean) u RELEVANCE,  k_j = before_j,  a_ij = q_i . k_j / sqrt(head_dim)
+ *     q_i = (x_i - mean) u RELEVANCE / s,  k_j = before_j,  a_ij = q_i . k_j / sqrt(head_dim)
  *
- *     text      the | ghost | speaks | of     | the | ?
- *     before    the | the   | ghost  | speaks | of        the last `the` finds `ghost`, which came after one
+ *     text      so | the | ghost | speaks | of     | the | ?
+ *     before    so | so  | the   | ghost  | speaks | of        the last `the` finds `ghost`: after a `the`
  *
- * What stands there came after such a token, and may come again. So one kind of head finds the place, the
- * other the likeness. What to say of it is Newton's step again, x_d being the mean of x over the places by
- * their shares; G and the covariance are taken at LESSONS places of the corpus. The content heads of a layer
- * all ask the same, and each says a part of the answer.
+ * What stands there came after such a token, and its like may come again. So one kind of head finds the
+ * place, the other the likeness. It leans toward such places, and it does not copy: what to say is Newton's
+ * step again, CHORUS of the way, with x_d the mean of x over the places by their shares, and the moments
+ * taken at LESSONS places of the corpus. (Follow by now holds more than x, what the first layer added; the
+ * step takes it for x alone.)
+ *
+ * By default layer 1 has d = 2, which writes `before`, and d = 3; layer 2 has d = 4 and two content heads,
+ * which ask the same and say a part of the answer each. The other three heads are silent, to be trained.
  */
 #define WIDEST 64                /* coordinates of follow: more would fit accidents; the rest is free for
                                   * training */
@@ -1821,7 +1843,7 @@ static void randomize(Transformer *net, uint64_t seed) {
 #define SIZE 0.2                 /* of the residual stream: RMSNorm undoes it, but the smaller it is, the
                                   * sooner training can turn it */
 #define REACH 4                  /* tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this */
-/* of conjugate gradients, which come near in fewer than r: a sketch of x, h, x */
+/* of solving for x, roughly, for h, and for x again; r would be exact */
 static const size_t ROUNDS[3] = {4, 6, 6};
 
 /* told in the second reading */
@@ -1852,8 +1874,9 @@ static Rooms rooms_of(size_t embd, size_t vocab, size_t head_dim) {
  * P(b | a) = prob[b] + keep unigram(b), so t = log keep + log(1 + prob[b] / (keep unigram(b))). log keep is
  * the same for all b and goes into c: a b never met after a has the target 0. And w_b = n(a) P(b | a) is a
  * sum: `weight`, n(a) prob[b], where b was met after a, and left[a] right[b], n(a) keep unigram(b), for all.
- * regress() adds up the first for each a; even() has turned and stretched h so that the second is a multiple
- * of the identity. Where h begins, all t weigh n(a) unigram(b): a product, as a decomposition wants it. */
+ * regress() adds up the first for each a; h is such, at first and after even(), that the second is a multiple
+ * of the identity. A decomposition can weigh by products only: h begins with t weighed n(a) unigram(b), so
+ * each t times the root of that, and in the end without the root of unigram(b) again. */
 static void seed_follow(double *x, double *h, size_t r, const Table *pairs, const Chain *bigram) {
     const size_t vocab = pairs->rows;
     const double *right = bigram->unigram;
@@ -1867,6 +1890,7 @@ static void seed_follow(double *x, double *h, size_t r, const Table *pairs, cons
         const uint32_t node = map_get(&bigram->child, pair_key(0, a));
         const double keep = bigram->backoff[node], n = pairs->row_sum[a];
         left[a] = n * keep;
+        /* the same followers in the same order in both */
         for (size_t i = pairs->first[a], e = bigram->first[node]; i < pairs->first[a + 1]; i++, e++) {
             const double unigram = bigram->unigram[pairs->column[i]];
             weight.value[i] = n * bigram->prob[e];
@@ -1886,8 +1910,8 @@ static void seed_follow(double *x, double *h, size_t r, const Table *pairs, cons
     table_free(&weight_back); table_free(&target_back);
 }
 
-/* A sine and a cosine of a place for each of the two wavelengths: a window and a quarter, and its root. So
- * two places are hardest to tell apart at one step and at one short wave, and both alike. */
+/* A sine and a cosine of a place for each of two wavelengths, a window and a quarter (or 40) and its root: so
+ * one step is told apart as well as one whole short wave is. */
 static void waves_at(double waves[4], size_t i, size_t context) {
     const double window = 1.25 * (double)context, slow = window > 40.0 ? window : 40.0,
         period[2] = {sqrt(slow), slow};
@@ -1903,17 +1927,16 @@ typedef struct {
     size_t vocab, r, embd;
     const double *h;                 /* [vocab][r] */
     double *x, *x_mean;              /* [vocab][r]: less its mean; [r] */
-    double *expected[REACH + 1];     /* [vocab][r]: the mean h of what stands d after a token, as the
-                                      * bigram says (d = 1), and what the head for d adds; NULL: there is
-                                      * none */
+    double *expected[REACH + 1];     /* [vocab][r]: of what stands d after a token, the mean h as the
+                                      * bigram says (d = 1), what the head for d adds to it; or NULL */
     double *share;                   /* [vocab]: of the tokens that something follows */
     double *xx, *hh;                 /* [r][r]: the covariance of x, and of h where the bigram is known */
     double scale, constant, swing;   /* as seed_embeddings found them */
 } Follow;
 
 /* Fills wte, wpe and head, room by room. The constant has a quarter of the square of follow and fill, the
- * place a tenth of all three. Finds scale, by which RMSNorm multiplies what is left without SIZE, so that
- * x . h comes out of wte and head; constant; swing, how far the waves go: what the heads must know. */
+ * place a tenth of all three. Finds scale (rmsnorm makes scale v of SIZE v, so that x . h comes out of wte
+ * and head); constant; and swing, how far the waves go: what the heads must know. */
 static void seed_embeddings(Transformer *net, const Rooms *rooms, const double *x, const double *h,
                             const double *unigram, Follow *f) {
     const size_t embd = net->shape.embd, vocab = net->vocab, r = rooms->follow;
@@ -1974,7 +1997,7 @@ static void seed(Transformer *net, const Metaweights *meta) {
         count_pairs(&apart[d], text, vocab, weight, d, EVERY, 1.0);
     }
     double *x = alloc(vocab * r, sizeof *x), *h = alloc(vocab * r, sizeof *h),
-        *first = alloc(r * net->head_dim, sizeof *first);
+        *first = alloc(r * net->head_dim, sizeof *first);      /* u of the first RRPRAM head */
     Follow f;
     seed_follow(x, h, r, &apart[1], &bigram);
     follow_make(&f, text, &apart[1], &bigram, x, h, r);
@@ -2438,9 +2461,10 @@ static void svd(double *u, double *s, double *v, const Table *table, size_t r, i
  *         it has than the corpus; heard: how often x came, each time worth DRIFT less with every token since
  *     T   log(1 + odds recall(x) / P(x))             trauma: what followed earlier moments like this one
  *
- * recall is a small chain of this talk alone. What it leaves to other chains is `free`, so recall + free P
- * would be a mixture; the odds are trauma / free times how much is unexpected of late. Added to log P, T
- * makes P + odds recall of P, up to what all sum to: so it is a logarithm.
+ * recall is a small chain of this talk alone, a cache (Kuhn and De Mori 1990). It leaves the share `free` to
+ * other chains, and the odds are trauma / free times how much is unexpected of late. A mixture is wanted, and
+ * the terms are added to log P: so T is the logarithm of what P is multiplied by to become P + odds recall,
+ * before all is normalised (exactly so where log P weighs 1; where it weighs less T favours the improbable).
  */
 #define ECHO 0.85                /* resonance fades by this with each token back */
 #define DRIFT 0.99               /* destiny keeps this much of what it heard at each token */
@@ -2448,13 +2472,11 @@ static void svd(double *u, double *s, double *v, const Table *table, size_t r, i
 #define CALM 0.9                 /* trauma keeps this much of its level at each token */
 #define REST 0.3                 /* trauma up to this level is silent */
 #define DEPTH 4                  /* tokens of context that recall looks at */
-/* what recall leaves to shorter contexts for each different token that followed a context of 1, 2, 3, 4 */
+/* recall's own: what it leaves to shorter contexts for each different token that followed one, by length */
 static const double DOUBT[DEPTH] = {66.0, 16.0, 16.0, 16.0};
-enum { MATCH = 32 };             /* tokens: the longest match that is told from a longer one */
-/* moments: of those that ended on the same token the newest so many are looked at */
-enum { PLACES = 256 };
 
-/* As tests/measure/tune.py found them. A transformer that was trained is believed more. */
+/* As tests/measure/tune.py found them, on pieces that no figure is reported on. A transformer that was
+ * trained is believed more. */
 typedef struct { double lambda, kappa, alpha, beta, gamma, trauma; size_t memory; } Coefficients;
 #define LAMBDA 0.6
 #define KAPPA 0.4
@@ -2492,7 +2514,7 @@ typedef struct {
                                   * the memory */
     uint32_t *followed;          /* [DEPTH][vocab]: how often each token followed the newest 1, 2, ..
                                   * tokens */
-    Spelling spelling;           /* the word under way */
+    Spelling spelling;           /* the word under way, and what may follow it */
     double *p, *log_p, *h, *f, *a, *t;      /* [vocab] each: the terms for the next token */
     const double *z;             /* [vocab]: the transformer's logits */
     size_t *since, step;         /* [vocab]: the last step that saw the token among the newest */
@@ -2528,11 +2550,6 @@ static void field_reset(Field *field) {                        /* a new document
     if (field->window) field->window->n = 0;
 }
 
-/* How much the chain expects a token. */
-static double field_expected(const Field *field, uint32_t id) {
-    return chain_token_prob(&field->meta->chain, field->text.ids, field->text.n, id);
-}
-
 static size_t field_start(const Field *field) {                /* the oldest place that is remembered */
     return field->text.n > field->co->memory ? field->text.n - field->co->memory : 0;
 }
@@ -2555,7 +2572,8 @@ static void field_push(Field *field, uint32_t id, double expected) {
     if (field->window) window_push(field->window, id);
 }
 
-/* told in the second reading */
+/* told in the second reading: what is promised; the next older place where the newest token stood, which
+ * text.ids[at] followed, and how many tokens up to it are as the newest are */
 static void field_promised(Field *field, double *f, double *strongest, size_t *who);
 static size_t field_match(const Field *field, size_t at);
 static size_t field_moment(const Field *field, size_t *at, size_t *seen);
@@ -2583,8 +2601,8 @@ static void field_terms(Field *field) {
     field_promised(field, field->f, NULL, NULL);
     for (size_t x = 0; x < vocab; x++) field->a[x] = field->destiny[x] > 0.0
         ? log(1.0 + field->destiny[x] / (PRIOR * meta->share[x])) : 0.0;
-    const double unclaimed = field_recall(field, field->t);
-    const double odds = field->level > REST ? field->co->trauma * (field->level - REST) / unclaimed : 0.0;
+    const double free_mass = field_recall(field, field->t);
+    const double odds = field->level > REST ? field->co->trauma * (field->level - REST) / free_mass : 0.0;
     for (size_t x = 0; x < vocab; x++)
         if (field->t[x] > 0.0) field->t[x] = log(1.0 + odds * field->t[x] / field->p[x]);
 }
@@ -2594,7 +2612,7 @@ static void field_terms(Field *field) {
  * D of them different, recall(x) = (n(x) + doubt D recall(x after the shorter context)) / (n + doubt D). */
 static double field_recall(Field *field, double *t) {
     const size_t vocab = field->meta->vocab;
-    double free_mass = 1.0;
+    double free_mass = 1.0;              /* the formula's free */
     zero(t, vocab);
     memset(field->followed, 0, DEPTH * vocab * sizeof *field->followed);
     for (size_t at = 0, seen = 0; field_moment(field, &at, &seen);)
@@ -2650,6 +2668,11 @@ static void field_logits(const Field *field, double *logits, int use) {
 
 /* Second reading of V */
 
+/* How much the chain expects a token. */
+static double field_expected(const Field *field, uint32_t id) {
+    return chain_token_prob(&field->meta->chain, field->text.ids, field->text.n, id);
+}
+
 /* Pushes a text of any length: what nobody remembers at its end is left out. A full
  * window drops its older half at a time: what is dropped by now need not go through it.
  *     context 4, 11 tokens: 0 1 2 3, 2 3 4 5, 4 5 6 7, 6 7 8 9, 8 9 10: only 8 9 10 are pushed */
@@ -2687,6 +2710,9 @@ static void field_promised(Field *field, double *f, double *strongest, size_t *w
     }
 }
 
+enum { MATCH = 32 };             /* tokens: longer matches count as this long */
+enum { PLACES = 256 };           /* moments: only so many, the newest, are looked at */
+
 /* How many tokens up to a place, 1 + its index, are as the newest are, MATCH at most.
  *     a b c d a b c a b: the newest `a b` stood at two places, and matches 2 at each */
 static size_t field_match(const Field *field, size_t at) {
@@ -2709,13 +2735,14 @@ static size_t field_moment(const Field *field, size_t *at, size_t *seen) {
  * VI  SAMPLING, and the model: text on the screen
  *
  * The voice. P is made to predict what somebody else writes and keeps a share for what was never seen; who
- * draws from that share says what nobody says. So the Voice takes off only a fifth of the discounts and asks
- * contexts of up to 7 tokens. Such a voice would recite the corpus; rules, in nats, make it move on. A
- * junction is another place of the corpus that has the last two words, or more, of what was said: there the
- * text can go on otherwise. When a third of `verbatim` words have been copied in a row, each further one
- * costs, and a junction is taken gladly; after two thirds any junction is better than to go on; at `verbatim`
- * the run ends by force. More rules keep sentences, numbers and brackets whole. The Speller lets no word be
- * written that neither corpus nor prompt has. Both stand in the second reading.
+ * draws from that share says what nobody says. So the Voice goes on where P ends, over contexts of 2 to 7
+ * tokens, with a fifth of the discounts. Such a voice would recite the corpus; rules, in nats, make it move
+ * on. A junction is another place of the corpus that has the last two words, or more, of what was said: there
+ * the text can go on otherwise. When a third of `verbatim`, 11 words, have been copied in a row, each further
+ * one costs, and a junction is taken gladly; after two thirds any junction is better than to go on; at
+ * `verbatim` the run ends by force. More rules keep sentences, numbers and brackets whole. Spelling knows the
+ * words and the one under way; the Speller asks it, so that no word is written that neither corpus nor prompt
+ * has, and keeps the bytes valid UTF-8. All of them stand in second readings.
  */
 #define TEMPERATURE 0.75         /* the defaults of the options of these names */
 #define REPETITION 0.0
@@ -2779,6 +2806,7 @@ static uint32_t sample(Best *best, double *logits, double *odds, uint32_t *kept,
         if (walked >= how->top_p * whole) {
             whole = walked;
             n = i + 1;
+            break;
         }
     }
     const double stop = rng_uniform(rng);
@@ -2890,6 +2918,7 @@ static void generate(Model *model, const unsigned char *prompt, size_t length, i
                                    &expected);
         const Slice text = token_text(tok, id);
         const int breaks = memchr(text.data, '\n', text.length) != NULL;
+        /* it would begin the next sentence: left out */
         if (i >= o->tokens && (o->lines ? breaks : voice_rests(field.voice, id))) break;
         if (why) ledger_add(why, &field, mode, before, logits, id, &o->sampling, &speller);
         speller_write(&speller, text.data, text.length);
@@ -4573,16 +4602,18 @@ static int checkpoint_take(Transformer *net, About *about, const unsigned char *
 }
 
 /* ---------------------------------------------------------------------------------------------
- * VIII  EVALUATION: held-out figures, teacher-forced through the same window as generation
+ * VIII  EVALUATION: held-out figures
  *
- * A text that nobody counted is read token by token, and before each one the model says how probable it is.
+ * A text that nobody counted is read token by token, and before each one the model says how probable it is:
+ * the model that listens, without the voice, its rules and the sampler.
  *
  *     nats/token = mean of -log p(token | all before it)
  *     bits/byte  = sum of -log p(token | all before it) / (log 2 * the text's bytes)
  *
  * Bits a byte can be compared between tokenizers, nats a token cannot. A row is a distribution: the uniform
  * one, the chain of one and of two tokens, and the modes, whole and without one of their parts; what a part
- * is worth is the difference. "-heads" silences the attention.
+ * is worth is the difference (such differences do not add up; only "full -transformer" has a lambda of its
+ * own). B is the chain, Z the transformer, H F A T the field's terms; "-heads" silences the attention.
  */
 #define LN2 0.6931471805599453   /* log 2 */
 
@@ -4870,8 +4901,8 @@ static int is_given(const char *given, const char *name) {
 
 /* Refuses an option that would be of no use beside another, or without it: no option swallows another. */
 static void check_together(const char *given, int prompt) {
-    static const char *const others[] = {"tree", "train", "save", "load", "eval", "holdout", "info", "why",
-                                         "page", "interactive"};
+    static const char *const others[] = {"tree", "train", "save", "load", "eval", "info", "why", "page",
+                                         "interactive"};
     for (size_t i = 0; i < 2; i++) {
         const char *name = i ? "tree" : "encode";
         if (!is_given(given, name)) continue;

@@ -13,12 +13,12 @@ A first reading goes down to "Second reading" in each chapter, and from there to
 
     0    Arithmetic     58 lines   sums, softmax, RMSNorm
     I    Tokenizer      68 lines   bytes to tokens
-    II   Metaweights   265 lines   the chain, and who stands near whom
-    III  Transformer   130 lines   two kinds of attention, one residual stream
-    IV   Seeding       166 lines   three questions that the counts can answer
-    V    Dario field   158 lines   all that is known, in one sum
-    VI   Sampling      142 lines   a token is drawn, and there is text on the screen
-                       987 lines
+    II   Metaweights   267 lines   the chain, and who stands near whom
+    III  Transformer   134 lines   two kinds of attention, one residual stream
+    IV   Seeding       177 lines   three questions that the counts can answer
+    V    Dario field   153 lines   all that is known, in one sum
+    VI   Sampling      143 lines   a token is drawn, and there is text on the screen
+                      1000 lines
 """
 import os
 try:
@@ -396,14 +396,15 @@ class Text:
 #
 # and below the empty context every token has 1 / vocab. A chain of order 3 looks at contexts of up to 2
 # tokens. Only the longest count occurrences. A shorter one has the continuation count instead: how many
-# different tokens stood before c x. It is asked where the longer one knows little, and there it matters in
-# how many places x has been at home, not how often in one of them.
+# different tokens stood before c x. It weighs where the longer one knows little, and there it matters in how
+# many places x has been at home, not how often in one of them.
 
 def discounts(n):
     """D of a count of 0, of 1, of 2, and of 3 or more; n[k] is how many counts are k (their equation 26).
 
-    Each is what a count of k is too high by on average, were the text read again: k - (k + 1) Y n[k + 1] /
-    n[k], Y = n[1] / (n[1] + 2 n[2]).
+    What came k times would come about (k + 1) n[k + 1] / n[k] times in another such text (Good 1953). D is
+    what k is too high by, with the authors' correction Y = n[1] / (n[1] + 2 n[2]); half of k where there are
+    too few counts to tell.
     """
     if not (n[1] and n[2] and n[3]):
         return 0.0, 0.5, 1.0, 1.5
@@ -461,8 +462,8 @@ class Chain:
 
         Both kinds of count in one pass, from the longest context to the empty one: where x is new after a
         context, the next shorter one has met one more token before c x and counts 1 more; where x is known,
-        it has not, and neither have those below. With `lines` a document's first contexts, which have nothing
-        before them, count occurrences; a running text's first, likewise without, are entered with 0.
+        it has not, and neither have those below. Where nothing stands before c, at a document's beginning, x
+        is entered with 0; but with `lines` it counts, for a line's beginning is a habit.
 
         >>> text = Text([0, 1, 2, 0, 1, 3, 0, 1, 2])    # a b c a b d a b c: b comes thrice, always after a
         >>> child, counts, depth = Chain(text, 4, 3).count(text)
@@ -518,7 +519,8 @@ class Chain:
         return p
 
     def doubt(self, ids):
-        """The root of the backoff of the longest context that was met: from 0, sure, to 1, at a loss."""
+        """How far the transformer is believed: the root (it judges better) of the backoff of the longest
+        context that was met, from 0, the chain is sure, to 1, at a loss."""
         return sqrt(self.backoff[[0, *self.nodes(ids)][-1]])
 
 
@@ -592,8 +594,8 @@ def count_pairs(text, vocab, weight, reach, least):
 
 def pmi(table):
     """Positive pointwise mutual information (Church and Hanks 1990), as a Table: how much oftener than chance
-    a and x meet, max(0, log(p(a, x) / (p(a) q(x)))), q the share of x^0.75 among all: flattened, so that what
-    is rare is not overrated (Levy, Goldberg and Dagan 2015).
+    a and x meet, max(0, log(p(a, x) / (p(a) q(x)))), q(x) being n(x)^0.75 over the sum of all such, so that
+    what is rare is not overrated (Levy, Goldberg and Dagan 2015).
 
     >>> table = Table([[(0, 1.0), (1, 3.0)], [(0, 4.0)]], [4.0, 4.0], [5.0, 3.0], 8.0)
     >>> [(x, "%.3f" % value) for x, value in pmi(table).rows[0]]    # log(3/8 / (4/8 q)), q = 0.405
@@ -964,14 +966,18 @@ class Company:
 # III  TRANSFORMER: content heads, RRPRAM heads, one residual stream (Vaswani and others 2017)
 #
 # A token becomes a vector x, the residual stream; each part reads it and adds to it; the output head turns
-# the last x into logits, a score for each token. With n = rmsnorm(x), at place i of the window, each layer:
+# the last x into logits, a score for each token. At place i of the window, with n = rmsnorm(x):
 #
-#     x_i = wte[token] + wpe[i]                                                   # [embd]
+#     first          x_i = wte[token] + wpe[i]                                    # [embd]
+#     each layer     x = x + concat(heads) Wo                                     # what its heads bring, then
+#                    x = x + relu(n W_up) W_down                                  # the MLP
 #     content head   a_ij = (n_i Wq) . (n_j Wk) / sqrt(head_dim)   for j <= i     what is relevant
 #     RRPRAM head    a_ij = n_i . Wr[:, j]                         for j <= i     which places form a pattern
-#     each head      softmax over j of a_ij, times n_j Wv                         # [head_dim]
-#     x = x + concat(heads) Wo;   x = x + relu(rmsnorm(x) W_up) W_down            # [embd]
-#     logits = rmsnorm(x) W_head                                                  # [vocab]
+#     either brings  softmax over j of a_ij, times n_j Wv                         # [head_dim]
+#     last           logits = rmsnorm(x) W_head                                   # [vocab]
+#
+# In a content head place i asks with its query, n_i Wq, and each place j answers with its key, n_j Wk: the
+# better they fit, the more of j's value, n_j Wv, comes to i.
 #
 # RRPRAM is the Recursive Resonant Pattern Recognition Attention Mechanism: its scores do not compare two
 # tokens; they depend on x_i and on the number j alone, not on the token there (Wr has a column for each
@@ -1050,9 +1056,9 @@ class Window:
         self.seen = []
         for layer, keys, values in zip(self.layers, self.keys, self.values):
             *heads, out, up, down = layer
-            if out:                                       # a transformer may have been silenced: chapter VIII
+            if out:                                       # its heads may have been silenced: chapter VIII
                 x = out.times(self.attend(heads, keys, values, rmsnorm(x)), x)
-            if down.at:                                   # [embd] -> [hidden] -> [embd]
+            if down.at:                                   # any row of down but zeros: [hidden] -> [embd]
                 x = down.times([u if u > 0.0 else 0.0 for u in up.times(rmsnorm(x))], x)
         self.x = x
 
@@ -1150,10 +1156,10 @@ class Rows:
 # multiplies all by the same number (what the heads add makes a row a little longer).
 #
 # The first question: who follows whom (wte, head)? In this chapter x[a] is a vector for each token a, what
-# the follow room of wte holds, and h[b] what that of the head holds, where the row of the constant has the
-# log unigram. So a bigram comes out, unigram(b) exp(x[a] . h[b]), normalised, and it is to come close to the
-# Kneser-Ney bigram P(b | a). The target is t = log(P(b | a) / unigram(b)), up to a constant c a row, and the
-# nats that a miss costs are nearly half its square. So each x[a] is
+# the follow room of wte holds, and h[b] column b of the output head's rows for that room. Its row for the
+# constant adds log unigram(b), so the logit of b is x[a] . h[b] + log unigram(b): a bigram, and it is to come
+# close to the Kneser-Ney bigram P(b | a). The target is t = log(P(b | a) / unigram(b)), up to a constant c a
+# row, and the nats (units of -log p) that a miss costs are nearly half its square. So each x[a] is
 #
 #     argmin over x and c of   sum over b of w_b (x . h[b] + c - t_b)^2 + RIDGE |x|^2
 #
@@ -1171,30 +1177,40 @@ class Rows:
 #
 #     a_ij = loud * waves(i) . waves(j + d - 1),      is largest where j = i - (d - 1)
 #
-# It adds x_d P h[b] to the logit of b, x_d the x of the token there, less the mean. Which matrix P? Newton's
+# for the product of two places' waves is a sum of cosines of their distance. loud lets the next best place
+# lose SHARPNESS nats, so that 99 of 100 parts go to one place (where the window has it: its first token sees
+# itself). What a head writes lands in the follow room, which the output head multiplies by h[b]. So it can
+# add x_d P h[b] to the logit of b, x_d the x of the token there, less the mean. Which matrix P? Newton's
 # first step from P = 0, where the probabilities are those that are expected without it:
 #
 #     loss(P) = - the mean over places of log softmax(log bigram + x_d P h)[next]
-#     gradient  at 0:  -G,  G = the mean of x_d (h[next] - e)^T,  e the mean of h that is expected
+#     gradient  at 0:  -G,  G = the mean of x_d (h[next] - e)^T,  e the mean of h that the bigram
+#                      expects, and what nearer heads add to it
 #     curvature at 0:  P -> the mean of x_d x_d^T P Cov(h | bigram), nearly Cov(x) P Cov(h | bigram)
-#     Newton:  curvature(P) = G,  so  P = Cov(x)^-1 G Cov(h | bigram)^-1
+#     Newton:  curvature(P) = G,  so  P = Cov(x)^-1 G Cov(h | bigram)^-1      (each Cov shrunk: SHRINK)
 #
-# Cut to the rank of a head, P = u diag(s) v^T: its values are x_d u, its rows of the output matrix s v.
+# Cut to the columns that a head has (svd), P = u diag(s) v^T: the head reads x_d u, its values, and writes
+# these times s v, its rows of the output matrix.
 #
-# The third question: what stood here the last time (content heads)? Trained transformers find this circuit
-# first: induction heads (Elhage and others 2021, Olsson and others 2022). The first RRPRAM head, that for d =
-# 2, also writes its values into the room `before`: who stood before. From the second layer on, content heads
-# ask for places whose `before` is like the newest token itself:
+# The third question: what stood here the last time (content heads)? Trained transformers of two layers or
+# more form this circuit early: induction heads (Elhage and others 2021, Olsson and others 2022). The first
+# RRPRAM head, that for d = 2, also writes what it reads, x u of the token before, into the room `before`.
+# From the second layer on, content heads ask, with the same u, for places whose `before` is like the newest
+# token itself, s being the mean square of a number of `before`:
 #
-#     q_i = (x_i - mean) u RELEVANCE,  k_j = before_j,  a_ij = q_i . k_j / sqrt(head_dim)
+#     q_i = (x_i - mean) u RELEVANCE / s,  k_j = before_j,  a_ij = q_i . k_j / sqrt(head_dim)
 #
-#     text      the | ghost | speaks | of     | the | ?
-#     before    the | the   | ghost  | speaks | of        the last `the` finds `ghost`, which came after one
+#     text      so | the | ghost | speaks | of     | the | ?
+#     before    so | so  | the   | ghost  | speaks | of        the last `the` finds `ghost`: after a `the`
 #
-# What stands there came after such a token, and may come again. So one kind of head finds the place, the
-# other the likeness. What to say of it is Newton's step again, x_d being the mean of x over the places by
-# their shares; G and the covariance are taken at LESSONS places of the corpus. The content heads of a layer
-# all ask the same, and each says a part of the answer.
+# What stands there came after such a token, and its like may come again. So one kind of head finds the
+# place, the other the likeness. It leans toward such places, and it does not copy: what to say is Newton's
+# step again, CHORUS of the way, with x_d the mean of x over the places by their shares, and the moments
+# taken at LESSONS places of the corpus. (Follow by now holds more than x, what the first layer added; the
+# step takes it for x alone.)
+#
+# By default layer 1 has d = 2, which writes `before`, and d = 3; layer 2 has d = 4 and two content heads,
+# which ask the same and say a part of the answer each. The other three heads are silent, to be trained.
 
 # three sizes; where the last three begin
 Rooms = namedtuple("Rooms", "follow before waves place constant fill")
@@ -1215,7 +1231,7 @@ def rooms_of(embd, vocab, head_dim):
 WIDEST = 64                 # coordinates of follow: more would fit accidents; the rest is free for training
 NEAR = 3e-4                 # conjugate gradients stop at this share of the squared target
 RIDGE = 0.1                 # added to each square, so that a row counted little stays near 0
-ROUNDS = (4, 6, 6)          # of conjugate gradients, which come near in fewer than r: a sketch of x, h, x
+ROUNDS = (4, 6, 6)          # of solving for x, roughly, for h, and for x again; r would be exact
 
 
 def seed_follow(pairs, bigram, r):
@@ -1225,8 +1241,9 @@ def seed_follow(pairs, bigram, r):
     P(b | a) = prob[b] + keep unigram(b), so t = log keep + log(1 + prob[b] / (keep unigram(b))). log keep is
     the same for all b and goes into c: a b never met after a has the target 0. And w_b = n(a) P(b | a) is a
     sum: `weight`, n(a) prob[b], where b was met after a, and left[a] right[b], n(a) keep unigram(b), for all.
-    regress() adds up the first for each a; even() has turned and stretched h so that the second is a multiple
-    of the identity. Where h begins, all t weigh n(a) unigram(b): a product, as a decomposition wants it.
+    regress() adds up the first for each a; h is such, at first and after even(), that the second is a
+    multiple of the identity. A decomposition can weigh by products only: h begins with t weighed n(a)
+    unigram(b), so each t times the root of that, and in the end without the root of unigram(b) again.
     """
     left, weight, target, scaled = [], [], [], []
     for a, (row, n) in enumerate(zip(pairs.rows, pairs.row_sum)):
@@ -1249,8 +1266,8 @@ SIZE = 0.2                  # of the residual stream: RMSNorm undoes it, but the
 
 def seed_embeddings(net, rooms, x, h, unigram):
     """Fills wte, wpe and head, room by room. The constant has a quarter of the square of follow and fill,
-    the place a tenth of all three. -> scale, by which RMSNorm multiplies what is left when SIZE is taken out,
-    so that x . h comes out of wte and head; constant; swing, how far the waves go: what the heads must know
+    the place a tenth of all three. -> scale (rmsnorm makes scale v of SIZE v, so that x . h comes out of wte
+    and head); constant; swing, how far the waves go: what the heads must know
     """
     r, _, waves, place, constant_at, fill_at = rooms
     embd, square = net.shape.embd, [dot(row, row) for row in x]
@@ -1272,8 +1289,8 @@ def seed_embeddings(net, rooms, x, h, unigram):
 
 
 def waves_at(i, context):
-    """A sine and a cosine of a place for each of the two wavelengths: a window and a quarter, and its root.
-    So two places are hardest to tell apart at one step and at one short wave, and both alike."""
+    """A sine and a cosine of a place for each of two waves, a window and a quarter (or 40) long and its root:
+    so one step is told apart as well as one whole short wave is."""
     slow = max(1.25 * context, 40.0)
     angles = [6.283185307179586 * i / period for period in (sqrt(slow), slow)]
     return [wave(angle) for angle in angles for wave in (sin, cos)]
@@ -1609,9 +1626,10 @@ def svd(table, r, rounds):
 #         it has than the corpus; heard: how often x came, each time worth DRIFT less with every token since
 #     T   log(1 + odds recall(x) / P(x))             trauma: what followed earlier moments like this one
 #
-# recall is a small chain of this talk alone. What it leaves to other chains is `free`, so recall + free P
-# would be a mixture; the odds are trauma / free times how much is unexpected of late. Added to log P, T makes
-# P + odds recall of P, up to what all sum to: so it is a logarithm.
+# recall is a small chain of this talk alone, a cache (Kuhn and De Mori 1990). It leaves the share `free` to
+# other chains, and the odds are trauma / free times how much is unexpected of late. A mixture is wanted, and
+# the terms are added to log P: so T is the logarithm of what P is multiplied by to become P + odds recall,
+# before all is normalised (exactly so where log P weighs 1; where it weighs less T favours the improbable).
 
 ECHO = 0.85                 # resonance fades by this with each token back
 DRIFT = 0.99                # destiny keeps this much of what it heard at each token
@@ -1619,12 +1637,10 @@ PRIOR = 200.0               # tokens of the corpus that destiny has heard before
 CALM = 0.9                  # trauma keeps this much of its level at each token
 REST = 0.3                  # trauma up to this level is silent
 DEPTH = 4                   # tokens of context that recall looks at
-DOUBT = (66.0, 16.0, 16.0, 16.0)        # what recall leaves to shorter contexts for each different token that
-                                        # followed a context of 1, 2, 3, 4
-MATCH = 32                  # tokens: the longest match that is told from a longer one
-PLACES = 256                # moments: of those that ended on the same token the newest so many are looked at
+DOUBT = (66.0, 16.0, 16.0, 16.0)        # recall's own: what it leaves to shorter contexts for each different
+                                        # token that followed a context of 1, 2, 3, 4
 
-# as tests/measure/tune.py found them
+# as tests/measure/tune.py found them, on pieces that no figure is reported on
 COEFFICIENTS = {"lambda": 0.6, "kappa": 0.4, "alpha": 0.08, "beta": 1.0, "gamma": 0.3, "trauma": 1.6}
 TRAINED = {"lambda": 0.5, "kappa": 0.5}                  # a transformer that was trained is believed more
 UNAIDED = 0.8               # lambda in FULL without its transformer, a row of chapter VIII
@@ -1659,10 +1675,6 @@ class Field:
         for listener in self.spelling, self.window, self.voice:
             if listener:
                 listener.clear()
-
-    def expected(self, token):
-        """How much the chain expects a token."""
-        return self.meta.chain.token_prob(self.ids, token)
 
     def push(self, token, expected):
         """The next token, and how much it was expected: by the chain where it is heard, by the sampler where
@@ -1754,6 +1766,10 @@ class Field:
 
     # Second reading
 
+    def expected(self, token):
+        """How much the chain expects a token."""
+        return self.meta.chain.token_prob(self.ids, token)
+
     def parts(self, use, x):
         """What each term adds to the logit of x: chain, transformer, H, F, A, T."""
         terms = self.log_p, self.z, self.h, self.f, self.a, self.t
@@ -1804,17 +1820,22 @@ class Field:
             at = self.before[at]
 
 
+MATCH = 32                  # tokens: longer matches count as this long
+PLACES = 256                # moments: only so many, the newest, are looked at
+
+
 # ---------------------------------------------------------------------------------------------
 # VI  SAMPLING, and the model: text on the screen
 
 # The voice. P is made to predict what somebody else writes and keeps a share for what was never seen; who
-# draws from that share says what nobody says. So the Voice takes off only a fifth of the discounts and asks
-# contexts of up to 7 tokens. Such a voice would recite the corpus; rules, in nats, make it move on. A
-# junction is another place of the corpus that has the last two words, or more, of what was said: there the
-# text can go on otherwise. When a third of `verbatim` words have been copied in a row, each further one
-# costs, and a junction is taken gladly; after two thirds any junction is better than to go on; at `verbatim`
-# the run ends by force. More rules keep sentences, numbers and brackets whole. The Speller lets no word be
-# written that neither corpus nor prompt has. Both stand in the second reading.
+# draws from that share says what nobody says. So the Voice goes on where P ends, over contexts of 2 to 7
+# tokens, with a fifth of the discounts. Such a voice would recite the corpus; rules, in nats, make it move
+# on. A junction is another place of the corpus that has the last two words, or more, of what was said: there
+# the text can go on otherwise. When a third of `verbatim`, 11 words, have been copied in a row, each further
+# one costs, and a junction is taken gladly; after two thirds any junction is better than to go on; at
+# `verbatim` the run ends by force. More rules keep sentences, numbers and brackets whole. Spelling knows the
+# words and the one under way; the Speller asks it, so that no word is written that neither corpus nor prompt
+# has, and keeps the bytes valid UTF-8. All of them stand in second readings.
 
 # the defaults of the options of these names
 TEMPERATURE, REPETITION, DISCOUNT, VERBATIM = 0.75, 0.0, 0.2, 11
@@ -2958,17 +2979,18 @@ def checkpoint_take(net, about, data):
 
 
 # ---------------------------------------------------------------------------------------------
-# VIII  EVALUATION: held-out figures, teacher-forced through the same window as generation
+# VIII  EVALUATION: held-out figures
 #
-# A text that nobody counted is read token by token, and before each one the model says how probable it is.
+# A text that nobody counted is read token by token, and before each one the model says how probable it is:
+# the model that listens, without the voice, its rules and the sampler.
 #
 #     nats/token = mean of -log p(token | all before it)
 #     bits/byte  = sum of -log p(token | all before it) / (log 2 * the text's bytes)
 #
 # Bits a byte can be compared between tokenizers, nats a token cannot. A row is a distribution: the uniform
 # one, the chain of one and of two tokens, and the modes, whole and without one of their parts; what a part is
-# worth is the difference. B is the chain, Z the transformer, H F A T the field's terms; "-heads" silences the
-# attention.
+# worth is the difference (such differences do not add up; only "full -transformer" has a lambda of its own).
+# B is the chain, Z the transformer, H F A T the field's terms; "-heads" silences the attention.
 
 LN2 = 0.6931471805599453    # log 2
 
@@ -3165,8 +3187,7 @@ OPTIONS = [Option(*groups) for groups in re.findall(
     r"(?m)^  (?:-(.), |    )--([a-z-]+)(?: ([A-Z]+))? +((?:.*\n)(?: {25}.*\n)*)", HELP)]
 CONFLICTS = [("encode", "a prompt"), ("encode", "tree"),
              *((name, other) for name in ("encode", "tree")
-               for other in ("train", "save", "load", "eval", "holdout", "info", "why", "page",
-                             "interactive"))]
+               for other in ("train", "save", "load", "eval", "info", "why", "page", "interactive"))]
 
 
 def parse(args):
