@@ -15,10 +15,10 @@
  *     I    Tokenizer     137 lines   bytes to tokens
  *     II   Metaweights   400 lines   the chain, and who stands near whom
  *     III  Transformer   182 lines   two kinds of attention, one residual stream
- *     IV   Seeding       251 lines   three questions that the counts can answer
- *     V    Dario field   220 lines   all that is known, in one sum
+ *     IV   Seeding       253 lines   three questions that the counts can answer
+ *     V    Dario field   223 lines   all that is known, in one sum
  *     VI   Sampling      207 lines   a token is drawn, and there is text on the screen
- *                       1449 lines
+ *                       1454 lines
  */
 #define _XOPEN_SOURCE 700
 #define _FILE_OFFSET_BITS 64
@@ -861,8 +861,8 @@ static double chain_token_prob(const Chain *chain, const uint32_t *ids, size_t n
     return p;
 }
 
-/* How far the transformer is believed: the root (it judges better) of the backoff of the longest context that
- * was met, from 0, the chain is sure, to 1, at a loss. */
+/* Chapter V weighs the transformer by this: the root, which did better than itself, of the backoff of the
+ * longest context that was met; 0 where the chain is sure, 1 at a loss. */
 static double chain_doubt(const Chain *chain, const uint32_t *ids, size_t n) {
     uint32_t nodes[8];
     const size_t many = chain_nodes(chain, ids, n, nodes);
@@ -1805,11 +1805,12 @@ static void randomize(Transformer *net, uint64_t seed) {
  * lose SHARPNESS nats, so that 99 of 100 parts go to one place (where the window has it: its first token sees
  * itself). What a head writes lands in the follow room, which the output head multiplies by h[b]. So it can
  * add x_d P h[b] to the logit of b, x_d the x of the token there, less the mean. Which matrix P? Newton's
- * first step from P = 0, where the probabilities are those that are expected without it:
+ * first step from P = 0. (The slope of -log softmax is what is expected less what came, its curvature the
+ * covariance of what is expected.)
  *
  *     loss(P) = - the mean over places of log softmax(log bigram + x_d P h)[next]
- *     gradient  at 0:  -G,  G = the mean of x_d (h[next] - e)^T,  e the mean of h that the bigram
- *                      expects, and what nearer heads add to it
+ *     gradient  at 0:  -G,  G = the mean of x_d (h[next] - e)^T,  e what is expected: the mean of h by the
+ *                      bigram, and x_d' P_d' Cov(h | bigram) for each nearer d'
  *     curvature at 0:  P -> the mean of x_d x_d^T P Cov(h | bigram), nearly Cov(x) P Cov(h | bigram)
  *     Newton:  curvature(P) = G,  so  P = Cov(x)^-1 G Cov(h | bigram)^-1      (each Cov shrunk: SHRINK)
  *
@@ -1818,30 +1819,30 @@ static void randomize(Transformer *net, uint64_t seed) {
  *
  * The third question: what stood here the last time (content heads)? Trained transformers of two layers or
  * more form this circuit early: induction heads (Elhage and others 2021, Olsson and others 2022). The first
- * RRPRAM head, that for d = 2, also writes what it reads, x u of the token before, into the room `before`.
- * From the second layer on, content heads ask, with the same u, for places whose `before` is like the newest
- * token itself, s being the mean square of a number of `before`:
+ * RRPRAM head, that for d = 2, also writes what it reads, x u of the token before, into the room `before`, as
+ * much as has room. From the second layer on, content heads ask, with the same u, for places whose `before`
+ * is like the newest token itself, power being the mean square of a number of `before`:
  *
- *     q_i = (x_i - mean) u RELEVANCE / s,  k_j = before_j,  a_ij = q_i . k_j / sqrt(head_dim)
+ *     q_i = (x_i - mean) u RELEVANCE / power,  k_j = before_j,  a_ij = q_i . k_j / sqrt(head_dim)
  *
  *     text      so | the | ghost | speaks | of     | the | ?
  *     before    so | so  | the   | ghost  | speaks | of        the last `the` finds `ghost`: after a `the`
  *
  * What stands there came after such a token, and its like may come again. So one kind of head finds the
- * place, the other the likeness. It leans toward such places, and it does not copy: what to say is Newton's
- * step again, CHORUS of the way, with x_d the mean of x over the places by their shares, and the moments
- * taken at LESSONS places of the corpus. (Follow by now holds more than x, what the first layer added; the
- * step takes it for x alone.)
+ * place, the other the likeness. It leans toward such places, and it does not copy: x_d is the mean of x over
+ * the places by their shares, and what to say of it is Newton's step again, CHORUS of the way. No table of
+ * pairs tells what such a head finds, so it is tried at LESSONS places of the corpus, and the moments are
+ * taken there. (Follow by then holds more than x, what the first layer added; the step takes it for x alone.)
  *
  * By default layer 1 has d = 2, which writes `before`, and d = 3; layer 2 has d = 4 and two content heads,
- * which ask the same and say a part of the answer each. The other three heads are silent, to be trained.
+ * which ask the same and say a part of the answer each. The other three are silent, to be trained.
  */
 #define WIDEST 64                /* coordinates of follow: more would fit accidents; the rest is free for
                                   * training */
 #define NEAR 3e-4                /* conjugate gradients stop at this share of the squared target */
 #define RIDGE 0.1                /* added to each square, so that a row counted little stays near 0 */
-#define SIZE 0.2                 /* of the residual stream: RMSNorm undoes it, but the smaller it is, the
-                                  * sooner training can turn it */
+#define SIZE 0.2                 /* of the residual stream: RMSNorm undoes it; what is small training turns
+                                  * sooner */
 #define REACH 4                  /* tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this */
 /* of solving for x, roughly, for h, and for x again; r would be exact */
 static const size_t ROUNDS[3] = {4, 6, 6};
@@ -1874,9 +1875,10 @@ static Rooms rooms_of(size_t embd, size_t vocab, size_t head_dim) {
  * P(b | a) = prob[b] + keep unigram(b), so t = log keep + log(1 + prob[b] / (keep unigram(b))). log keep is
  * the same for all b and goes into c: a b never met after a has the target 0. And w_b = n(a) P(b | a) is a
  * sum: `weight`, n(a) prob[b], where b was met after a, and left[a] right[b], n(a) keep unigram(b), for all.
- * regress() adds up the first for each a; h is such, at first and after even(), that the second is a multiple
- * of the identity. A decomposition can weigh by products only: h begins with t weighed n(a) unigram(b), so
- * each t times the root of that, and in the end without the root of unigram(b) again. */
+ * regress() adds up the first for each a. In the normal equations the second gives left[a] times the sum of
+ * right[b] h[b] h[b]^T over all b, and h is such, at first and after even(), that it is a multiple of I, so
+ * only pairs that were met cost time. A decomposition can weigh by products only: h begins with t weighed
+ * n(a) unigram(b), so each t times the root of that, and in the end without the root of unigram(b) again. */
 static void seed_follow(double *x, double *h, size_t r, const Table *pairs, const Chain *bigram) {
     const size_t vocab = pairs->rows;
     const double *right = bigram->unigram;
@@ -2023,8 +2025,8 @@ static void seed(Transformer *net, const Metaweights *meta) {
 #define CHORUS 0.3               /* how loud the content heads are */
 #define SHARPNESS 6.0            /* of a head that reads places: nats by which the next best place loses */
 #define WHISPER 0.2              /* how loud who stood before is told: RMSNorm is hardly to notice */
-#define RELEVANCE 1.5            /* of a head that reads likeness, in standard deviations: it leans, and
-                                  * training may turn it */
+#define RELEVANCE 1.5            /* of a head that reads likeness, nearly in standard deviations: it leans,
+                                  * and training may turn it */
 #define LESSONS 2048             /* places of the corpus that content heads are seeded from */
 
 /* A symmetric and positive definite matrix of n * n: a spare multiple of the identity, and either a dense
@@ -2192,8 +2194,7 @@ static void follow_free(Follow *f) {
 static void svd(double *u, double *s, double *v, const Table *table, size_t r, int rounds);
 
 /* Newton's step as factors u[r][rank] diag(s) v[r][rank]^T of the rank that a head has room for. xx[r][r]:
- * the covariance of what the head reads; told[r][r]: the sum of that times (h less the h that was expected),
- * n: of how many. */
+ * the mean of x_d x_d^T; told[r][r]: the sum of x_d (h less the h that was expected)^T; n: of how many. */
 static void follow_step(double *u, double *s, double *v, const Follow *f, const double *xx,
                         const double *told, double n, size_t rank) {
     const size_t r = f->r;
@@ -2458,13 +2459,14 @@ static void svd(double *u, double *s, double *v, const Table *table, size_t r, i
  *     F   sum of (sqrt(back) / 12) promise(t_back, x), back = 2 .. 11   prophecy: what was promised and has
  *         not come since, the stronger the longer it is open; and the word under way is to be finished
  *     A   log(1 + heard(x) / (PRIOR share(x)))       destiny, the direction of the talk: how much more of x
- *         it has than the corpus; heard: how often x came, each time worth DRIFT less with every token since
+ *         it has than the corpus; heard(x): the sum over the places of x of DRIFT^(tokens since)
  *     T   log(1 + odds recall(x) / P(x))             trauma: what followed earlier moments like this one
  *
- * recall is a small chain of this talk alone, a cache (Kuhn and De Mori 1990). It leaves the share `free` to
- * other chains, and the odds are trauma / free times how much is unexpected of late. A mixture is wanted, and
- * the terms are added to log P: so T is the logarithm of what P is multiplied by to become P + odds recall,
- * before all is normalised (exactly so where log P weighs 1; where it weighs less T favours the improbable).
+ * recall is a small chain of this talk alone, a cache (Kuhn and De Mori 1990), that leaves the share `free`
+ * to others: mixed, they are recall + free P, in proportion P + recall / free. So the odds are trauma (level
+ * - REST) / free, where level, how much was unexpected of late, is over REST. Terms are added to log P: so T
+ * is a logarithm (it makes just this mixture where log P weighs 1; where it weighs less, T favours the
+ * improbable).
  */
 #define ECHO 0.85                /* resonance fades by this with each token back */
 #define DRIFT 0.99               /* destiny keeps this much of what it heard at each token */
@@ -2572,11 +2574,13 @@ static void field_push(Field *field, uint32_t id, double expected) {
     if (field->window) window_push(field->window, id);
 }
 
-/* told in the second reading: what is promised; the next older place where the newest token stood, which
- * text.ids[at] followed, and how many tokens up to it are as the newest are */
+/* told in the second reading. f[x] gains what x was promised, if it has not come since */
 static void field_promised(Field *field, double *f, double *strongest, size_t *who);
+/* how many tokens up to text.ids[at - 1] are as the newest are */
 static size_t field_match(const Field *field, size_t at);
+/* the next older `at` where text.ids[at - 1] is the newest token, and text.ids[at] followed it; 0: none */
 static size_t field_moment(const Field *field, size_t *at, size_t *seen);
+/* t[x] becomes recall(x); what it leaves to others is returned */
 static double field_recall(Field *field, double *t);
 
 /* Computes every term for the token to come. */
@@ -2735,14 +2739,14 @@ static size_t field_moment(const Field *field, size_t *at, size_t *seen) {
  * VI  SAMPLING, and the model: text on the screen
  *
  * The voice. P is made to predict what somebody else writes and keeps a share for what was never seen; who
- * draws from that share says what nobody says. So the Voice goes on where P ends, over contexts of 2 to 7
- * tokens, with a fifth of the discounts. Such a voice would recite the corpus; rules, in nats, make it move
- * on. A junction is another place of the corpus that has the last two words, or more, of what was said: there
- * the text can go on otherwise. When a third of `verbatim`, 11 words, have been copied in a row, each further
- * one costs, and a junction is taken gladly; after two thirds any junction is better than to go on; at
- * `verbatim` the run ends by force. More rules keep sentences, numbers and brackets whole. Spelling knows the
- * words and the one under way; the Speller asks it, so that no word is written that neither corpus nor prompt
- * has, and keeps the bytes valid UTF-8. All of them stand in second readings.
+ * draws from that share says what nobody says. So the Voice goes on where P ends, over contexts of 2 tokens,
+ * once more, to 7, with a fifth of the discounts. Such a voice would recite the corpus; rules, in nats, make
+ * it move on. A junction is another place of the corpus that has the last two words, or more, of what was
+ * said: there the text can go on otherwise. `verbatim` is 11 words. From the fourth word that is copied in a
+ * row each costs, and a junction is taken gladly; from the eighth any junction is better than to go on; a
+ * twelfth is not said. More rules keep sentences, numbers and brackets whole. Spelling knows the words and
+ * the one under way; the Speller asks it, so that no word is written that neither corpus nor prompt has, and
+ * keeps the bytes valid UTF-8. All of them stand in second readings.
  */
 #define TEMPERATURE 0.75         /* the defaults of the options of these names */
 #define REPETITION 0.0
@@ -2892,7 +2896,7 @@ static void generate(Model *model, const unsigned char *prompt, size_t length, i
     const size_t vocab = model->meta.vocab;
     const Coefficients co = model_coefficients(model);
     Ids ids = model_heard(model, prompt, length);
-    Words words = words_with(&model->words, prompt, length);
+    Words words = words_with(&model->words, prompt, length);             /* the corpus' and the prompt's */
     Window window;
     Field field;
     Best best;

@@ -14,9 +14,9 @@ A first reading goes down to "Second reading" in each chapter, and from there to
     0    Arithmetic     58 lines   sums, softmax, RMSNorm
     I    Tokenizer      68 lines   bytes to tokens
     II   Metaweights   267 lines   the chain, and who stands near whom
-    III  Transformer   134 lines   two kinds of attention, one residual stream
+    III  Transformer   133 lines   two kinds of attention, one residual stream
     IV   Seeding       177 lines   three questions that the counts can answer
-    V    Dario field   153 lines   all that is known, in one sum
+    V    Dario field   154 lines   all that is known, in one sum
     VI   Sampling      143 lines   a token is drawn, and there is text on the screen
                       1000 lines
 """
@@ -519,8 +519,8 @@ class Chain:
         return p
 
     def doubt(self, ids):
-        """How far the transformer is believed: the root (it judges better) of the backoff of the longest
-        context that was met, from 0, the chain is sure, to 1, at a loss."""
+        """Chapter V weighs the transformer by this: the root, which did better than itself, of the backoff of
+        the longest context that was met; 0 where the chain is sure, 1 at a loss."""
         return sqrt(self.backoff[[0, *self.nodes(ids)][-1]])
 
 
@@ -997,8 +997,7 @@ class Layer:
     def __init__(self, shape):
         embd, hidden = shape.embd, shape.mlp * shape.embd
         self.q, self.k, self.v = (zeros(embd, shape.content_dim) for _ in range(3))       # content heads
-        # RRPRAM heads: a column a place
-        self.r = [zeros(embd, shape.context) for _ in range(shape.rrpram)]
+        self.r = [zeros(embd, shape.context) for _ in range(shape.rrpram)]    # RRPRAM heads: a column a place
         self.rv = zeros(embd, shape.rrpram_dim)
         self.out, self.up, self.down = zeros(embd, embd), zeros(embd, hidden), zeros(hidden, embd)
 
@@ -1181,11 +1180,12 @@ class Rows:
 # lose SHARPNESS nats, so that 99 of 100 parts go to one place (where the window has it: its first token sees
 # itself). What a head writes lands in the follow room, which the output head multiplies by h[b]. So it can
 # add x_d P h[b] to the logit of b, x_d the x of the token there, less the mean. Which matrix P? Newton's
-# first step from P = 0, where the probabilities are those that are expected without it:
+# first step from P = 0. (The slope of -log softmax is what is expected less what came, its curvature the
+# covariance of what is expected.)
 #
 #     loss(P) = - the mean over places of log softmax(log bigram + x_d P h)[next]
-#     gradient  at 0:  -G,  G = the mean of x_d (h[next] - e)^T,  e the mean of h that the bigram
-#                      expects, and what nearer heads add to it
+#     gradient  at 0:  -G,  G = the mean of x_d (h[next] - e)^T,  e what is expected: the mean of h by the
+#                      bigram, and x_d' P_d' Cov(h | bigram) for each nearer d'
 #     curvature at 0:  P -> the mean of x_d x_d^T P Cov(h | bigram), nearly Cov(x) P Cov(h | bigram)
 #     Newton:  curvature(P) = G,  so  P = Cov(x)^-1 G Cov(h | bigram)^-1      (each Cov shrunk: SHRINK)
 #
@@ -1194,23 +1194,23 @@ class Rows:
 #
 # The third question: what stood here the last time (content heads)? Trained transformers of two layers or
 # more form this circuit early: induction heads (Elhage and others 2021, Olsson and others 2022). The first
-# RRPRAM head, that for d = 2, also writes what it reads, x u of the token before, into the room `before`.
-# From the second layer on, content heads ask, with the same u, for places whose `before` is like the newest
-# token itself, s being the mean square of a number of `before`:
+# RRPRAM head, that for d = 2, also writes what it reads, x u of the token before, into the room `before`, as
+# much as has room. From the second layer on, content heads ask, with the same u, for places whose `before` is
+# like the newest token itself, power being the mean square of a number of `before`:
 #
-#     q_i = (x_i - mean) u RELEVANCE / s,  k_j = before_j,  a_ij = q_i . k_j / sqrt(head_dim)
+#     q_i = (x_i - mean) u RELEVANCE / power,  k_j = before_j,  a_ij = q_i . k_j / sqrt(head_dim)
 #
 #     text      so | the | ghost | speaks | of     | the | ?
 #     before    so | so  | the   | ghost  | speaks | of        the last `the` finds `ghost`: after a `the`
 #
-# What stands there came after such a token, and its like may come again. So one kind of head finds the
-# place, the other the likeness. It leans toward such places, and it does not copy: what to say is Newton's
-# step again, CHORUS of the way, with x_d the mean of x over the places by their shares, and the moments
-# taken at LESSONS places of the corpus. (Follow by now holds more than x, what the first layer added; the
-# step takes it for x alone.)
+# What stands there came after such a token, and its like may come again. So one kind of head finds the place,
+# the other the likeness. It leans toward such places, and it does not copy: x_d is the mean of x over the
+# places by their shares, and what to say of it is Newton's step again, CHORUS of the way. No table of pairs
+# tells what such a head finds, so it is tried at LESSONS places of the corpus, and the moments are taken
+# there. (Follow by then holds more than x, what the first layer added; the step takes it for x alone.)
 #
 # By default layer 1 has d = 2, which writes `before`, and d = 3; layer 2 has d = 4 and two content heads,
-# which ask the same and say a part of the answer each. The other three heads are silent, to be trained.
+# which ask the same and say a part of the answer each. The other three are silent, to be trained.
 
 # three sizes; where the last three begin
 Rooms = namedtuple("Rooms", "follow before waves place constant fill")
@@ -1241,9 +1241,10 @@ def seed_follow(pairs, bigram, r):
     P(b | a) = prob[b] + keep unigram(b), so t = log keep + log(1 + prob[b] / (keep unigram(b))). log keep is
     the same for all b and goes into c: a b never met after a has the target 0. And w_b = n(a) P(b | a) is a
     sum: `weight`, n(a) prob[b], where b was met after a, and left[a] right[b], n(a) keep unigram(b), for all.
-    regress() adds up the first for each a; h is such, at first and after even(), that the second is a
-    multiple of the identity. A decomposition can weigh by products only: h begins with t weighed n(a)
-    unigram(b), so each t times the root of that, and in the end without the root of unigram(b) again.
+    regress() adds up the first for each a. In the normal equations the second gives left[a] times the sum of
+    right[b] h[b] h[b]^T over all b, and h is such, at first and after even(), that it is a multiple of I, so
+    only pairs that were met cost time. A decomposition can weigh by products only: h begins with t weighed
+    n(a) unigram(b), so each t times the root of that, and in the end without the root of unigram(b) again.
     """
     left, weight, target, scaled = [], [], [], []
     for a, (row, n) in enumerate(zip(pairs.rows, pairs.row_sum)):
@@ -1260,8 +1261,7 @@ def seed_follow(pairs, bigram, r):
     return regress(h, weight, target, left, right, ROUNDS[2]), h
 
 
-SIZE = 0.2                  # of the residual stream: RMSNorm undoes it, but the smaller it is, the sooner
-                            # training can turn it
+SIZE = 0.2                  # of the residual stream: RMSNorm undoes it; what is small training turns sooner
 
 
 def seed_embeddings(net, rooms, x, h, unigram):
@@ -1271,8 +1271,7 @@ def seed_embeddings(net, rooms, x, h, unigram):
     """
     r, _, waves, place, constant_at, fill_at = rooms
     embd, square = net.shape.embd, [dot(row, row) for row in x]
-    # a little more than the longest x, so that all can be filled up
-    whole = 1.02 * max(square) + 0.01
+    whole = 1.02 * max(square) + 0.01                     # more than the longest x: all can be filled up
     constant, length = sqrt(whole / 4.0), whole + whole / 4.0
     for t, row in enumerate(x):
         net.wte[t][:r] = [SIZE * k for k in row]
@@ -1325,8 +1324,8 @@ SOLVE = 6                   # rounds of conjugate gradients for a shrunk covaria
 CHORUS = 0.3                # how loud the content heads are
 SHARPNESS = 6.0             # of a head that reads places: nats by which the next best place loses
 WHISPER = 0.2               # how loud who stood before is told: RMSNorm is hardly to notice
-RELEVANCE = 1.5             # of a head that reads likeness, in standard deviations: it leans, and training
-                            # may turn it
+RELEVANCE = 1.5             # of a head that reads likeness, nearly in standard deviations: it leans, and
+                            # training may turn it
 REACH = 4                   # tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this
 LESSONS = 2048              # places of the corpus that content heads are seeded from
 
@@ -1451,8 +1450,8 @@ class Follow:
         self.expected = [None, expected]
 
     def step(self, xx, told, n, rank):
-        """Newton's step as factors u diag(s) v^T of the rank that a head has room for. xx: the covariance of
-        what the head reads; told: the sum of that times (h less the h that was expected), n: of how many.
+        """Newton's step as factors u diag(s) v^T of the rank that a head has room for. xx: the mean of x_d
+        x_d^T; told: the sum of x_d (h less the h that was expected)^T; n: of how many.
         [r][r], [r][r] -> [r][rank], [rank], [r][rank]"""
         c = [[value / n for value in row] for row in told]
         c = solve(self.hh, zip(*solve(xx, zip(*c))))
@@ -1623,13 +1622,14 @@ def svd(table, r, rounds):
 #     F   sum of (sqrt(back) / 12) promise(t_back, x), back = 2 .. 11   prophecy: what was promised and has
 #         not come since, the stronger the longer it is open; and the word under way is to be finished
 #     A   log(1 + heard(x) / (PRIOR share(x)))       destiny, the direction of the talk: how much more of x
-#         it has than the corpus; heard: how often x came, each time worth DRIFT less with every token since
+#         it has than the corpus; heard(x): the sum over the places of x of DRIFT^(tokens since)
 #     T   log(1 + odds recall(x) / P(x))             trauma: what followed earlier moments like this one
 #
-# recall is a small chain of this talk alone, a cache (Kuhn and De Mori 1990). It leaves the share `free` to
-# other chains, and the odds are trauma / free times how much is unexpected of late. A mixture is wanted, and
-# the terms are added to log P: so T is the logarithm of what P is multiplied by to become P + odds recall,
-# before all is normalised (exactly so where log P weighs 1; where it weighs less T favours the improbable).
+# recall is a small chain of this talk alone, a cache (Kuhn and De Mori 1990), that leaves the share `free` to
+# others: mixed, they are recall + free P, in proportion P + recall / free. So the odds are trauma (level -
+# REST) / free, where level, how much was unexpected of late, is over REST. Terms are added to log P: so T is
+# a logarithm (it makes just this mixture where log P weighs 1; where it weighs less, T favours the
+# improbable).
 
 ECHO = 0.85                 # resonance fades by this with each token back
 DRIFT = 0.99                # destiny keeps this much of what it heard at each token
@@ -1828,14 +1828,14 @@ PLACES = 256                # moments: only so many, the newest, are looked at
 # VI  SAMPLING, and the model: text on the screen
 
 # The voice. P is made to predict what somebody else writes and keeps a share for what was never seen; who
-# draws from that share says what nobody says. So the Voice goes on where P ends, over contexts of 2 to 7
-# tokens, with a fifth of the discounts. Such a voice would recite the corpus; rules, in nats, make it move
-# on. A junction is another place of the corpus that has the last two words, or more, of what was said: there
-# the text can go on otherwise. When a third of `verbatim`, 11 words, have been copied in a row, each further
-# one costs, and a junction is taken gladly; after two thirds any junction is better than to go on; at
-# `verbatim` the run ends by force. More rules keep sentences, numbers and brackets whole. Spelling knows the
-# words and the one under way; the Speller asks it, so that no word is written that neither corpus nor prompt
-# has, and keeps the bytes valid UTF-8. All of them stand in second readings.
+# draws from that share says what nobody says. So the Voice goes on where P ends, over contexts of 2 tokens,
+# once more, to 7, with a fifth of the discounts. Such a voice would recite the corpus; rules, in nats, make
+# it move on. A junction is another place of the corpus that has the last two words, or more, of what was
+# said: there the text can go on otherwise. `verbatim` is 11 words. From the fourth word that is copied in a
+# row each costs, and a junction is taken gladly; from the eighth any junction is better than to go on; a
+# twelfth is not said. More rules keep sentences, numbers and brackets whole. Spelling knows the words and the
+# one under way; the Speller asks it, so that no word is written that neither corpus nor prompt has, and keeps
+# the bytes valid UTF-8. All of them stand in second readings.
 
 # the defaults of the options of these names
 TEMPERATURE, REPETITION, DISCOUNT, VERBATIM = 0.75, 0.0, 0.2, 11
