@@ -101,14 +101,18 @@ static void complain(const char *format, va_list args) {
     va_list again;
     va_copy(again, args);
     const int n = vsnprintf(NULL, 0, format, args), terminal = isatty(STDERR_FILENO);
-    unsigned char *text = n < 0 ? NULL : malloc((size_t)n + 1);
-    if (text) vsnprintf((char *)text, (size_t)n + 1, format, again);
-    va_end(again);
+    unsigned char *text = n < 0 ? NULL : malloc((size_t)n + 11);
     progress_clear();
-    fputs("postgpt: ", stderr);
-    for (int i = 0; text && i < n; i++)
-        fputc(text[i] == '\n' || (terminal && controls(text, (size_t)i)) ? '?' : text[i], stderr);
-    fputs(text ? "\n" : "out of memory\n", stderr);
+    if (!text) fputs("postgpt: out of memory\n", stderr);
+    else {
+        memcpy(text, "postgpt: ", 9);
+        vsnprintf((char *)text + 9, (size_t)n + 1, format, again);
+        for (size_t i = (size_t)n + 9; i-- > 9;)
+            if (text[i] == '\n' || (terminal && controls(text, i))) text[i] = '?';
+        text[n + 9] = '\n';
+        fwrite(text, 1, (size_t)n + 10, stderr);
+    }
+    va_end(again);
     free(text);
 }
 
@@ -5393,8 +5397,13 @@ static void model_load(Model *model, const Bytes *corpus, const Bytes *file) {
 /* Ends as a signal asks: 130 after an interrupt; what else we die of is told by dying of it. */
 static void end_by(int number) {
     if (number == SIGINT) _exit(130);
+    sigset_t only;
+    sigemptyset(&only);
+    sigaddset(&only, number);
     signal(number, SIG_DFL);
+    sigprocmask(SIG_UNBLOCK, &only, NULL);
     raise(number);
+    _exit(128 + number);                                  /* the first process of a container outlives that */
 }
 
 /* Trains, and saves the best state also where it is interrupted or fails; no signal cuts the saving short,
@@ -6140,5 +6149,6 @@ int main(int argc, char **argv) {
         usage_error("--tree needs a prompt: the words whose company it shows");
     if (isatty(2) && !o.quiet) progress_next = seconds() + 1.0;
     run(&o);
+    progress_clear();
     return 0;
 }

@@ -3519,7 +3519,7 @@ def load_tokenizer(corpus, options):
     cached = cached and os.path.isfile(to_bytes(name))
     file = merges_read(to_bytes(path), options["merges"]) if cached else None
     read = [other for other in (name, options["eval"], options["encode"], "/dev/stdin")
-            if file and other and same_file(path, other)]
+            if file is not None and other and same_file(path, other)]
     ours = file is None or MERGES.startswith(file[:len(MERGES)]) and not read        # it is, by a link
     tokenizer = merges_take(file, corpus, options) if file and ours else None
     if not tokenizer:
@@ -3631,8 +3631,8 @@ RESCUED = 240               # bytes of a name: with what is added a file system 
 
 def rescue_name(path):
     """A name that is not taken: path.rescue, path.rescue2, .., of a long name the beginning."""
-    folder, name = os.path.split(to_bytes(path))
-    path = os.path.join(folder, name[:RESCUED]).decode("utf-8", "surrogateescape")
+    path = to_bytes(path)
+    path = path[:path.rfind(b"/") + 1 + RESCUED].decode("utf-8", "surrogateescape")
     name, n = path + ".rescue", 2
     while os.path.lexists(to_bytes(name)):
         name, n = "%s.rescue%d" % (path, n), n + 1
@@ -4239,6 +4239,7 @@ def main():
         except (MemoryError, SystemError):                # CPython may fail to say which it is
             code = 1
             put_error("out of memory")
+        progress.clear()
         os._exit(code)                                    # all is written, and an end takes time otherwise
     except KeyboardInterrupt:
         if asked[0] == signal.SIGINT:
@@ -4246,6 +4247,7 @@ def main():
         hold_signals(False)
         signal.signal(asked[0], signal.SIG_DFL)           # what we die of is told by dying of it
         os.kill(os.getpid(), asked[0])
+        os._exit(128 + asked[0])                          # the first process of a container outlives that
 
 
 if __name__ == "__main__":

@@ -484,6 +484,20 @@ class Training(Alike):
 
 
 class CommandLine(Alike):
+    @unittest.skipIf(subprocess.run(["unshare", "--pid", "--fork", "true"], stderr=subprocess.DEVNULL).returncode
+                     if shutil.which("unshare") else True, "no process namespace for a test")
+    def test_the_first_process_of_a_container_ends_too(self):
+        for command in self.each():
+            process = self.start(("unshare", "--pid", "--fork", "--kill-child", *command), "--no-cache", "--train",
+                                 "1000000", "--save", "x")
+            self.addCleanup(twins.end, process)
+            process.stderr.readline()
+            child = Path("/proc/%d/task/%d/children" % (process.pid, process.pid)).read_text().split()[0]
+            os.kill(int(child), signal.SIGTERM)
+            process.stderr.read()
+            self.assertEqual(process.wait(), 128 + signal.SIGTERM)
+            self.checkpoint()
+
     def test_a_name_neither_controls_the_terminal_nor_makes_two_lines(self):
         name = "no\x1b[31m\nfile\u009b\t"
         for command in self.each():
