@@ -5226,9 +5226,9 @@ static void load_tokenizer(Model *model, const Bytes *corpus) {
     const int found = cached && !missing && S_ISREG(there.st_mode)
         && read_all(path, 256 + 12 * o->merges, &file);
     const size_t begun = file.length < sizeof MERGES - 1 ? file.length : sizeof MERGES - 1;
-    const char *const others[] = {o->corpus, o->eval, o->encode, "/dev/stdin"};
+    const char *const others[] = {o->corpus, o->eval, o->encode, o->load, "/dev/stdin"};
     int read = 0;
-    for (size_t i = 0; i < 4; i++) read |= found && others[i] && same_file(path, others[i]);
+    for (size_t i = 0; i < 5; i++) read |= found && others[i] && same_file(path, others[i]);
     const int ours = missing || (found && !read && !memcmp(MERGES, file.data, begun));  /* read: by a link */
     const int taken = found && ours && merges_take(tok, corpus, o, &file);
     if (!taken) {

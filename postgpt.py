@@ -3518,7 +3518,7 @@ def load_tokenizer(corpus, options):
     cached = not (options["no-cache"] or options["holdout"] or name.startswith(("/dev/", "/proc/")))
     cached = cached and os.path.isfile(to_bytes(name))
     file = merges_read(to_bytes(path), options["merges"]) if cached else None
-    read = [other for other in (name, options["eval"], options["encode"], "/dev/stdin")
+    read = [other for other in (name, options["eval"], options["encode"], options["load"], "/dev/stdin")
             if file is not None and other and same_file(path, other)]
     ours = file is None or MERGES.startswith(file[:len(MERGES)]) and not read        # it is, by a link
     tokenizer = merges_take(file, corpus, options) if file and ours else None
@@ -3561,7 +3561,9 @@ def same_file(a, b):
     try:
         return os.path.samefile(a, b)
     except OSError:
-        return real_name(a) is not None and real_name(a) == real_name(b)
+        with contextlib.suppress(OSError):                # where we are may be gone
+            return real_name(a) is not None and real_name(a) == real_name(b)
+    return False
 
 
 def check_outputs(options, prompted):

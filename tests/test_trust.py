@@ -484,6 +484,18 @@ class Training(Alike):
 
 
 class CommandLine(Alike):
+    def test_a_folder_that_is_gone_is_no_traceback(self):
+        for command in self.each():
+            gone = self.folder / "gone"
+            gone.mkdir()
+            shell = ("sh", "-c", 'cd gone && rmdir ../gone && shift && exec "$@"', "sh", "x")
+            for args in (("--save", "s"), ("--page", "s")):
+                gone.mkdir(exist_ok=True)
+                process = self.start((*shell, *command), "-q", "-n", "2", *args, "the",
+                                     corpus=str(self.folder / "corpus.txt"))
+                self.assertEqual((process.communicate()[1], process.returncode),
+                                 (b"postgpt: cannot write s: No such file or directory\n", 1))
+
     @unittest.skipIf(subprocess.run(["unshare", "--pid", "--fork", "true"], stderr=subprocess.DEVNULL).returncode
                      if shutil.which("unshare") else True, "no process namespace for a test")
     def test_the_first_process_of_a_container_ends_too(self):
