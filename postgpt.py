@@ -3978,6 +3978,8 @@ def continue_prompt(model, prompt, options, said=None):
                 return
             if i and not (both and mode == "full"):
                 put(b"----\n")
+            if "Z" in MODES[mode]:
+                model.net                                 # before a line begins that progress would clear
             if both:
                 put(b"--- %s ---\n" % mode.encode())
             text, rows = bytes((said or {}).get((i, mode), prompt)), []

@@ -197,6 +197,14 @@ class Terminal(unittest.TestCase):
             if command == PYTHON:
                 self.assertIn(b"seeding", before)
 
+    def test_progress_clears_no_line_that_has_begun(self):
+        for command in self.both():
+            code, out = self.drive(command, ("--no-cache", "-c", str(twins.BOOK), "-m", "full", "-n", "2", "The chain"))
+            self.assertEqual(code, 0)
+            self.assertTrue(out.rsplit(b"\r\x1b[K", 1)[-1].startswith(b"The chain"), out)
+            if command == PYTHON:
+                self.assertIn(b"seeding", out)
+
     def test_training_stays_on_its_line_and_says_what_was_saved(self):
         path = str(twins.scratch() / "glass.safetensors")
         small = ("--no-cache", "-c", "corpus.txt", "--train", "5", "--batch", "1", "--shape",
