@@ -13,12 +13,12 @@
  *
  *     0    Arithmetic     52 lines   sums, softmax, RMSNorm
  *     I    Tokenizer     137 lines   bytes to tokens
- *     II   Metaweights   400 lines   the chain, and who stands near whom
+ *     II   Metaweights   401 lines   the chain, and who stands near whom
  *     III  Transformer   182 lines   two kinds of attention, one residual stream
  *     IV   Seeding       253 lines   three questions that the counts can answer
  *     V    Dario field   223 lines   all that is known, in one sum
  *     VI   Sampling      207 lines   a token is drawn, and there is text on the screen
- *                       1454 lines
+ *                       1455 lines
  */
 #define _XOPEN_SOURCE 700
 #define _FILE_OFFSET_BITS 64
@@ -945,7 +945,8 @@ static void count_pairs(Table *table, const Text *text, size_t vocab, const doub
     for (size_t t = 0; t < vocab; t++) from[t + 1] += from[t];
     /* from[a] is now where a + 1 begins */
     for (size_t i = 0; i < text->n; i++) place[from[text->ids[i]]++] = i;
-    for (size_t a = 0, many = 0; a < vocab; a++, many = 0) {
+    for (size_t a = 0; a < vocab; a++) {
+        size_t many = 0;
         progress(how == ONCE ? "counting: promises, %zu of %zu" : "counting: pairs, %zu of %zu", a, vocab);
         for (size_t p = a ? from[a - 1] : 0; p < from[a]; p++) {
             const size_t at = place[p], end = text->start[text_document(text, at) + 1];

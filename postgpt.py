@@ -2115,8 +2115,7 @@ def check_options(**values):
             fine = isinstance(value, kinds) and not isinstance(value, bool)
             right = fine and option.low <= value <= option.high
         if not fine or not right:
-            wanted = "one of " + option.words if option.takes == "word" else option.range()
-            wanted = wanted.replace("random, or ", "")    # that is for the command line to draw
+            wanted = "one of " + option.words if option.takes == "word" else option.number
             raise (ValueError if fine else TypeError)("%s is %s, not %r" % (name, wanted, value))
 
 
@@ -3132,6 +3131,8 @@ class Option:
         self.words = re.match("[a-z, ]*", text).group().strip()
         limits = re.search("([0-9]+) to ([0-9]+)", text) if self.takes in ("count", "number") else None
         self.low, self.high = self.ODD.get(name) or (map(int, limits.groups()) if limits else (0, 100))
+        whole = "" if self.takes == "number" else "whole "
+        self.number = "a %snumber from %s to %s" % (whole, self.low, self.high)
         default = re.search("default ([0-9.]*[0-9])", text)
         number = (float if self.takes == "number" else int)(default.group(1) if default else 0)
         word = re.match("[a-z]*", self.words).group()
@@ -3141,11 +3142,9 @@ class Option:
 
     def range(self):
         """What it takes, in words."""
-        whole = "" if self.takes == "number" else "whole "
-        number = "a %snumber from %s to %s" % (whole, self.low, self.high)
-        return {"word": self.words, "text": "a file", "seed": "random, or " + number,
+        return {"word": self.words, "text": "a file", "seed": "random, or " + self.number,
                 "shape": "layers, embd, content, rrpram, context or mlp as name=number, apart by commas"}.get(
-            self.takes, number)
+            self.takes, self.number)
 
     def refuse(self, value):
         """Raises Misuse."""
@@ -3314,7 +3313,6 @@ def put(data, to=1):
 
 def put_error(text):
     """One line on standard error, also where a file's name has two."""
-    progress.clear()
     try:
         put(to_bytes("postgpt: %s" % text).replace(b"\n", b"?") + b"\n", 2)
     except Failure:
@@ -3562,7 +3560,8 @@ def same_file(a, b):
         return os.path.samefile(a, b)
     except OSError:
         with contextlib.suppress(OSError):                # where we are may be gone
-            return real_name(a) is not None and real_name(a) == real_name(b)
+            name = real_name(a)
+            return name is not None and name == real_name(b)
     return False
 
 

@@ -101,33 +101,30 @@ class Saving(Alike):
                 self.assertEqual((process.communicate()[1], process.returncode), (b"", 0))
             self.assertEqual([(self.folder / name).read_bytes() for name in ("x.txt", "held.txt")], [text] * 2)
 
+    def rescued(self, command, name):
+        """-> the last line of a training whose folder went away while it saved to `name` there"""
+        there = self.folder / "there"
+        there.mkdir()
+        process = self.start(command, "-q", "--no-cache", "--train", "1000000", "--save", "there/" + name)
+        while not list(there.glob("*.tmp")):
+            time.sleep(0.01)
+        time.sleep(1.0)
+        shutil.rmtree(str(there))
+        process.send_signal(signal.SIGTERM)
+        return process.communicate(timeout=60)[1].splitlines()[-1]
+
     def test_a_rescue_takes_no_file_s_place(self):
         for command in self.each():
-            (self.folder / "there").mkdir()
             (self.folder / "x.rescue").write_bytes(OLD)
             (self.folder / "x.rescue2").symlink_to("nowhere")
-            process = self.start(command, "-q", "--no-cache", "--train", "1000000", "--save", "there/x")
-            while not [name for name in os.listdir(str(self.folder / "there")) if name.endswith(".tmp")]:
-                time.sleep(0.01)
-            time.sleep(1.0)
-            shutil.rmtree(str(self.folder / "there"))
-            process.send_signal(signal.SIGTERM)
-            err = process.communicate(timeout=60)[1].splitlines()[-1]
-            self.assertEqual(err, b"postgpt: cannot write there/x: No such file or directory; what was trained is in "
-                                  b"x.rescue3")
+            self.assertEqual(self.rescued(command, "x"), b"postgpt: cannot write there/x: No such file or "
+                                                         b"directory; what was trained is in x.rescue3")
             self.checkpoint("x.rescue3")
             self.assertEqual((self.folder / "x.rescue").read_bytes(), OLD)
 
     def test_a_long_name_is_rescued_under_its_beginning(self):
         for command in self.each():
-            (self.folder / "there").mkdir()
-            process = self.start(command, "-q", "--no-cache", "--train", "1000000", "--save", "there/" + "x" * 255)
-            while not [name for name in os.listdir(str(self.folder / "there")) if name.endswith(".tmp")]:
-                time.sleep(0.01)
-            time.sleep(1.0)
-            shutil.rmtree(str(self.folder / "there"))
-            process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=60)
+            self.rescued(command, "x" * 255)
             self.assertEqual(self.names(), ["corpus.txt", "x" * 240 + ".rescue"])
             self.checkpoint("x" * 240 + ".rescue")
 
@@ -502,7 +499,6 @@ class CommandLine(Alike):
         for command in self.each():
             process = self.start(("unshare", "--pid", "--fork", "--kill-child", *command), "--no-cache", "--train",
                                  "1000000", "--save", "x")
-            self.addCleanup(twins.end, process)
             process.stderr.readline()
             child = Path("/proc/%d/task/%d/children" % (process.pid, process.pid)).read_text().split()[0]
             os.kill(int(child), signal.SIGTERM)
