@@ -6041,8 +6041,7 @@ static int same_file(const char *a, const char *b) {
 }
 
 /* What is to be written must not be what is read. */
-static void check_outputs(const Options *o) {
-    const int prompted = o->interactive || (o->prompt && !strcmp(o->prompt, "-"));
+static void check_outputs(const Options *o, int prompted) {
     char *merges = merges_path(o->corpus);
     const char *const taken[][2] = {
         {o->corpus, "the corpus is read from it"}, {o->eval, "the text is read from it"},
@@ -6062,7 +6061,10 @@ static void run(Options *o) {
     Bytes corpus = read_corpus(o, &held_out), prompt = {NULL, 0, 0}, text = {NULL, 0, 0},
         checkpoint = {NULL, 0, 0};
     look_at(&corpus, o);
-    if (o->prompt && !strcmp(o->prompt, "-")) prompt = read_file(NULL, "the prompt");
+    const int asked = o->prompt && !strcmp(o->prompt, "-"), prompted = asked || o->interactive;
+    if (prompted && same_file(o->corpus, "/dev/stdin"))
+        usage_error("the corpus and the prompt cannot both be read from standard input (name a corpus file)");
+    if (asked) prompt = read_file(NULL, "the prompt");
     else if (o->prompt) prompt = (Bytes){(unsigned char *)o->prompt, strlen(o->prompt), 0};
     if (o->tree) {
         Company company;
@@ -6081,7 +6083,7 @@ static void run(Options *o) {
     if (o->sampling.top_k > vocab && o->sampling.top_k > OPTIONS.sampling.top_k)
         usage_error("--top-k takes a whole number from 0 to %zu, not '%zu'", vocab, o->sampling.top_k);
     /* what cannot be used is found before anything takes long */
-    check_outputs(o);
+    check_outputs(o, prompted);
     const char *name = o->encode ? o->encode : o->eval, *rest = "what --holdout holds out";
     check_bytes(&model, prompt.data, prompt.length, "the prompt");
     if (name) text = read_file(name, "the text");

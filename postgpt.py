@@ -4179,6 +4179,8 @@ def run(args):
     corpus, rest = read_corpus(options)
     look_at(corpus, prompt, options)
     stdin = prompt == "-"
+    if (stdin or options["interactive"]) and same_file(options["corpus"], "/dev/stdin"):
+        raise Misuse("the corpus and the prompt cannot both be read from standard input (name a corpus file)")
     if prompt is not None:
         prompt = read_file(None, "the prompt") if stdin else to_bytes(prompt)
     if options["tree"]:

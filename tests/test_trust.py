@@ -159,6 +159,14 @@ class Saving(Alike):
             self.assertEqual((self.folder / "held.txt").read_bytes(), OLD)
             self.assertEqual(self.names(), ["corpus.txt", "held.txt", "link", "new"])
 
+    def test_standard_input_is_not_corpus_and_prompt_at_once(self):
+        said = b"postgpt: the corpus and the prompt cannot both be read from standard input (name a corpus file)\n"
+        for command in self.each():
+            for args in (("-c", "/dev/stdin", "-"), ("--corpus", "/dev/fd/0", "-i"), ("-c/dev/stdin", "--tree", "-")):
+                with open(str(self.folder / "corpus.txt"), "rb") as corpus:
+                    process = self.start(command, *args, stdin=corpus)
+                    self.assertEqual((*process.communicate(), process.returncode), (b"", said, 2))
+
     def test_programs_that_save_in_one_folder_leave_each_other_s_drafts(self):
         for command in self.each():
             if command != twins.PYTHON:
