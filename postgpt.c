@@ -1072,6 +1072,7 @@ enum { UNKNOWN, BEGUN, WHOLE_WORD };
 #define STUB 4.0                 /* nats, times trust: what a token loses that would end the word under way
                                   * unfinished */
 #define BREAK 1.3                /* and what one loses that goes on with it as no word does */
+#define NEVER 20.0               /* what a token loses that cannot come */
 #define LONGEST_WORD 48          /* bytes: a longer run of letters is no word but a text without spaces,
                                   * and is not spelled */
 
@@ -1080,6 +1081,93 @@ enum { UNKNOWN, BEGUN, WHOLE_WORD };
 static int has_han(const unsigned char *bytes, size_t n) {
     for (size_t i = 0; i < n; i++) if (bytes[i] >= 0xE3 && bytes[i] <= 0xE9) return 1;
     return 0;
+}
+
+/* What there is to know of a token: is it white space, does it begin and end so; how many bytes and how many
+ * characters of Han and kana; does it end a sentence, a line; has it a digit; brackets, quotes, line ends. */
+typedef struct {
+    unsigned char white, begins, ends, closes, breaks, digit, brackets;
+    uint32_t length, han;
+} Trait;
+
+static int is_one_of(unsigned char byte, const char *set) { return byte && strchr(set, byte); }
+
+static Trait trait_of(Slice text) {
+    size_t n = text.length;
+    Trait trait = {.white = 1, .begins = kind_of[text.data[0]] >= SPACE,
+        .ends = kind_of[text.data[n - 1]] >= SPACE, .length = (uint32_t)n};
+    for (size_t i = 0; i < n; i++) {
+        trait.white &= kind_of[text.data[i]] >= SPACE;
+        trait.han += (uint32_t)has_han(text.data + i, 1);
+        trait.digit |= kind_of[text.data[i]] == DIGIT;
+        trait.breaks |= text.data[i] == '\n';
+        trait.brackets |= (unsigned char)is_one_of(text.data[i], "([{)]}\"\n");
+    }
+    while (n && is_one_of(text.data[n - 1], ")]}'\"")) n--;
+    trait.closes = n && is_one_of(text.data[n - 1], ".!?");
+    trait.closes |= n > 2 && !memcmp(text.data + n - 3, "\xE3\x80\x82", 3);
+    return trait;
+}
+
+enum { LINE, STOP, NEITHER };        /* what a token may end: a line, a sentence */
+#define OLD 1023                 /* bytes: what has lasted longer counts as this old */
+#define FEW 100.0                /* tokens: an age that was met so often goes half by itself, half by all */
+#define DUE 0.8                  /* of what the ages know: the chain knows some of it */
+
+/* How long the lines and the sentences of a text last, in bytes: a table of their lives, as Halley (1693)
+ * made one of people's. Of those that have come to an age, how many end there?
+ *     sentences of two tokens of one byte, 300 times, then of three, 100 times: due -1.6, 0.4, 0.5 */
+typedef struct {
+    const Tokenizer *tok;
+    unsigned char *ends;         /* [vocab]: LINE, STOP or NEITHER */
+    /* for LINE and STOP, at each age: log(share of ends among the tokens that come at this age / among all),
+     * FEW tokens being as all are. Ages of one int(8 sqrt(age)) are one: the older, the coarser */
+    double due[2][OLD + 1];
+} Lives;
+
+/* How old the line and the sentence are after the next token; a new one is 1. */
+static void lives_after(const Lives *lives, size_t lasted[2], uint32_t id) {
+    const size_t size = token_text(lives->tok, id).length, what = lives->ends[id];
+    lasted[LINE] = what == LINE ? 1 : lasted[LINE] + size < OLD ? lasted[LINE] + size : OLD;
+    lasted[STOP] = what != NEITHER ? 1 : lasted[STOP] + size < OLD ? lasted[STOP] + size : OLD;
+}
+
+static void lives_make(Lives *lives, const Text *text, const Tokenizer *tok) {
+    size_t (*came)[OLD + 1] = alloc(2, sizeof *came), (*ended)[OLD + 1] = alloc(2, sizeof *ended);
+    *lives = (Lives){.tok = tok, .ends = alloc(tok->vocab, 1)};
+    for (size_t t = 0; t < tok->vocab; t++) {
+        const Trait trait = trait_of(token_text(tok, t));
+        lives->ends[t] = trait.breaks ? LINE : trait.closes ? STOP : NEITHER;
+    }
+    for (size_t d = 0; d < text->n_docs; d++) {
+        size_t lasted[2] = {1, 1};
+        for (size_t i = text->start[d]; i < text->start[d + 1]; i++) {
+            const unsigned char what = lives->ends[text->ids[i]];
+            if (i > text->start[d] || !text->lines) {
+                came[LINE][lasted[LINE]]++;
+                came[STOP][lasted[STOP]]++;
+                if (what != NEITHER) ended[what][lasted[what]]++;
+            }
+            lives_after(lives, lasted, text->ids[i]);
+        }
+    }
+    for (int what = LINE; what <= STOP; what++) {
+        size_t n_all = 0, k_all = 0, n_in[256] = {0}, k_in[256] = {0};
+        for (size_t age = 0; age <= OLD; age++) {
+            const size_t cell = (size_t)(8.0 * sqrt((double)age));
+            n_all += came[what][age];
+            k_all += ended[what][age];
+            n_in[cell] += came[what][age];
+            k_in[cell] += ended[what][age];
+        }
+        const double share = (double)k_all / (double)(n_all ? n_all : 1);
+        for (size_t age = 0; age <= OLD && k_all; age++) {
+            const size_t cell = (size_t)(8.0 * sqrt((double)age));
+            lives->due[what][age] = log(((double)k_in[cell] + FEW * share) / ((double)n_in[cell] + FEW)
+                                        / share);
+        }
+    }
+    free(came); free(ended);
 }
 
 /* The words of a text: its pieces that are not white, without their space, sorted; and for each kind of byte
@@ -1093,6 +1181,9 @@ typedef struct {
     int han;                     /* there are characters of Han or kana in the text */
     Word *inside[SPACE]; size_t n_inside[SPACE];
     const Tokenizer *tok;
+    uint32_t *joins, *next;      /* of each token one that was joined of it and another after it; the next
+                                  * such; NONE */
+    Lives lives;                 /* how long its lines and sentences last */
 } Words;
 
 static int by_bytes(const void *a, const void *b) {
@@ -1115,7 +1206,7 @@ static void words_add(Words *words, const unsigned char *piece, size_t length, s
 }
 
 /* From the pieces that were encoded so far: the corpus and nothing else. */
-static void words_make(Words *words, const Tokenizer *tok) {
+static void words_make(Words *words, const Tokenizer *tok, const Text *text) {
     const size_t n_bytes = tok->bytes.length;
     size_t all = 0, once = 0, distinct = 0;
     *words = (Words){.words = alloc(tok->n_pieces, sizeof(Word)), .bytes = alloc(n_bytes, 1), .tok = tok};
@@ -1132,6 +1223,15 @@ static void words_make(Words *words, const Tokenizer *tok) {
     for (size_t i = 0; i < distinct; i++) {
         all += words->words[i].n;
         once += words->words[i].n == 1;
+    }
+    lives_make(&words->lives, text, tok);
+    words->joins = alloc(tok->vocab, sizeof *words->joins);
+    words->next = alloc(tok->vocab, sizeof *words->next);
+    for (size_t t = 0; t < tok->vocab; t++) words->joins[t] = NONE;
+    for (size_t t = tok->base; t < tok->vocab; t++) {
+        uint32_t *first = &words->joins[tok->pairs[2 * (t - tok->base)]];
+        words->next[t] = *first;
+        *first = (uint32_t)t;
     }
     words->han = has_han(words->bytes, n_bytes);
     words->trust = all ? 1.0 - (double)once / (double)all : 0.0;
@@ -1178,16 +1278,45 @@ static int words_find(const Words *words, const unsigned char *bytes, size_t len
     return words->words[at].length == length ? WHOLE_WORD : BEGUN;
 }
 
-/* The word under way in a text, and what may follow it. */
+/* f[x] = -NEVER for every x that begins with a token, and for it. */
+static void words_part(const Words *words, uint32_t id, double *f) {
+    f[id] = -NEVER;
+    for (uint32_t longer = words->joins[id]; longer != NONE; longer = words->next[longer])
+        words_part(words, longer, f);
+}
+
+/* f[x] = -NEVER for the tokens that cannot come after this one inside a word: encoding would have joined what
+ * ends the one and what begins the other before it joined either to its own neighbour. Tokens count up in the
+ * order of joining.
+ *     learned from "low lower lowest" with 3 merges: after `l` not `o` */
+static void words_parted(const Words *words, uint32_t id, double *f) {
+    const Tokenizer *tok = words->tok;
+    uint32_t before = (uint32_t)tok->vocab;                         /* what joined the end to its neighbour */
+    for (;; before = id, id = tok->pairs[2 * (id - tok->base) + 1]) {
+        for (uint32_t joined = words->joins[id]; joined != NONE; joined = words->next[joined]) {
+            if (joined >= before) continue;
+            const uint32_t begins = tok->pairs[2 * (joined - tok->base) + 1];
+            f[begins] = -NEVER;
+            for (uint32_t longer = words->joins[begins]; longer != NONE; longer = words->next[longer])
+                if (longer >= joined) words_part(words, longer, f);
+        }
+        if (id < tok->base) return;
+    }
+}
+
+/* The word under way in a text, and what may follow it; and how long the line and the sentence have lasted.
+ * */
 typedef struct {
     const Words *words;
-    size_t length;
+    uint32_t last;               /* token */
+    size_t lasted[2], length;
     int known;                   /* what words_find says of it */
     int free;                    /* it is none: a text without spaces */
     unsigned char word[2 * LONGEST + 2];           /* without its space; between words it is empty */
 } Spelling;
 
 static void spelling_clear(Spelling *sp) {                          /* a new document */
+    sp->lasted[LINE] = sp->lasted[STOP] = 1;
     sp->length = 0;
     sp->known = WHOLE_WORD;
     sp->free = 0;
@@ -1208,6 +1337,8 @@ static int spelling_goes_on(const Spelling *sp, unsigned char byte) {
 
 static void spelling_write(Spelling *sp, uint32_t id) {
     const Slice text = token_text(sp->words->tok, id);
+    sp->last = id;
+    lives_after(&sp->words->lives, sp->lasted, id);
     for (size_t i = 0; i < text.length; i++) {
         if (!spelling_goes_on(sp, text.data[i])) sp->length = 0;
         if (kind_of[text.data[i]] < SPACE) sp->word[sp->length++] = text.data[i];
@@ -1233,14 +1364,28 @@ static int spelling_allows(Spelling *sp, Slice text) {
                 core) != UNKNOWN;
 }
 
+static void spelling_endings(const Spelling *sp, double *f);
+
 /* f[vocab]: what each token would cost the word under way, in nats, 0 or negative: times trust, for where
- * many words of a text are new (Good 1953: as often as one was met once), the next may be new too. */
-static void spelling_promise(const Spelling *sp, double *f) {
+ * many words of a text are new (Good 1953: as often as one was met once), the next may be new too. What ends
+ * a line or a sentence gains where many that have lasted as long end. In a text that is heard the tokens that
+ * encoding would have joined cannot come; who speaks may go on with a prompt that was cut anywhere. */
+static void spelling_promise(const Spelling *sp, double *f, int heard) {
     const Words *words = sp->words;
-    const double end = sp->known == BEGUN && !sp->free ? -(STUB * words->trust) : 0.0,
-        on = -(BREAK * words->trust);
+    const double end = sp->known == BEGUN && !sp->free ? -(STUB * words->trust) : 0.0;
     for (size_t x = 0; x < words->tok->vocab; x++) f[x] = end;
-    if (!sp->length || sp->known == UNKNOWN || sp->free) return;
+    if (sp->length && sp->known != UNKNOWN && !sp->free) spelling_endings(sp, f);
+    for (size_t x = 0; x < words->tok->vocab; x++) {
+        const unsigned char what = words->lives.ends[x];
+        if (what != NEITHER) f[x] += DUE * words->lives.due[what][sp->lasted[what]];
+    }
+    if (sp->length && heard) words_parted(words, sp->last, f);
+}
+
+/* f[x] for every x that goes on with the word under way. */
+static void spelling_endings(const Spelling *sp, double *f) {
+    const Words *words = sp->words;
+    const double on = -(BREAK * words->trust);
     const Word *inside = words->inside[kind_of[sp->word[0]]];
     const size_t n = words->n_inside[kind_of[sp->word[0]]];
     size_t at = words_from(words, sp->word, sp->length);
@@ -1260,13 +1405,6 @@ static void spelling_promise(const Spelling *sp, double *f) {
                                   * of Han or kana is one */
 #define SENTENCE 5               /* words: a sentence that has as many is not short */
 
-/* What there is to know of a token: is it white space, does it begin and end so; how many bytes and how many
- * characters of Han and kana; does it end a sentence, a line; has it a digit; brackets, quotes, line ends. */
-typedef struct {
-    unsigned char white, begins, ends, closes, breaks, digit, brackets;
-    uint32_t length, han;
-} Trait;
-
 /* Reads a text token by token, as whoever speaks must: in words and sentences. */
 typedef struct {
     const Tokenizer *tok;
@@ -1278,25 +1416,6 @@ typedef struct {
     size_t length;
     int apart, ended;            /* what comes begins a word, a sentence */
 } Reader;
-
-static int is_one_of(unsigned char byte, const char *set) { return byte && strchr(set, byte); }
-
-static Trait trait_of(Slice text) {
-    size_t n = text.length;
-    Trait trait = {.white = 1, .begins = kind_of[text.data[0]] >= SPACE,
-        .ends = kind_of[text.data[n - 1]] >= SPACE, .length = (uint32_t)n};
-    for (size_t i = 0; i < n; i++) {
-        trait.white &= kind_of[text.data[i]] >= SPACE;
-        trait.han += (uint32_t)has_han(text.data + i, 1);
-        trait.digit |= kind_of[text.data[i]] == DIGIT;
-        trait.breaks |= text.data[i] == '\n';
-        trait.brackets |= (unsigned char)is_one_of(text.data[i], "([{)]}\"\n");
-    }
-    while (n && is_one_of(text.data[n - 1], ")]}'\"")) n--;
-    trait.closes = n && is_one_of(text.data[n - 1], ".!?");
-    trait.closes |= n > 2 && !memcmp(text.data + n - 3, "\xE3\x80\x82", 3);
-    return trait;
-}
 
 static void reader_clear(Reader *reader) {
     *reader = (Reader){.tok = reader->tok, .traits = reader->traits, .apart = 1, .ended = 1};
@@ -2455,14 +2574,14 @@ static void svd(double *u, double *s, double *v, const Table *table, size_t r, i
 /* ---------------------------------------------------------------------------------------------
  * V  THE DARIO FIELD: p(x | context) = softmax((B + alpha H + beta F + gamma A + T) / tau)
  *
- * The name of the equation that weighs all that is known of the next token x. tau is the temperature. P is
- * the chain of chapter II (when the model speaks, the Voice of chapter VI goes on with it over longer
- * contexts), z the transformer's logits, a token `back` places behind the one to come is t_back:
+ * All that is known of the next token x, weighed: tau is the temperature, P the chain of chapter II (in
+ * speech the Voice of chapter VI), z the transformer's logits, t_back the token `back` places before x.
  *
  *     B   (1 - d (1 - lambda)) log P(x) + d kappa z(x)    chain and transformer; d is the chain's doubt
  *     H   sum of ECHO^(back - 2) trace(t_back, x), back = 2 .. 16     Hebbian resonance: who keeps x company
  *     F   sum of (sqrt(back) / 12) promise(t_back, x), back = 2 .. 11   prophecy: what was promised and has
- *         not come since, the stronger the longer it is open; and the word under way is to be finished
+ *         not come since, the stronger the longer it is open; and Spelling's, that word, sentence and line
+ *         end as those of the corpus do
  *     A   log(1 + heard(x) / (PRIOR share(x)))       destiny, the direction of the talk: how much more of x
  *         it has than the corpus; heard(x): the sum over the places of x of DRIFT^(tokens since)
  *     T   log(1 + odds recall(x) / P(x))             trauma: what followed earlier moments like this one
@@ -2606,7 +2725,7 @@ static void field_terms(Field *field) {
         for (size_t i = meta->trace.first[a]; i < meta->trace.first[a + 1]; i++)
             field->h[meta->trace.column[i]] += echo * meta->trace.value[i];
     }
-    spelling_promise(&field->spelling, field->f);
+    spelling_promise(&field->spelling, field->f, !field->voice);
     field_promised(field, field->f, NULL, NULL);
     for (size_t x = 0; x < vocab; x++) field->a[x] = field->destiny[x] > 0.0
         ? log(1.0 + field->destiny[x] / (PRIOR * meta->share[x])) : 0.0;
@@ -2879,7 +2998,7 @@ static void model_count(Model *model, const Bytes *corpus) {
     const Options *o = model->options;
     const Text text = encode_text(&model->tokenizer, &model->ids, &model->start, corpus->data, corpus->length,
                                 o->lines);
-    words_make(&model->words, &model->tokenizer);
+    words_make(&model->words, &model->tokenizer, &text);
     metaweights_make(&model->meta, text, model->tokenizer.vocab, o->order);
     transformer_make(&model->net, o->shape, model->tokenizer.vocab);
     if (o->load) return;

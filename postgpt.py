@@ -16,8 +16,8 @@ A first reading goes down to "Second reading" in each chapter, and from there to
     II   Metaweights   267 lines   the chain, and who stands near whom
     III  Transformer   133 lines   two kinds of attention, one residual stream
     IV   Seeding       177 lines   three questions that the counts can answer
-    V    Dario field   154 lines   all that is known, in one sum
-    VI   Sampling      143 lines   a token is drawn, and there is text on the screen
+    V    Dario field   153 lines   all that is known, in one sum
+    VI   Sampling      144 lines   a token is drawn, and there is text on the screen
                       1000 lines
 """
 import os
@@ -664,10 +664,79 @@ UNKNOWN, BEGUN, WHOLE_WORD = range(3)
 STUB = 4.0                  # nats, times trust: what a token loses that would end the word under way
                             # unfinished
 BREAK = 1.3                 # and what one loses that goes on with it as no word does
+NEVER = 20.0                # what a token loses that cannot come
 LONGEST_WORD = 48           # bytes: a longer run of letters is no word but a text without spaces, and is not
                             # spelled
 HAN = re.compile(b"[\xe3-\xe9]")        # so Han and kana begin in UTF-8: they stand without spaces, a run of
                                         # them is no word
+
+
+BRACKETS = {**dict.fromkeys(b"([{", 1), **dict.fromkeys(b")]}", -1), 34: 34, 10: 10}
+
+Trait = namedtuple("Trait", "white begins ends length han closes breaks digit brackets")
+Trait.__doc__ = """What there is to know of a token: is it white space, does it begin and end so; how many
+bytes and how many characters of Han and kana; does it end a sentence, a line; has it a digit; its brackets,
+quotes and line ends (BRACKETS)."""
+
+
+def trait_of(text):
+    """The Trait of a token."""
+    white, core = [KIND[byte] >= SPACE for byte in text], text.rstrip(b")]}\"'")
+    return Trait(all(white), white[0], white[-1], len(text), len(HAN.findall(text)),
+                 core.endswith((b".", b"!", b"?", b"\xe3\x80\x82")), b"\n" in text,
+                 DIGIT in [KIND[byte] for byte in text],
+                 [BRACKETS[byte] for byte in text if byte in BRACKETS])
+
+
+LINE, STOP = range(2)       # what a token may end: a line, a sentence
+OLD = 1023                  # bytes: what has lasted longer counts as this old
+FEW = 100.0                 # tokens: an age that was met so often goes half by itself, half by all
+DUE = 0.8                   # of what the ages know: the chain knows some of it
+
+
+class Lives:
+    """How long the lines and the sentences of a text last, in bytes: a table of their lives, as Halley (1693)
+    made one of people's. Of those that have come to an age, how many end there?
+
+    ends  {token: LINE or STOP}, of those that end one        sizes  the bytes of each token
+    due   for LINE and STOP, at each age: log(share of ends among the tokens that come at this age / among
+          all), FEW tokens being as all are. Ages of one int(8 sqrt(age)) are one: the older, the coarser
+
+    >>> lives = Lives(Text([0, 1] * 300 + [0, 0, 1] * 100), [b"a", b"."])        # sentences of two, of three
+    >>> ["%.1f" % lives.due[STOP][age] for age in (1, 2, 3)]
+    ['-1.6', '0.4', '0.5']
+    """
+
+    def __init__(self, text, tokens):
+        self.sizes, self.ends, self.due = list(map(len, tokens)), {}, []
+        for token, trait in enumerate(map(trait_of, tokens)):
+            if trait.breaks or trait.closes:
+                self.ends[token] = LINE if trait.breaks else STOP
+        came, ended = ([[0] * (OLD + 1) for _ in (LINE, STOP)] for _ in range(2))           # at each age
+        for ids in text.documents():
+            lasted = 1, 1
+            for i, token in enumerate(ids):
+                line, sentence = lasted
+                if i >= text.lines:
+                    came[LINE][line] += 1
+                    came[STOP][sentence] += 1
+                    if token in self.ends:
+                        what = self.ends[token]
+                        ended[what][lasted[what]] += 1
+                lasted = self.after(lasted, token)
+        cells = [int(8.0 * sqrt(age)) for age in range(OLD + 1)]
+        for n, k in zip(came, ended):
+            share, n_in, k_in = sum(k) / max(sum(n), 1), [0] * (cells[-1] + 1), [0] * (cells[-1] + 1)
+            for age, cell in enumerate(cells):
+                n_in[cell] += n[age]
+                k_in[cell] += k[age]
+            self.due.append([log((k_in[cell] + FEW * share) / (n_in[cell] + FEW) / share) if share else 0.0
+                             for cell in cells])
+
+    def after(self, lasted, token):
+        """How old the line and the sentence are after the next token; a new one is 1."""
+        (line, sentence), what, size = lasted, self.ends.get(token), self.sizes[token]
+        return 1 if what == LINE else min(line + size, OLD), min(sentence + size, OLD) if what is None else 1
 
 
 def words_of(data):
@@ -688,18 +757,24 @@ class Words:
     """The words of a text, sorted; and the tokens by what they spell.
 
     counts, more   how often each word was met; words to be known besides
-    tokens         the bytes of each token
+    tokens, pairs  the bytes of each token; what each that is no byte was joined of
+    joins          for each token those that were joined of it and another after it
     trust          the share of the text's words that were met more than once
     han            are there characters of Han or kana in the text?
+    lives          how long its lines and sentences last, or None
     """
 
-    def __init__(self, counts, tokens, more=(), han=False):
-        self.sorted, self.tokens, self.ends, self.han = sorted({*counts, *more}), tokens, {}, han
+    def __init__(self, counts, tokenizer, more=(), han=False, lives=None):
+        self.sorted, self.ends, self.han, self.lives = sorted({*counts, *more}), {}, han, lives
+        self.tokens, self.pairs = tokenizer.text, dict(enumerate(tokenizer.pairs, tokenizer.base))
+        self.joins = [[] for _ in self.tokens]
+        for token, (left, _) in self.pairs.items():
+            self.joins[left].append(token)
         self.trust = 1.0 - list(counts.values()).count(1) / sum(counts.values()) if counts else 0.0
         self.spelled = {}                                 # bytes -> the tokens that spell them
         # kind -> the tokens that go on with a word of that kind
         self.inside = [[] for _ in range(SPACE)]
-        for token, text in enumerate(tokens):
+        for token, text in enumerate(self.tokens):
             if KIND[text[0]] < SPACE:
                 self.spelled.setdefault(text, []).append(token)
                 self.inside[KIND[text[0]]].append(token)
@@ -723,9 +798,34 @@ class Words:
             self.ends[word] = list(found)
         return self.ends[word]
 
+    def parted(self, token):
+        """The tokens that cannot come after this one inside a word: encoding would have joined what ends the
+        one and what begins the other before it joined either to its own neighbour. Tokens count up in the
+        order of joining.
+
+        >>> tokenizer = Tokenizer.learn(b"low lower lowest", merges=3)
+        >>> words = Words({}, tokenizer)
+        >>> [tokenizer.text[x] for x in sorted(words.parted(tokenizer.encode(b"l")[0]))]
+        [b'o']
+        """
+        found, before = set(), len(self.tokens)           # before: what joined the end to its neighbour
+        while True:
+            for joined in self.joins[token]:
+                if joined < before:
+                    _, begins = self.pairs[joined]
+                    found.add(begins)
+                    longer = [other for other in self.joins[begins] if other >= joined]
+                    while longer:
+                        found.add(longer[-1])
+                        longer += self.joins[longer.pop()]
+            if token not in self.pairs:
+                return found
+            before, (_, token) = token, self.pairs[token]
+
 
 class Spelling:
-    """The word under way in a text, without its space (between words it is empty), and what may follow it."""
+    """The word under way in a text, without its space (between words it is empty), and what may follow it;
+    and how long the line and the sentence have lasted."""
 
     def __init__(self, words):
         self.words = words
@@ -733,10 +833,14 @@ class Spelling:
 
     def clear(self):
         """A new document."""
-        self.word, self.known, self.free = b"", WHOLE_WORD, False
+        self.word, self.known, self.free, self.last = b"", WHOLE_WORD, False, None
+        self.lasted = 1, 1
 
     def write(self, token):
         """The next token."""
+        self.last = token
+        if self.words.lives:
+            self.lasted = self.words.lives.after(self.lasted, token)
         for byte in self.words.tokens[token]:
             if not self.goes_on(byte):
                 self.word = b""
@@ -764,10 +868,12 @@ class Spelling:
         return (not core or KIND[core[0]] >= SPACE or words.han and HAN.search(core) is not None
                 or words.find(core) != UNKNOWN)
 
-    def promise(self):
+    def promise(self, heard=True):
         """What each token would cost the word under way, in nats, 0 or negative: times trust, for where many
-        words of a text are new (Good 1953: as often as one was met once), the next may be new too.  ->
-        [vocab]"""
+        words of a text are new (Good 1953: as often as one was met once), the next may be new too. What ends
+        a line or a sentence gains where many that have lasted as long end. In a text that is heard the tokens
+        that encoding would have joined cannot come; who speaks may go on with a prompt that was cut anywhere.
+        -> [vocab]"""
         words, unfinished = self.words, self.known == BEGUN and not self.free
         f = [-(STUB * words.trust) if unfinished else 0.0] * len(words.tokens)
         if self.word and self.known != UNKNOWN and not self.free:
@@ -775,28 +881,16 @@ class Spelling:
                 f[token] = -(BREAK * words.trust)
             for token in words.endings(self.word):
                 f[token] = 0.0
+        for token, what in words.lives.ends.items() if words.lives else ():
+            f[token] += DUE * words.lives.due[what][self.lasted[what]]
+        for token in words.parted(self.last) if heard and self.word else ():
+            f[token] = -NEVER
         return f
 
 
 LONG = 16                   # bytes: in a script without spaces so many count as a word; a character of Han or
                             # kana is one
 SENTENCE = 5                # words: a sentence that has as many is not short
-BRACKETS = {**dict.fromkeys(b"([{", 1), **dict.fromkeys(b")]}", -1), 34: 34, 10: 10}
-
-Trait = namedtuple("Trait", "white begins ends length han closes breaks digit brackets")
-Trait.__doc__ = """What there is to know of a token: is it white space, does it begin and end so; how many
-bytes and how many characters of Han and kana; does it end a sentence, a line; has it a digit; its brackets,
-quotes and line ends (BRACKETS)."""
-
-
-def trait_of(text):
-    """The Trait of a token."""
-    white, core = [KIND[byte] >= SPACE for byte in text], text.rstrip(b")]}\"'")
-    return Trait(all(white), white[0], white[-1], len(text), len(HAN.findall(text)),
-                 core.endswith((b".", b"!", b"?", b"\xe3\x80\x82")), b"\n" in text,
-                 DIGIT in [KIND[byte] for byte in text],
-                 [BRACKETS[byte] for byte in text if byte in BRACKETS])
-
 
 class Reader:
     """Reads a text token by token, as whoever speaks must: in words and sentences. traits: of each token.
@@ -1613,14 +1707,14 @@ def svd(table, r, rounds):
 # ---------------------------------------------------------------------------------------------
 # V  THE DARIO FIELD: p(x | context) = softmax((B + alpha H + beta F + gamma A + T) / tau)
 #
-# The name of the equation that weighs all that is known of the next token x. tau is the temperature. P is
-# the chain of chapter II (when the model speaks, the Voice of chapter VI goes on with it over longer
-# contexts), z the transformer's logits, a token `back` places behind the one to come is t_back:
+# All that is known of the next token x, weighed: tau is the temperature, P the chain of chapter II (in speech
+# the Voice of chapter VI), z the transformer's logits, t_back the token `back` places before x.
 #
 #     B   (1 - d (1 - lambda)) log P(x) + d kappa z(x)    chain and transformer; d is the chain's doubt
 #     H   sum of ECHO^(back - 2) trace(t_back, x), back = 2 .. 16     Hebbian resonance: who keeps x company
 #     F   sum of (sqrt(back) / 12) promise(t_back, x), back = 2 .. 11   prophecy: what was promised and has
-#         not come since, the stronger the longer it is open; and the word under way is to be finished
+#         not come since, the stronger the longer it is open; and Spelling's, that word, sentence and line
+#         end as those of the corpus do
 #     A   log(1 + heard(x) / (PRIOR share(x)))       destiny, the direction of the talk: how much more of x
 #         it has than the corpus; heard(x): the sum over the places of x of DRIFT^(tokens since)
 #     T   log(1 + odds recall(x) / P(x))             trauma: what followed earlier moments like this one
@@ -1651,9 +1745,8 @@ MODES = {"meta": META, "full": FULL, "transformer": TRANSFORMER}
 
 
 class Field:
-    """Hears a text token by token and says what it expects next.
-
-    The transformer sees its window; the field remembers the last `memory` tokens of the document.
+    """Hears a text token by token and says what it expects next. The transformer sees its window; the field
+    remembers the last `memory` tokens of the document.
     window, words, voice   the transformer's Window, what is known of spelling, the Voice that speaks; or None
     """
 
@@ -1714,7 +1807,7 @@ class Field:
             for x, value in meta.trace.rows[ids[-back]]:
                 self.h[x] += echo * value
             echo *= ECHO
-        self.f = self.spelling.promise() if self.spelling else nothing[:]
+        self.f = self.spelling.promise(not self.voice) if self.spelling else nothing[:]
         for _, promised in self.promised():
             for x, value in promised:
                 self.f[x] += value
@@ -1918,6 +2011,7 @@ class PostGPT:
             ids, starts = encode_text(self.tokenizer, corpus, lines)
             self.words, self.han = words_of(corpus), HAN.search(corpus) is not None
             self.meta = Metaweights(ids, self.tokenizer.vocab, order, starts)
+            self.lives = Lives(self.meta.text, self.tokenizer.text)
             if seeded:
                 self.net                                  # the property seeds it
 
@@ -1990,7 +2084,7 @@ class PostGPT:
     def field(self, use, words=(), voice=None):
         """A field for a mode's terms. words: those it knows beside the corpus'."""
         return Field(self.meta, self.coefficients, self.memory, Window(self.net) if "Z" in use else None,
-                     Words(self.words, self.tokenizer.text, words, self.han), voice)
+                     Words(self.words, self.tokenizer, words, self.han, self.lives), voice)
 
     def voice(self, discount=None, verbatim=VERBATIM):
         """The chain that speaks."""

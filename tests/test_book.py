@@ -265,7 +265,7 @@ def figures():
         (r"\"looks\" and \"last\" is " + n, dict(meta.trace.rows[looks])[last]),
         (r"keeps " + n + " pairs", len(meta.trace)),
         (r"makes " + n + " promises", len(meta.promise)),
-        (n + r" of a hundred words", int(100 * postgpt.Words(x.model.words, tok.text).trust)),
+        (n + r" of a hundred words", int(100 * postgpt.Words(x.model.words, tok).trust)),
         (
             r"reports "
             + n

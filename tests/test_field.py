@@ -128,7 +128,7 @@ class EveryTermIsItsFormula(FieldCase):
             for id in ids:
                 field.push(id, field.expected(id))
             field.terms()
-            spelling = postgpt.Spelling(postgpt.Words(self.model.words, self.model.tokenizer.text))
+            spelling = postgpt.Spelling(postgpt.Words(self.model.words, self.model.tokenizer, lives=self.model.lives))
             for id in ids:
                 spelling.write(id)
             self.assertClose(field.f, [a + b for a, b in zip(self.field(ids).f, spelling.promise())])

@@ -248,7 +248,7 @@ class TheWords(unittest.TestCase):
         cls.data = BOOK[:5000] + b"\n 7 77 --- -- x\xd0\xb6 \t end"
         cls.tokenizer = postgpt.Tokenizer.learn(cls.data, 120)
         cls.counts = postgpt.words_of(cls.data)
-        cls.words = postgpt.Words(cls.counts, cls.tokenizer.text)
+        cls.words = postgpt.Words(cls.counts, cls.tokenizer)
         cls.beginnings = sorted({word[:n] for word in cls.counts for n in range(1, len(word) + 1)}
                                 | {b"zq", b"9", b"--!", b"\xff"})
 
@@ -273,7 +273,7 @@ class TheWords(unittest.TestCase):
         self.assertAlmostEqual(self.words.trust, sum(n for n in self.counts.values()
                                                      if n > 1) / sum(self.counts.values()), delta=1e-12)
         for data, trust in ((b"a b c", 0.0), (b"a a a b", 0.75), (b" \n\t ", 0.0), (b"it it", 1.0)):
-            self.assertAlmostEqual(postgpt.Words(postgpt.words_of(data), [b"a"]).trust, trust, delta=1e-12)
+            self.assertAlmostEqual(postgpt.Words(postgpt.words_of(data), postgpt.Tokenizer(b"a")).trust, trust, delta=1e-12)
 
     def test_a_text_is_spelled_word_by_word(self):
         """After every token: the word under way is what the text ends with, and each token costs what it does to that
@@ -284,7 +284,7 @@ class TheWords(unittest.TestCase):
             text += self.tokenizer.text[id]
             word = re.search(rb"([A-Za-z\x80-\xff]+|[0-9]+|[^A-Za-z0-9\x80-\xff\s]+|)\Z", text).group()
             self.assertEqual(spelling.word, word)
-            for other, cost in zip(self.tokenizer.text, spelling.promise()):
+            for other, cost in zip(self.tokenizer.text, spelling.promise(heard=False)):
                 known = any(whole.startswith(word) for whole in self.counts)
                 goes_on = bool(word) and postgpt.KIND[other[0]] == postgpt.KIND[word[0]]
                 if not word or not known:
@@ -294,6 +294,78 @@ class TheWords(unittest.TestCase):
                 else:
                     want = 0.0 if word in self.counts else postgpt.STUB
                 self.assertAlmostEqual(cost, -want * self.words.trust, delta=1e-12, msg=(word, other))
+
+    def test_what_encoding_would_have_joined_is_parted(self):
+        """Of all pairs of tokens, for texts of few letters and of many: where the text of the two is encoded as the
+        two, they may stand side by side."""
+        rng = random.Random(5)
+        few = bytes(rng.choice(b"aaab") for _ in range(3000))
+        for data, merges in ((self.data, 120), (few, 60), ("вода и водка, вот вода. ".encode() * 20, 80),
+                             (b"--==-- 1001 1010 " * 30 + few, 90)):
+            tokenizer = postgpt.Tokenizer.learn(data, merges, sorted(set(data)))
+            words = postgpt.Words({}, tokenizer)
+            for token, text in enumerate(tokenizer.text):
+                if postgpt.KIND[text[-1]] < postgpt.SPACE:
+                    want = {other for other, more in enumerate(tokenizer.text)
+                            if tokenizer.encode(text + more) != [token, other]}
+                    self.assertEqual(words.parted(token), want, text)
+
+    def test_what_is_heard_cannot_be_what_encoding_would_have_joined(self):
+        spelling, ids = postgpt.Spelling(self.words), self.tokenizer.encode(self.data)
+        for token, following in zip(ids, ids[1:]):
+            spelling.write(token)
+            never = [x for x, cost in enumerate(spelling.promise()) if cost == -postgpt.NEVER]
+            self.assertEqual(sorted(never), sorted(self.words.parted(token)) if spelling.word else [])
+            self.assertNotIn(following, never)
+            self.assertNotIn(-postgpt.NEVER, spelling.promise(heard=False))
+
+
+class HowLongLinesLast(unittest.TestCase):
+    """The table of lives, against counting token by token."""
+
+    def slow(self, documents, texts, first):
+        """{(what, cell): [tokens that came, that ended it]}, and over all cells."""
+        met = {}
+        for ids in documents:
+            line = sentence = 1
+            for i, token in enumerate(ids):
+                breaks = b"\n" in texts[token]
+                closes = not breaks and texts[token].rstrip(b")]}\"'").endswith((b".", b"!", b"?"))
+                if i >= first:
+                    for what, age, end in (("line", line, breaks), ("sentence", sentence, closes)):
+                        for cell in (int(8 * math.sqrt(min(age, 1023))), "all"):
+                            counts = met.setdefault((what, cell), [0, 0])
+                            counts[0] += 1
+                            counts[1] += end
+                line = 1 if breaks else line + len(texts[token])
+                sentence = 1 if breaks or closes else sentence + len(texts[token])
+        return met
+
+    def test_due_is_the_share_of_ends_at_an_age(self):
+        rng = random.Random(3)
+        letters = bytes(rng.choice(b"abc .\n") for _ in range(3000))
+        for data, lines in ((BOOK[:20000], False), (letters, True), (b"no end " * 400, False), (b"ab", False)):
+            tokenizer = postgpt.Tokenizer.learn(data, 60)
+            text = postgpt.Text(*postgpt.encode_text(tokenizer, data, lines))
+            lives, met = postgpt.Lives(text, tokenizer.text), self.slow(text.documents(), tokenizer.text, int(lines))
+            for what, name in ((postgpt.LINE, "line"), (postgpt.STOP, "sentence")):
+                n, k = met[name, "all"]
+                for age in (*range(1, 200), 500, 1000, postgpt.OLD):
+                    came, ended = met.get((name, int(8 * math.sqrt(age))), (0, 0))
+                    want = math.log((ended + 100.0 * k / n) / (came + 100.0) / (k / n)) if k else 0.0
+                    self.assertAlmostEqual(lives.due[what][age], want, delta=1e-12)
+
+    def test_what_has_lasted_is_as_old_as_its_bytes(self):
+        tokenizer = postgpt.Tokenizer(range(256))
+        lives = postgpt.Lives(postgpt.Text([97, 46, 10]), tokenizer.text)
+        spelling, ages = postgpt.Spelling(postgpt.Words({}, tokenizer, lives=lives)), []
+        for byte in b"a b. c\nd":
+            spelling.write(byte)
+            ages.append(spelling.lasted)
+        self.assertEqual(ages, [(2, 2), (3, 3), (4, 4), (5, 1), (6, 2), (7, 3), (1, 1), (2, 2)])
+        for _ in range(2000):
+            spelling.write(98)
+        self.assertEqual(spelling.lasted, (postgpt.OLD, postgpt.OLD))
 
 
 class WhatIsCounted(unittest.TestCase):

@@ -86,7 +86,7 @@ class TheDraw(unittest.TestCase):
                                         Fixed(0.5))[0], 1)
 
     def test_where_spelling_allows_none_the_most_probable_comes(self):
-        spelling = Spelling(Words({b"WORD": 1}, TOKENS))
+        spelling = Spelling(Words({b"WORD": 1}, postgpt.Tokenizer(b"".join(TOKENS))))
         for letter in b"WO":
             spelling.write(TOKENS.index(bytes([letter])))
         speller = Speller(spelling, False)
