@@ -48,7 +48,7 @@
 #ifdef __FAST_MATH__
 #error "-ffast-math changes the order of sums, and with it every figure: compile without it"
 #endif
-#if defined FLT_EVAL_METHOD && FLT_EVAL_METHOD != 0 && FLT_EVAL_METHOD != 1
+#if defined FLT_EVAL_METHOD && (FLT_EVAL_METHOD < 0 || FLT_EVAL_METHOD == 2 || FLT_EVAL_METHOD > 64)
 #error "a double is to have 64 bits, also while it is computed: for x86 of 32 bits add -msse2 -mfpmath=sse"
 #endif
 
@@ -1467,31 +1467,47 @@ typedef struct {
     uint32_t *leave;             /* [n + 1]: the words at the next one */
 } Places;
 
+/* Do as many of the last tokens stand before two places, the same ones within as many brackets? */
+static int places_alike(const Places *places, const uint32_t *start, size_t a, size_t b) {
+    return places->nested[a] == places->nested[b] && a - start[a] == b - start[b]
+        && !memcmp(places->same + start[a], places->same + start[b], (a - start[a]) * sizeof *places->same);
+}
+
 /* Where to leave the text: where a sentence ends; and where another place shares SHARED words with it, stands
  * within as many brackets, and goes on otherwise. Fills fork and leave. */
 static void places_find_forks(Places *places) {
     const uint32_t *words = places->words, *same = places->same;
     const uint32_t many = NONE - 1;                        /* it goes on in two ways */
     const size_t n = places->n;
-    uint64_t *keys = alloc(n, sizeof *keys);
-    Map follows;
-    map_make(&follows, n);
-    for (size_t at = 0, start = 0; at < n; at++) {
-        while (start + 2 < at && words[at] - words[start + 1] >= SHARED) start++;
-        if (words[at] - words[start] < SHARED || at - start < 2 || at - start > JUNCTION) continue;
-        uint64_t key = 14695981039346656037u + places->nested[at];        /* FNV-1a, of numbers; 0: none */
-        for (size_t i = start; i < at; i++) key = (key ^ (same[i] + 1)) * 1099511628211u;
-        keys[at] = key | 1;
-        uint32_t *next = map_at(&follows, keys[at]);
-        *next = *next == NONE || *next == same[at] ? same[at] : many;
+    /* of each place: where what it shares starts; the first place like it, NONE: it shares too little; of a
+     * first place: how it and those like it go on */
+    uint32_t *start = alloc(n, sizeof *start), *first = alloc(n, sizeof *first),
+        *next = alloc(n, sizeof *next);
+    Map index;
+    map_make(&index, n);
+    for (size_t at = 0, from = 0; at < n; at++) {
+        while (from + 2 < at && words[at] - words[from + 1] >= SHARED) from++;
+        start[at] = (uint32_t)from;
+        first[at] = NONE;
+        if (words[at] - words[from] < SHARED || at - from < 2 || at - from > JUNCTION) continue;
+        uint64_t key = 14695981039346656037u + places->nested[at];        /* FNV-1a, of numbers */
+        for (size_t i = from; i < at; i++) key = (key ^ (same[i] + 1)) * 1099511628211u;
+        uint32_t *slot = map_at(&index, key);
+        while (*slot != NONE && !places_alike(places, start, *slot, at)) slot = map_at(&index, ++key);
+        if (*slot == NONE) {
+            *slot = (uint32_t)at;
+            next[at] = same[at];
+        } else if (next[*slot] != same[at])
+            next[*slot] = many;
+        first[at] = *slot;
     }
     places->leave[n] = words[n];
     for (size_t at = n; at-- > 0;) {
-        places->fork[at] = places->ended[at] || (keys[at] && map_get(&follows, keys[at]) == many);
+        places->fork[at] = places->ended[at] || (first[at] != NONE && next[first[at]] == many);
         places->leave[at] = places->fork[at] ? words[at] : places->leave[at + 1];
     }
-    free(keys);
-    map_free(&follows);
+    free(start); free(first); free(next);
+    map_free(&index);
 }
 
 /* How many words one must say from a place on to come to one where the text forks; FAR at most. */
@@ -2604,12 +2620,12 @@ static const double DOUBT[DEPTH] = {66.0, 16.0, 16.0, 16.0};
 /* As tests/measure/tune.py found them, on pieces that no figure is reported on. A transformer that was
  * trained is believed more. */
 typedef struct { double lambda, kappa, alpha, beta, gamma, trauma; size_t memory; } Coefficients;
-#define LAMBDA 0.6
+#define LAMBDA 0.54
 #define KAPPA 0.4
 #define ALPHA 0.08
 #define BETA 1.0
-#define GAMMA 0.3
-#define TRAUMA 1.6
+#define GAMMA 0.5
+#define TRAUMA 2.2
 #define TRAINED_LAMBDA 0.5
 #define TRAINED_KAPPA 0.5
 #define UNAIDED 0.8              /* lambda in FULL without its transformer, a row of chapter VIII */
@@ -2801,18 +2817,24 @@ static double field_expected(const Field *field, uint32_t id) {
     return chain_token_prob(&field->meta->chain, field->text.ids, field->text.n, id);
 }
 
+enum { HEARS = 1024 };           /* tokens of a prompt, the newest, that the voice follows through a corpus */
+
 /* Pushes a text of any length: what nobody remembers at its end is left out. A full
  * window drops its older half at a time: what is dropped by now need not go through it.
  *     context 4, 11 tokens: 0 1 2 3, 2 3 4 5, 4 5 6 7, 6 7 8 9, 8 9 10: only 8 9 10 are pushed */
 static void field_listen(Field *field, const Ids *ids, size_t context) {
     const size_t n = ids->n, drop = context - context / 2, reach = field->co->memory + context;
     Window *window = field->window;
+    Voice *voice = field->voice;
     field->window = NULL;
+    field->voice = NULL;
     for (size_t i = n > reach ? n - reach : 0; i < n; i++)
         field_push(field, ids->ids[i], field_expected(field, ids->ids[i]));
     field->window = window;
+    field->voice = voice;
     for (size_t i = n > context ? (n - context + drop - 1) / drop * drop : 0; window && i < n; i++)
         window_push(window, ids->ids[i]);
+    for (size_t i = n > HEARS ? n - HEARS : 0; voice && i < n; i++) voice_write(voice, ids->ids[i]);
 }
 
 /* The open promises, the newest first: f[x] gains what x was promised. x's strongest promise and how far back
@@ -4855,12 +4877,12 @@ static const struct { const char *help; size_t to; } TABLE[] = {
      "                         rrpram=2,context=64,mlp=4)\n", TO(shape)},
     {"      --init NAME        ghost or random: seed it from the counts or not\n", TO(init)},
     {"      --lambda X         the field's coefficients, 0 to 100: the chain\n"
-     "                         (default 0.6, after training 0.5)\n", TO(field.lambda)},
+     "                         (default 0.54, after training 0.5)\n", TO(field.lambda)},
     {"      --kappa X          the transformer (default 0.4, after training 0.5)\n", TO(field.kappa)},
     {"      --alpha X          Hebbian resonance (default 0.08)\n", TO(field.alpha)},
     {"      --beta X           prophecy (default 1)\n", TO(field.beta)},
-    {"      --gamma X          destiny (default 0.3)\n", TO(field.gamma)},
-    {"      --trauma X         trauma (default 1.6)\n", TO(field.trauma)},
+    {"      --gamma X          destiny (default 0.5)\n", TO(field.gamma)},
+    {"      --trauma X         trauma (default 2.2)\n", TO(field.trauma)},
     {"      --memory N         tokens the field remembers, 1 to 1000000 (default 4096)\n", TO(field.memory)},
     {"      --eval FILE        held-out figures: bits a byte, nats a token\n", TO(eval)},
     {"      --holdout F        build on all but F of the corpus, evaluate the rest\n", TO(holdout)},
@@ -5019,7 +5041,7 @@ static void option_parse(Options *o, const Option *option, const char *value) {
 }
 
 static int is_named(size_t k, const char *name, size_t n) {
-    return !strncmp(TABLE[k].help + 8, name, n) && TABLE[k].help[8 + n] == ' ';
+    return strcspn(name, " ") >= n && !strncmp(TABLE[k].help + 8, name, n) && TABLE[k].help[8 + n] == ' ';
 }
 
 static int is_given(const char *given, const char *name) {
@@ -6181,7 +6203,8 @@ static void run(Options *o) {
         checkpoint = {NULL, 0, 0};
     look_at(&corpus, o);
     const int asked = o->prompt && !strcmp(o->prompt, "-"), prompted = asked || o->interactive;
-    if (prompted && same_file(o->corpus, "/dev/stdin"))
+    struct stat input;
+    if (prompted && !(!fstat(0, &input) && S_ISREG(input.st_mode)) && same_file(o->corpus, "/dev/stdin"))
         usage_error("the corpus and the prompt cannot both be read from standard input (name a corpus file)");
     if (asked) prompt = read_file(NULL, "the prompt");
     else if (o->prompt) prompt = (Bytes){(unsigned char *)o->prompt, strlen(o->prompt), 0};
@@ -6233,10 +6256,10 @@ static void run(Options *o) {
 /* What a signal does; not by signal(): in strict C it forgets the handler after the first one. */
 static void catch_signals(void) {
     const struct sigaction on_signal = {.sa_handler = interrupted, .sa_flags = SA_RESTART};
-    const int numbers[] = {SIGPIPE, SIGINT, SIGTERM, SIGHUP};
+    const int numbers[] = {SIGPIPE, SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGXCPU};
     struct sigaction before;
     /* a closed pipe is a silent end, also where it was ignored */
-    for (size_t i = 0; i < 4; i++)
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         if (!i || (!sigaction(numbers[i], NULL, &before) && before.sa_handler != SIG_IGN))
             sigaction(numbers[i], &on_signal, NULL);
     signal(SIGXFSZ, SIG_IGN);                          /* a file too large is an error like others */

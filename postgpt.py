@@ -1735,7 +1735,7 @@ DOUBT = (66.0, 16.0, 16.0, 16.0)        # recall's own: what it leaves to shorte
                                         # token that followed a context of 1, 2, 3, 4
 
 # as tests/measure/tune.py found them, on pieces that no figure is reported on
-COEFFICIENTS = {"lambda": 0.6, "kappa": 0.4, "alpha": 0.08, "beta": 1.0, "gamma": 0.3, "trauma": 1.6}
+COEFFICIENTS = {"lambda": 0.54, "kappa": 0.4, "alpha": 0.08, "beta": 1.0, "gamma": 0.5, "trauma": 2.2}
 TRAINED = {"lambda": 0.5, "kappa": 0.5}                  # a transformer that was trained is believed more
 UNAIDED = 0.8               # lambda in FULL without its transformer, a row of chapter VIII
 
@@ -1875,12 +1875,15 @@ class Field:
 
             context 4, 11 tokens    0 1 2 3, 2 3 4 5, 4 5 6 7, 6 7 8 9, 8 9 10: only 8 9 10 are pushed
         """
-        n, drop, window, self.window = len(ids), context - context // 2, self.window, None
+        n, drop, window, voice = len(ids), context - context // 2, self.window, self.voice
+        self.window = self.voice = None
         for token in ids[max(n - self.memory - context, 0):]:
             self.push(token, self.expected(token))
-        self.window = window
+        self.window, self.voice = window, voice
         for token in ids[max((n - context + drop - 1) // drop * drop, 0):] if window else ():
             window.push(token)
+        for token in ids[-HEARS:] if voice else ():
+            voice.write(token)
 
     def promised(self):
         """The open promises: (back, [(x, what x gains by t_back), ..]), the newest first."""
@@ -1914,6 +1917,7 @@ class Field:
 
 
 MATCH = 32                  # tokens: longer matches count as this long
+HEARS = 1024                # tokens of a prompt, the newest, that the voice follows through the corpus
 PLACES = 256                # moments: only so many, the newest, are looked at
 
 
@@ -3171,12 +3175,12 @@ a short demonstration from eight places of the corpus.
                          rrpram=2,context=64,mlp=4)
       --init NAME        ghost or random: seed it from the counts or not
       --lambda X         the field's coefficients, 0 to 100: the chain
-                         (default 0.6, after training 0.5)
+                         (default 0.54, after training 0.5)
       --kappa X          the transformer (default 0.4, after training 0.5)
       --alpha X          Hebbian resonance (default 0.08)
       --beta X           prophecy (default 1)
-      --gamma X          destiny (default 0.3)
-      --trauma X         trauma (default 1.6)
+      --gamma X          destiny (default 0.5)
+      --trauma X         trauma (default 2.2)
       --memory N         tokens the field remembers, 1 to 1000000 (default 4096)
       --eval FILE        held-out figures: bits a byte, nats a token
       --holdout F        build on all but F of the corpus, evaluate the rest
@@ -3367,7 +3371,8 @@ def arguments():
     return [os.fsencode(arg).decode("utf-8", "surrogateescape") for arg in args]
 
 
-SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGXCPU")
+           if hasattr(signal, name)]
 
 
 def hold_signals(held):
@@ -3753,7 +3758,7 @@ def save_file(path, data, draft, rescue=False):
 
 def train_model(model, rest, options, draft):
     """Trains, and saves the best state also where it is interrupted or fails; no interrupt cuts the saving
-    short, and the space for it is taken before.
+    short, and space and memory for it are taken before.
 
     Every step has its line on standard error, in full; where that is a terminal, one line in place, short,
     and at the end one that says what came of it."""
@@ -3778,15 +3783,18 @@ def train_model(model, rest, options, draft):
     net, save = model.net, options["save"]                # seeded first: no half ghost is saved
     if draft:
         try:
-            draft.write(bytes(len(model.save()) + 8))
+            size = len(model.save()) + 8
+            draft.write(bytes(size))
         except OSError as error:
             raise Failure("cannot write %s: %s" % (save, os.strerror(error.errno)))
+    room = bytearray(4 * size) if draft else None         # memory for saving, and what saving copies
     try:
         try:
             model.train(steps, options["lr"], options["batch"], rest, report)
         finally:
             hold_signals(True)
     finally:
+        del room
         if draft:
             save_file(save, model.save(), draft, rescue=True)
         if terminal:
@@ -4273,7 +4281,8 @@ def run(args):
     corpus, rest = read_corpus(options)
     look_at(corpus, prompt, options)
     stdin = prompt == "-"
-    if (stdin or options["interactive"]) and same_file(options["corpus"], "/dev/stdin"):
+    prompted = stdin or options["interactive"]
+    if prompted and not os.path.isfile(0) and same_file(options["corpus"], "/dev/stdin"):
         raise Misuse("the corpus and the prompt cannot both be read from standard input (name a corpus file)")
     if prompt is not None:
         prompt = read_file(None, "the prompt") if stdin else to_bytes(prompt)
@@ -4284,7 +4293,7 @@ def run(args):
         raise Misuse("--top-k takes a whole number from 0 to %d, not '%d'" %
                      (alphabet.base + options["merges"], options["top-k"]))
     # what cannot be used is found before anything takes long
-    check_outputs(options, stdin or options["interactive"])
+    check_outputs(options, prompted)
     check_bytes(alphabet, prompt or b"", "the prompt")
     name = options["encode"] or options["eval"]
     text = read_file(name, "the text") if name else b""
