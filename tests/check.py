@@ -1,6 +1,7 @@
 """The longer checks (`make check`): no warning from any compiler, the same bytes from every build and every Python, no
 report from the sanitizers, no damaged merges file or checkpoint that is believed, the same steps on the book, and the
 same bytes on other processors. What is not installed is named and skipped."""
+import base64
 import json
 import os
 import random
@@ -128,6 +129,9 @@ def corners(folder):
                                        ["--eval", "doubled.txt", "--memory", "1000000"]),
         "a prompt of a word repeated": (2000000, lambda n: b"word " * (n // 5),
                                         ["-n", "20", "--memory", "1000000", "-"]),
+        "a long prompt remembered": (1000000, lambda n: base64.encodebytes(bytes(rng.getrandbits(8)
+                                                                                 for _ in range(n * 3 // 4))),
+                                     ["-c", "doubled.txt", "--memory", "1000000", "-m", "meta", "-n", "10", "-"]),
         "eight words repeated, spoken": (1000000,
                                          lambda n: b"alpha beta gamma delta epsilon zeta eta theta " * (n // 46),
                                          ["-c", "doubled.txt", "--merges", "0", "-m", "meta", "-n", "20", "alpha"]),

@@ -159,7 +159,7 @@ class Twin:
         cases = [(letters.get(option, option), [option, value]) for option in values for value in values[option]]
         cases += [(letters.get(option, option), [option]) for option in values]
         cases += [("--top-k", ["-k", "297", "--merges", "40"]), ("--no-such", ["--no-such"]), ("-x", ["-x"]),
-                  ("--token", ["--token", "5"]),
+                  ("--info ", ["--info "]), ("--merges N=5", ["--merges N=5"]), ("--token", ["--token", "5"]),
                   ("--lines", ["--lines=1"]), ("--quiet", ["-qq"]), ("second", ["first", "second"]),
                   ("second", ["--", "first", "second"])]
         # test_parity has the twins refuse the same

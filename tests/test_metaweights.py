@@ -273,7 +273,8 @@ class TheWords(unittest.TestCase):
         self.assertAlmostEqual(self.words.trust, sum(n for n in self.counts.values()
                                                      if n > 1) / sum(self.counts.values()), delta=1e-12)
         for data, trust in ((b"a b c", 0.0), (b"a a a b", 0.75), (b" \n\t ", 0.0), (b"it it", 1.0)):
-            self.assertAlmostEqual(postgpt.Words(postgpt.words_of(data), postgpt.Tokenizer(b"a")).trust, trust, delta=1e-12)
+            words = postgpt.Words(postgpt.words_of(data), postgpt.Tokenizer(b"a"))
+            self.assertAlmostEqual(words.trust, trust, delta=1e-12)
 
     def test_a_text_is_spelled_word_by_word(self):
         """After every token: the word under way is what the text ends with, and each token costs what it does to that

@@ -180,6 +180,10 @@ def corpora_of_all_kinds():
             yield name + "_own_alphabet", Case(("-c", "corpus.txt", "-n", "15", "--merges", "2000", "--alphabet",
                                                 "corpus", "-m", "full", "--shape", "embd=12,content=1,rrpram=1", "-t",
                                                 "0", ""), files)
+    for seed, draw in ((5, 0), (20, 1), (31, 0)):                     # places were told apart by their hash once
+        yield "brackets_%d" % seed, Case(("-c", "corpus.txt", "-n", "300", "--merges", "0", "-m", "meta", "-s",
+                                          str(draw), "d"),
+                                         {"corpus.txt": twins.bracketed(random.Random(seed), 60)})
     yield "one_token_in_all", Case(("-c", "corpus.txt", "-n", "5", "--merges", "0", "--alphabet", "corpus"),
                                    {"corpus.txt": b"a" * 50})
     yield "a_text_of_one_piece", Case(("-c", "corpus.txt", "-n", "5", "x"), {"corpus.txt": b"abcabcabcabcabcabc"})

@@ -159,13 +159,21 @@ class Saving(Alike):
             self.assertEqual((self.folder / "held.txt").read_bytes(), OLD)
             self.assertEqual(self.names(), ["corpus.txt", "held.txt", "link", "new"])
 
-    def test_standard_input_is_not_corpus_and_prompt_at_once(self):
+    def test_a_pipe_is_not_corpus_and_prompt_at_once(self):
         said = b"postgpt: the corpus and the prompt cannot both be read from standard input (name a corpus file)\n"
         for command in self.each():
             for args in (("-c", "/dev/stdin", "-"), ("--corpus", "/dev/fd/0", "-i"), ("-c/dev/stdin", "--tree", "-")):
-                with open(str(self.folder / "corpus.txt"), "rb") as corpus:
-                    process = self.start(command, *args, stdin=corpus)
-                    self.assertEqual((*process.communicate(), process.returncode), (b"", said, 2))
+                process = self.start(command, *args, stdin=subprocess.PIPE)
+                self.assertEqual((*process.communicate(book(600)), process.returncode), (b"", said, 2))
+
+    def test_a_file_may_be_corpus_and_prompt_at_once(self):
+        for command in self.each():
+            for args in (("-c", "corpus.txt", "-"), ("-c", "/dev/stdin", "-"), ("-i",)):
+                with open(str(self.folder / "corpus.txt"), "rb") as prompt:
+                    process = self.start(command, "-q", "-m", "meta", "-n", "2", *args, stdin=prompt)
+                    out, err = process.communicate()
+                self.assertEqual((out[:20] if "-i" not in args else b"", err, process.returncode),
+                                 (book(600)[:20] if "-i" not in args else b"", b"", 0))
 
     def test_programs_that_save_in_one_folder_leave_each_other_s_drafts(self):
         for command in self.each():
@@ -387,7 +395,7 @@ class Sizes(Alike):
 class Training(Alike):
     def test_whatever_ends_a_training_the_best_state_is_saved(self):
         for command in self.each():
-            for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGXCPU, signal.SIGINT):
                 (self.folder / "x").write_bytes(OLD)
                 process = self.start(command, "--no-cache", "--train", "1000000", "--save", "x")
                 for _ in range(3):
@@ -397,6 +405,24 @@ class Training(Alike):
                 self.assertEqual(process.returncode, 130 if number == signal.SIGINT else -number)
                 self.checkpoint()
                 self.assertEqual(self.names(), ["corpus.txt", "x"])
+
+    def test_where_training_takes_all_memory_there_is_some_left_to_save(self):
+        """In Python, where what took it is still held by the traceback."""
+        takes_all = ("import os, resource, sys, postgpt\n"
+                     "def train(self, *how):\n"
+                     "    self.trained, taken = True, []\n"
+                     "    size = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+                     "    resource.setrlimit(resource.RLIMIT_AS, (size + (16 << 20),) * 2)\n"
+                     "    while True: taken.append(bytes(1 << 14))\n"
+                     "postgpt.PostGPT.train = train\n"
+                     "postgpt.main()\n")
+        command = (sys.executable, "-c", takes_all)
+        for _ in self.each():
+            found = twins.run(command, ["-c", "corpus.txt", "--no-cache", "--merges", "3", "--train", "5", "--save",
+                                        "x"], cwd=str(self.folder), env={**os.environ, "PYTHONPATH": str(twins.ROOT)})
+            self.assertEqual(found, (1, b"", b"postgpt: out of memory\n"))
+            PostGPT((self.folder / "corpus.txt").read_bytes(), merges=3).load((self.folder / "x").read_bytes())
+            break
 
     def test_a_signal_that_was_to_be_ignored_is(self):
         for command in self.each():

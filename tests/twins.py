@@ -195,10 +195,24 @@ def corpora():
     }
 
 
+def bracketed(rng, sentences):
+    """Sentences of few words, some of them in brackets: the same words stand within none and within one."""
+    words, text = [a + b for a in "deDE" for b in ("ab", "o", "ig", "ust")], ""
+    for _ in range(sentences):
+        said = [rng.choice(words) for _ in range(rng.randint(3, 9))]
+        if rng.random() < 0.6:
+            first = rng.randrange(len(said))
+            last = rng.randrange(first, len(said))
+            said[first] = "(" + said[first]
+            said[last] += ")"
+        text += " ".join(said) + ". "
+    return text.encode()
+
+
 def random_corpus(rng, most=6144):
     """2 to `most` bytes of any kind."""
     size = max(2, int(2 * (most / 2.0) ** rng.random()))
-    kind = rng.randrange(7)
+    kind = rng.randrange(8)
     if kind < 3:
         text = corpora()[rng.choice(sorted(corpora()))]
         start = rng.randrange(max(len(text) - size, 0) + 1)
@@ -214,6 +228,8 @@ def random_corpus(rng, most=6144):
     elif kind == 5:
         text = bytes(rng.randrange(256) for _ in range(rng.randrange(1, 12))) * (size // 2 + 1)
         text = text[:size]
+    elif kind == 6:
+        text = bracketed(rng, size // 25 + 1)
     else:
         text = bytearray(book(20000)[rng.randrange(10000):][:size])
         for _ in range(rng.randrange(1, 30)):

@@ -28,6 +28,7 @@ FACTORS = (0.5, 0.75, 1.0, 1.33, 2.0)
 SMALL = (0.9, 0.95, 0.975, 1.025, 1.05, 1.1)              # lambda stands before the loudest term: small steps matter
 CONSTANTS = ("UNAIDED", "ECHO", "DRIFT", "PRIOR", "CALM", "REST", "STUB", "BREAK", "FEW", "DUE", "SHRINK", "CHORUS",
              "WHISPER", "RELEVANCE", "SHARPNESS")
+FADING = ("ECHO", "DRIFT", "CALM")                        # shares of 1: what is varied is what they are short of it
 CFLAGS = ("-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno")
 TRAIN = ("--train", "300")                                # what a transformer that was trained has behind it here
 SAMPLE = 4                                                # every so manieth of the names held out for tuning is asked
@@ -97,6 +98,12 @@ def try_grid(pieces, coefficients, name):
     return best
 
 
+def constants(name, default):
+    """The values to try for a constant, ascending, the default among them."""
+    values = [1.0 - (1.0 - default) * factor if name in FADING else default * factor for factor in FACTORS]
+    return sorted({default, *(float("%.4g" % value) for value in values)})
+
+
 def default_of(name):
     """A constant's value in postgpt.c."""
     return float(re.search(r"(?m)^#define %s +(\S+)" % name, (twins.ROOT / "postgpt.c").read_text()).group(1))
@@ -113,7 +120,7 @@ def built_with(name, value):
 def try_constant(pieces, coefficients, name):
     """Prints what each value of a constant does. -> the best value; among equals the nearest to the default"""
     default, program, found = default_of(name), thesis.PROGRAM, {}
-    for value in sorted({default, *(float("%.4g" % (default * factor)) for factor in FACTORS)}):
+    for value in constants(name, default):
         thesis.PROGRAM = (built_with(name, value),)
         try:
             found[value], = bits_of(pieces, [coefficients])
