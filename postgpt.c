@@ -1071,7 +1071,7 @@ static void metaweights_promises(Metaweights *meta, const double *often) {
 enum { UNKNOWN, BEGUN, WHOLE_WORD };
 #define STUB 4.0                 /* nats, times trust: what a token loses that would end the word under way
                                   * unfinished */
-#define BREAK 1.3                /* and what one loses that goes on with it as no word does */
+#define BREAK 1.6                /* and what one loses that goes on with it as no word does */
 #define NEVER 20.0               /* what a token loses that cannot come */
 #define LONGEST_WORD 48          /* bytes: a longer run of letters is no word but a text without spaces,
                                   * and is not spelled */
@@ -1111,12 +1111,12 @@ static Trait trait_of(Slice text) {
 
 enum { LINE, STOP, NEITHER };        /* what a token may end: a line, a sentence */
 #define OLD 1023                 /* bytes: what has lasted longer counts as this old */
-#define FEW 100.0                /* tokens: an age that was met so often goes half by itself, half by all */
+#define FEW 70.0                 /* tokens: an age that was met so often goes half by itself, half by all */
 #define DUE 0.8                  /* of what the ages know: the chain knows some of it */
 
 /* How long the lines and the sentences of a text last, in bytes: a table of their lives, as Halley (1693)
  * made one of people's. Of those that have come to an age, how many end there?
- *     sentences of two tokens of one byte, 300 times, then of three, 100 times: due -1.6, 0.4, 0.5 */
+ *     sentences of two tokens of one byte, 300 times, then of three, 100 times: due -1.9, 0.5, 0.6 */
 typedef struct {
     const Tokenizer *tok;
     unsigned char *ends;         /* [vocab]: LINE, STOP or NEITHER */
@@ -2609,7 +2609,7 @@ static void svd(double *u, double *s, double *v, const Table *table, size_t r, i
  * improbable).
  */
 #define ECHO 0.85                /* resonance fades by this with each token back */
-#define DRIFT 0.99               /* destiny keeps this much of what it heard at each token */
+#define DRIFT 0.993              /* destiny keeps this much of what it heard at each token */
 #define PRIOR 200.0              /* tokens of the corpus that destiny has heard before the talk begins */
 #define CALM 0.9                 /* trauma keeps this much of its level at each token */
 #define REST 0.3                 /* trauma up to this level is silent */
@@ -2894,7 +2894,7 @@ static size_t field_moment(const Field *field, size_t *at, size_t *seen) {
  * the one under way; the Speller asks it, so that no word is written that neither corpus nor prompt has, and
  * keeps the bytes valid UTF-8. All of them stand in second readings.
  */
-#define TEMPERATURE 0.75         /* the defaults of the options of these names */
+#define TEMPERATURE 0.65         /* the defaults of the options of these names */
 #define REPETITION 0.0
 #define DISCOUNT 0.2
 #define VERBATIM 11
@@ -4851,7 +4851,7 @@ static const struct { const char *help; size_t to; } TABLE[] = {
     {"  -n, --tokens N         tokens to generate, 1 to 1000000 (default 100), and on\n"
      "                         to the end of the sentence, at most 60 more\n", TO(tokens)},
     {"      --exact            stop after exactly N tokens\n", TO(exact)},
-    {"  -t, --temperature X    0 to 10, 0 is greedy (default 0.75)\n", TO(sampling.temperature)},
+    {"  -t, --temperature X    0 to 10, 0 is greedy (default 0.65)\n", TO(sampling.temperature)},
     {"  -k, --top-k N          0 to the vocabulary's size, 0 is all (default 15)\n", TO(sampling.top_k)},
     {"  -p, --top-p X          0 to 1: of these, the most probable that together have\n"
      "                         so much (default 1)\n", TO(sampling.top_p)},

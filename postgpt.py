@@ -663,7 +663,7 @@ class Metaweights:
 UNKNOWN, BEGUN, WHOLE_WORD = range(3)
 STUB = 4.0                  # nats, times trust: what a token loses that would end the word under way
                             # unfinished
-BREAK = 1.3                 # and what one loses that goes on with it as no word does
+BREAK = 1.6                 # and what one loses that goes on with it as no word does
 NEVER = 20.0                # what a token loses that cannot come
 LONGEST_WORD = 48           # bytes: a longer run of letters is no word but a text without spaces, and is not
                             # spelled
@@ -690,7 +690,7 @@ def trait_of(text):
 
 LINE, STOP = range(2)       # what a token may end: a line, a sentence
 OLD = 1023                  # bytes: what has lasted longer counts as this old
-FEW = 100.0                 # tokens: an age that was met so often goes half by itself, half by all
+FEW = 70.0                  # tokens: an age that was met so often goes half by itself, half by all
 DUE = 0.8                   # of what the ages know: the chain knows some of it
 
 
@@ -704,7 +704,7 @@ class Lives:
 
     >>> lives = Lives(Text([0, 1] * 300 + [0, 0, 1] * 100), [b"a", b"."])        # sentences of two, of three
     >>> ["%.1f" % lives.due[STOP][age] for age in (1, 2, 3)]
-    ['-1.6', '0.4', '0.5']
+    ['-1.9', '0.5', '0.6']
     """
 
     def __init__(self, text, tokens):
@@ -1726,7 +1726,7 @@ def svd(table, r, rounds):
 # improbable).
 
 ECHO = 0.85                 # resonance fades by this with each token back
-DRIFT = 0.99                # destiny keeps this much of what it heard at each token
+DRIFT = 0.993               # destiny keeps this much of what it heard at each token
 PRIOR = 200.0               # tokens of the corpus that destiny has heard before the talk begins
 CALM = 0.9                  # trauma keeps this much of its level at each token
 REST = 0.3                  # trauma up to this level is silent
@@ -1935,7 +1935,7 @@ PLACES = 256                # moments: only so many, the newest, are looked at
 # the bytes valid UTF-8. All of them stand in second readings.
 
 # the defaults of the options of these names
-TEMPERATURE, REPETITION, DISCOUNT, VERBATIM = 0.75, 0.0, 0.2, 11
+TEMPERATURE, REPETITION, DISCOUNT, VERBATIM = 0.65, 0.0, 0.2, 11
 RECENT = 12                 # tokens: what the repetition penalty looks back on
 GRACE = 60                  # tokens that a text may go on to the end of its sentence
 
@@ -3150,7 +3150,7 @@ a short demonstration from eight places of the corpus.
   -n, --tokens N         tokens to generate, 1 to 1000000 (default 100), and on
                          to the end of the sentence, at most 60 more
       --exact            stop after exactly N tokens
-  -t, --temperature X    0 to 10, 0 is greedy (default 0.75)
+  -t, --temperature X    0 to 10, 0 is greedy (default 0.65)
   -k, --top-k N          0 to the vocabulary's size, 0 is all (default 15)
   -p, --top-p X          0 to 1: of these, the most probable that together have
                          so much (default 1)

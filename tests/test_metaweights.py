@@ -353,7 +353,7 @@ class HowLongLinesLast(unittest.TestCase):
                 n, k = met[name, "all"]
                 for age in (*range(1, 200), 500, 1000, postgpt.OLD):
                     came, ended = met.get((name, int(8 * math.sqrt(age))), (0, 0))
-                    want = math.log((ended + 100.0 * k / n) / (came + 100.0) / (k / n)) if k else 0.0
+                    want = math.log((ended + 70.0 * k / n) / (came + 70.0) / (k / n)) if k else 0.0
                     self.assertAlmostEqual(lives.due[what][age], want, delta=1e-12)
 
     def test_what_has_lasted_is_as_old_as_its_bytes(self):
