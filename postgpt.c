@@ -12,13 +12,13 @@
  * and from there to the next chapter:
  *
  *     0    Arithmetic     52 lines   sums, softmax, RMSNorm
- *     I    Tokenizer     137 lines   bytes to tokens
+ *     I    Tokenizer     140 lines   bytes to tokens
  *     II   Metaweights   401 lines   the chain, and who stands near whom
  *     III  Transformer   182 lines   two kinds of attention, one residual stream
- *     IV   Seeding       253 lines   three questions that the counts can answer
+ *     IV   Seeding       255 lines   three questions that the counts can answer
  *     V    Dario field   223 lines   all that is known, in one sum
  *     VI   Sampling      207 lines   a token is drawn, and there is text on the screen
- *                       1455 lines
+ *                       1460 lines
  */
 #define _XOPEN_SOURCE 700
 #define _FILE_OFFSET_BITS 64
@@ -167,8 +167,9 @@ static void bytes_put(Bytes *to, const char *format, ...) {       /* up to 250 b
     bytes_add(to, text, n < 0 ? 0 : (size_t)n < sizeof text ? (size_t)n : sizeof text - 1);
 }
 
-/* Where one of the first two is 1, a signal asks to stop what goes on: from the first step to the saved file,
- * or, an interrupt, an answer. */
+/* training: 1 from the first step to the saved file, when a signal asks to stop; conversing: 1 while an
+ * answer is said, which an interrupt ends; waiting: 1 or 2 while a line is waited for; stopped: the signal
+ * that came. */
 static volatile sig_atomic_t training, conversing, waiting, stopped;
 
 /* ---------------------------------------------------------------------------------------------
@@ -342,6 +343,9 @@ static uint64_t heap_pop(Heap *heap) {
 
 /* ---------------------------------------------------------------------------------------------
  * I  TOKENIZER: bytes to tokens and back (byte pair encoding: Gage 1994; Sennrich, Haddow, Birch 2016)
+ *
+ * A Map has a 32-bit value for each 64-bit key; NONE is no value. map_get() only looks; map_at() gives the
+ * value's place, and a new key one that holds NONE; pair_key() makes one key of two ids.
  */
 enum { LETTER, DIGIT, MARK, SPACE, WHITE };                /* kinds of bytes; those under SPACE make words */
 enum { LONGEST = 256 };                                    /* bytes a token may have */
@@ -673,9 +677,9 @@ static size_t text_document(const Text *text, size_t at) {      /* the document 
  *     backoff(c) = (the sum over x of D(n(c x))) / n(c)      the weight of the shorter context
  *
  * and below the empty context every token has 1 / vocab. A chain of order 3 looks at contexts of up to 2
- * tokens. Only the longest count occurrences. A shorter one has the continuation count instead: how many
- * different tokens stood before c x. It weighs where the longer one knows little, and there it matters in how
- * many places x has been at home, not how often in one of them.
+ * tokens. Only the longest contexts count how often x came. A shorter one counts, instead, how many
+ * different tokens stood before c x (the continuation count): it is asked where the longer one knows little,
+ * and there it matters in how many places x has been at home, not how often in one of them.
  *
  * Contexts form a tree, newest token first: node 0 is the empty context, and a node's child by t is the
  * context with t before it.
@@ -696,8 +700,8 @@ typedef struct {
 } Chain;
 
 /* D of a count of 0, of 1, of 2, and of 3 or more; n[k] is how many counts are k (their equation 26). What
- * came k times would come about (k + 1) n[k + 1] / n[k] times in another such text (Good 1953). D is what k
- * is too high by, with the authors' correction Y = n[1] / (n[1] + 2 n[2]); half of k where there are too few
+ * came k times would come about (k + 1) n[k + 1] / n[k] times in another such text (Good 1953). D is k less
+ * Y times that, Y = n[1] / (n[1] + 2 n[2]) being the authors' correction; half of k where there are too few
  * counts to tell. */
 static void discounts(const size_t n[5], double cut[4]) {
     const double y = (double)n[1] / (double)(n[1] + 2 * n[2]);
@@ -727,8 +731,8 @@ static double discounted(const size_t *count, size_t n, const double cut[4], dou
 /* The tree: for every node how often each token followed. Both kinds of count in one pass, from the longest
  * context to the empty one: where x is new after a context, the next shorter one has met one more token
  * before c x and counts 1 more; where x is known, it has not, and neither have those below. Where nothing
- * stands before c, at a document's beginning, x is entered with 0; but with `lines` (each line is a document)
- * it counts, for a line's beginning is a habit. */
+ * stands before c, at a document's beginning, x is entered with 0, only to be known; but with `lines` (each
+ * line is a document) it counts, for a line's beginning is a habit. */
 static Entry *chain_count(Chain *chain, const Text *text, unsigned char **depth) {
     size_t size = 0, deep_size = 1024;
     Entry *entries = NULL;
@@ -865,8 +869,8 @@ static double chain_token_prob(const Chain *chain, const uint32_t *ids, size_t n
     return p;
 }
 
-/* Chapter V weighs the transformer by this: the root, which did better than itself, of the backoff of the
- * longest context that was met; 0 where the chain is sure, 1 at a loss. */
+/* Chapter V weighs the transformer by this: the square root of the backoff (it did better than the backoff
+ * itself) of the longest context that was met; 0 where the chain is sure, 1 at a loss. */
 static double chain_doubt(const Chain *chain, const uint32_t *ids, size_t n) {
     uint32_t nodes[8];
     const size_t many = chain_nodes(chain, ids, n, nodes);
@@ -943,8 +947,8 @@ static void count_pairs(Table *table, const Text *text, size_t vocab, const doub
         .row_sum = alloc(vocab, sizeof(double)), .column_sum = alloc(vocab, sizeof(double))};
     for (size_t i = 0; i < text->n; i++) from[text->ids[i] + 1]++;
     for (size_t t = 0; t < vocab; t++) from[t + 1] += from[t];
-    /* from[a] is now where a + 1 begins */
     for (size_t i = 0; i < text->n; i++) place[from[text->ids[i]]++] = i;
+    /* from[a] has become where a + 1 begins */
     for (size_t a = 0; a < vocab; a++) {
         size_t many = 0;
         progress(how == ONCE ? "counting: promises, %zu of %zu" : "counting: pairs, %zu of %zu", a, vocab);
@@ -1029,7 +1033,7 @@ typedef struct {
                                   * of (a, then x) at distances 2 .. 16, each meeting weighed by 1 /
                                   * distance */
     Table promise;               /* prophecy: how much likelier x is within 12 tokens after an a than
-                                  * within any 12, as a logarithm where it is */
+                                  * within any 12, as a logarithm: where it is likelier */
     double *share;               /* destiny: how much of the text each token is, [vocab] */
 } Metaweights;
 
@@ -1915,25 +1919,29 @@ static void randomize(Transformer *net, uint64_t seed) {
  *     0                               33       42      46  47  48
  *
  * follow: x, who follows the token; before: empty, until a head writes there who stood before; place: two
- * sines and two cosines of it; 1: a constant; f: what fills every embedding up to one length, so that RMSNorm
- * multiplies all by the same number (what the heads add makes a row a little longer).
+ * sines and two cosines of it; 1: a constant, through whose row a matrix can add anything fixed or take it
+ * off, such as a mean; f: what fills every embedding up to one length, so that RMSNorm multiplies all by the
+ * same number (what the heads add makes a row a little longer).
  *
  * The first question: who follows whom (wte, head)? In this chapter x[a] is a vector for each token a, what
  * the follow room of wte holds, and h[b] column b of the output head's rows for that room. Its row for the
  * constant adds log unigram(b), so the logit of b is x[a] . h[b] + log unigram(b): a bigram, and it is to
  * come close to the Kneser-Ney bigram P(b | a). The target is t = log(P(b | a) / unigram(b)), up to a
- * constant c a row, and the nats (units of -log p) that a miss costs are nearly half its square. So each x[a]
+ * constant, one for each a, which softmax does not see; call it u. Small misses cost nats (units of -log p):
+ * about half the mean of their squares, b drawn from the bigram and their own mean taken off. So each x[a]
  * is
  *
- *     argmin over x and c of   sum over b of w_b (x . h[b] + c - t_b)^2 + RIDGE |x|^2
+ *     argmin over x and u of   sum over b of w_b (x . h[b] + u - t_b)^2 + RIDGE |x|^2
  *
- * (weighted least squares), where w_b is how often the bigram expects b after a. c is best where the weighted
- * mean of the errors is 0; with m the weighted mean of h there remain the normal equations (Gauss 1809)
+ * (weighted least squares), where w_b is how often the bigram expects b after a. Where the slope is 0, u
+ * takes the weighted mean of the misses off: with m the weighted mean of h, h[b] - m stands for h[b] in what
+ * remains, the normal equations (Gauss 1809; I is the identity)
  *
  *     (sum over b of w_b (h[b] - m)(h[b] - m)^T + RIDGE I) x = sum over b of w_b t_b (h[b] - m)
  *
- * h begins as the strongest directions of t (subspace); then x, h and x again are fitted in turn by regress()
- * (alternating least squares: Hu, Koren and Volinsky 2008). This alone makes the ghost a bigram.
+ * h begins as the leading singular vectors of t (subspace); x, h (without a constant for each b) and x are
+ * then fitted in turn by regress() (alternating least squares: Hu, Koren and Volinsky 2008): so far a
+ * bigram.
  *
  * The second question: what does a token further back tell that the bigram does not know (RRPRAM heads)? The
  * head for the distance d looks at the token d before the one to come, d - 1 before the newest: its Wr holds
@@ -1942,40 +1950,40 @@ static void randomize(Transformer *net, uint64_t seed) {
  *     a_ij = loud * waves(i) . waves(j + d - 1),      is largest where j = i - (d - 1)
  *
  * for the product of two places' waves is a sum of cosines of their distance. loud lets the next best place
- * lose SHARPNESS nats, so that 99 of 100 parts go to one place (where the window has it: its first token sees
- * itself). What a head writes lands in the follow room, which the output head multiplies by h[b]. So it can
- * add x_d P h[b] to the logit of b, x_d the x of the token there, less the mean. Which matrix P? Newton's
- * first step from P = 0. (The slope of -log softmax is what is expected less what came, its curvature the
- * covariance of what is expected.)
+ * lose SHARPNESS nats, so that 99 of 100 parts go to one place (where the window has it: its first token
+ * sees itself). What a head writes lands in the follow room, which the output head multiplies by h[b]. So it
+ * can add x_d P h[b] to the logit of b, x_d (a row) the x of the token there, less the mean. Which matrix P?
+ * Newton's step goes from P = 0 to the bottom of the parabola that has the loss's slope there (of -log
+ * softmax: what is expected less what came) and its curvature (the covariance of h[b], b drawn as expected).
  *
- *     loss(P) = - the mean over places of log softmax(log bigram + x_d P h)[next]
- *     gradient  at 0:  -G,  G = the mean of x_d (h[next] - e)^T,  e what is expected: the mean of h by the
- *                      bigram, and x_d' P_d' Cov(h | bigram) for each nearer d'
- *     curvature at 0:  P -> the mean of x_d x_d^T P Cov(h | bigram), nearly Cov(x) P Cov(h | bigram)
- *     Newton:  curvature(P) = G,  so  P = Cov(x)^-1 G Cov(h | bigram)^-1      (each Cov shrunk: SHRINK)
+ *     loss(P) = - the mean over places of log softmax(log bigram + what nearer heads add + x_d P h)[next]
+ *     gradient  at 0:  -G,  G = the mean of x_d^T (h[next] - e),  e what is expected: the mean of h by the
+ *                      bigram, plus the shift x_k P_k Cov(h | bigram) by the head for each nearer distance k
+ *     curvature at 0:  turns P into the mean of x_d^T x_d P Cov(h | bigram), nearly Cov(x) P Cov(h | bigram)
+ *     Newton:  curvature(P) = G,  so  P = Cov(x)^-1 G Cov(h | bigram)^-1    (each Cov mixed with I: SHRINK)
  *
- * Cut to the columns that a head has (svd), P = u diag(s) v^T: the head reads x_d u, its values, and writes
- * these times s v, its rows of the output matrix.
+ * Cut to the strongest directions, as many as a head has columns (svd: singular value decomposition), P = u
+ * diag(s) v^T: the head reads x_d u, its values, and writes these times s v, its rows of the output matrix.
  *
  * The third question: what stood here the last time (content heads)? Trained transformers of two layers or
  * more form this circuit early: induction heads (Elhage and others 2021, Olsson and others 2022). The first
- * RRPRAM head, that for d = 2, also writes what it reads, x u of the token before, into the room `before`, as
- * much as has room. From the second layer on, content heads ask, with the same u, for places whose `before`
- * is like the newest token itself, power being the mean square of a number of `before`:
+ * RRPRAM head, that for d = 2, also writes what it reads, x u of the token before, into the room `before`,
+ * as much as has room. From the second layer on, content heads ask, with the same u, for places whose
+ * `before` is like the newest token itself, power being the mean square of a number of `before`:
  *
  *     q_i = (x_i - mean) u RELEVANCE / power,  k_j = before_j,  a_ij = q_i . k_j / sqrt(head_dim)
  *
  *     text      so | the | ghost | speaks | of     | the | ?
  *     before    so | so  | the   | ghost  | speaks | of        the last `the` finds `ghost`: after a `the`
  *
- * What stands there came after such a token, and its like may come again. So one kind of head finds the
- * place, the other the likeness. It leans toward such places, and it does not copy: x_d is the mean of x over
- * the places by their shares, and what to say of it is Newton's step again, CHORUS of the way. No table of
- * pairs tells what such a head finds, so it is tried at LESSONS places of the corpus, and the moments are
- * taken there. (Follow by then holds more than x, what the first layer added; the step takes it for x alone.)
+ * What stands there came after such a token, and its like may come again: one kind of head finds the place,
+ * the other the likeness. A content head does not copy: for x_d stands the mean of x over the places by
+ * their shares, and what to say of it is Newton's step again, CHORUS of the way. No table of pairs tells
+ * what such a head finds: G and the covariances are taken where it is tried, at LESSONS places of the
+ * corpus. (Follow by then holds more than x, what layer 1 added; the step takes it for x.)
  *
- * By default layer 1 has d = 2, which writes `before`, and d = 3; layer 2 has d = 4 and two content heads,
- * which ask the same and say a part of the answer each. The other three are silent, to be trained.
+ * By default (REACH is 4) layer 1 has d = 2, which writes `before`, and d = 3; layer 2 has d = 4 and two
+ * content heads, which share the answer. The other three heads are silent, to be trained.
  */
 #define WIDEST 64                /* coordinates of follow: more would fit accidents; the rest is free for
                                   * training */
@@ -1984,7 +1992,7 @@ static void randomize(Transformer *net, uint64_t seed) {
 #define SIZE 0.2                 /* of the residual stream: RMSNorm undoes it; what is small training turns
                                   * sooner */
 #define REACH 4                  /* tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this */
-/* of solving for x, roughly, for h, and for x again; r would be exact */
+/* of these, for x, roughly, for h, and for x again; follow's width would be exact */
 static const size_t ROUNDS[3] = {4, 6, 6};
 
 /* told in the second reading */
@@ -2013,12 +2021,10 @@ static Rooms rooms_of(size_t embd, size_t vocab, size_t head_dim) {
 /* x[vocab][r] and h[vocab][r], who follows whom, from the counted pairs and their Kneser-Ney bigram.
  *
  * P(b | a) = prob[b] + keep unigram(b), so t = log keep + log(1 + prob[b] / (keep unigram(b))). log keep is
- * the same for all b and goes into c: a b never met after a has the target 0. And w_b = n(a) P(b | a) is a
+ * the same for all b and goes into u: a b never met after a has the target 0. And w_b = n(a) P(b | a) is a
  * sum: `weight`, n(a) prob[b], where b was met after a, and left[a] right[b], n(a) keep unigram(b), for all.
- * regress() adds up the first for each a. In the normal equations the second gives left[a] times the sum of
- * right[b] h[b] h[b]^T over all b, and h is such, at first and after even(), that it is a multiple of I, so
- * only pairs that were met cost time. A decomposition can weigh by products only: h begins with t weighed
- * n(a) unigram(b), so each t times the root of that, and in the end without the root of unigram(b) again. */
+ * subspace() can weigh by products only: h begins with t weighed n(a) unigram(b), and in the end without it.
+ * */
 static void seed_follow(double *x, double *h, size_t r, const Table *pairs, const Chain *bigram) {
     const size_t vocab = pairs->rows;
     const double *right = bigram->unigram;
@@ -2052,8 +2058,8 @@ static void seed_follow(double *x, double *h, size_t r, const Table *pairs, cons
     table_free(&weight_back); table_free(&target_back);
 }
 
-/* A sine and a cosine of a place for each of two wavelengths, a window and a quarter (or 40) and its root: so
- * one step is told apart as well as one whole short wave is. */
+/* A sine and a cosine of a place for each of two waves, of lengths L, a window and a quarter (40 at least),
+ * and sqrt(L): one step turns the short wave as far as a whole short wave turns the long one. */
 static void waves_at(double waves[4], size_t i, size_t context) {
     const double window = 1.25 * (double)context, slow = window > 40.0 ? window : 40.0,
         period[2] = {sqrt(slow), slow};
@@ -2069,8 +2075,8 @@ typedef struct {
     size_t vocab, r, embd;
     const double *h;                 /* [vocab][r] */
     double *x, *x_mean;              /* [vocab][r]: less its mean; [r] */
-    double *expected[REACH + 1];     /* [vocab][r]: of what stands d after a token, the mean h as the
-                                      * bigram says (d = 1), what the head for d adds to it; or NULL */
+    double *expected[REACH + 1];     /* [vocab][r], or NULL; of 1: the mean h of what follows a token, by the
+                                      * bigram; of d > 1: what the head for d adds to that d after it */
     double *share;                   /* [vocab]: of the tokens that something follows */
     double *xx, *hh;                 /* [r][r]: the covariance of x, and of h where the bigram is known */
     double scale, constant, swing;   /* as seed_embeddings found them */
@@ -2595,18 +2601,18 @@ static void svd(double *u, double *s, double *v, const Table *table, size_t r, i
  *
  *     B   (1 - d (1 - lambda)) log P(x) + d kappa z(x)    chain and transformer; d is the chain's doubt
  *     H   sum of ECHO^(back - 2) trace(t_back, x), back = 2 .. 16     Hebbian resonance: who keeps x company
- *     F   sum of (sqrt(back) / 12) promise(t_back, x), back = 2 .. 11   prophecy: what was promised and has
- *         not come since, the stronger the longer it is open; and Spelling's, that word, sentence and line
- *         end as those of the corpus do
+ *     F   spelled(x) + the sum of (sqrt(back) / 12) promise(t_back, x), back = 2 .. 11     prophecy: what was
+ *         promised and has not come since, the stronger the longer it is open, given up at 12; spelled: the
+ *         word, the sentence and the line under way are to end as those of the corpus do (Spelling)
  *     A   log(1 + heard(x) / (PRIOR share(x)))       destiny, the direction of the talk: how much more of x
  *         it has than the corpus; heard(x): the sum over the places of x of DRIFT^(tokens since)
  *     T   log(1 + odds recall(x) / P(x))             trauma: what followed earlier moments like this one
  *
  * recall is a small chain of this talk alone, a cache (Kuhn and De Mori 1990), that leaves the share `free`
- * to others: mixed, they are recall + free P, in proportion P + recall / free. So the odds are trauma (level
- * - REST) / free, where level, how much was unexpected of late, is over REST. Terms are added to log P: so T
- * is a logarithm (it makes just this mixture where log P weighs 1; where it weighs less, T favours the
- * improbable).
+ * to others and sums to the rest: mixed, they are recall + free P, in proportion P + recall / free. trauma
+ * (level - REST) lets so much of it in, level being how much was unexpected of late, over REST: odds are
+ * that / free. Terms are added to log P: so T is a logarithm (it makes just this mixture where log P weighs
+ * 1; where it weighs less, T favours the improbable).
  */
 #define ECHO 0.85                /* resonance fades by this with each token back */
 #define DRIFT 0.993              /* destiny keeps this much of what it heard at each token */
@@ -2620,12 +2626,12 @@ static const double DOUBT[DEPTH] = {66.0, 16.0, 16.0, 16.0};
 /* As tests/measure/tune.py found them, on pieces that no figure is reported on. A transformer that was
  * trained is believed more. */
 typedef struct { double lambda, kappa, alpha, beta, gamma, trauma; size_t memory; } Coefficients;
-#define LAMBDA 0.54
+#define LAMBDA 0.57
 #define KAPPA 0.4
 #define ALPHA 0.08
 #define BETA 1.0
-#define GAMMA 0.5
-#define TRAUMA 2.2
+#define GAMMA 0.45
+#define TRAUMA 2.4
 #define TRAINED_LAMBDA 0.5
 #define TRAINED_KAPPA 0.5
 #define UNAIDED 0.8              /* lambda in FULL without its transformer, a row of chapter VIII */
@@ -2652,7 +2658,7 @@ typedef struct {
     uint32_t *newest;            /* [vocab]: 1 + the last place of each token */
     double level;                /* trauma: 0 where all comes as expected, 1 where nothing does */
     double doubt;                /* the chain's, in what it says of the next token */
-    double *destiny, gone;       /* [vocab]: how often each token came, faded; gone: DRIFT to the power of
+    double *destiny, gone;       /* [vocab]: heard(x) of the formula; gone: DRIFT to the power of
                                   * the memory */
     uint32_t *followed;          /* [DEPTH][vocab]: how often each token followed the newest 1, 2, ..
                                   * tokens */
@@ -2726,7 +2732,7 @@ static double field_recall(Field *field, double *t);
 /* Computes every term for the token to come. */
 static void field_terms(Field *field) {
     const Metaweights *meta = field->meta;
-    const size_t vocab = meta->vocab, n = field->text.n, heard = n - field_start(field);
+    const size_t vocab = meta->vocab, n = field->text.n, remembered = n - field_start(field);
     const uint32_t *ids = field->text.ids;
     double echo = 1.0;
     chain_probs(&meta->chain, field->p, ids, n);
@@ -2736,12 +2742,12 @@ static void field_terms(Field *field) {
     /* before the first token the chain speaks for the transformer */
     field->z = field->window && field->window->n ? window_logits(field->window) : field->log_p;
     zero(field->h, vocab);
-    for (size_t back = 2; back <= ROOM_FOR_TRACE && back <= heard; back++, echo *= ECHO) {
+    for (size_t back = 2; back <= ROOM_FOR_TRACE && back <= remembered; back++, echo *= ECHO) {
         const size_t a = ids[n - back];
         for (size_t i = meta->trace.first[a]; i < meta->trace.first[a + 1]; i++)
             field->h[meta->trace.column[i]] += echo * meta->trace.value[i];
     }
-    spelling_promise(&field->spelling, field->f, !field->voice);
+    spelling_promise(&field->spelling, field->f, !field->voice);     /* of all x; the next adds to it */
     field_promised(field, field->f, NULL, NULL);
     for (size_t x = 0; x < vocab; x++) field->a[x] = field->destiny[x] > 0.0
         ? log(1.0 + field->destiny[x] / (PRIOR * meta->share[x])) : 0.0;
@@ -2885,16 +2891,16 @@ static size_t field_moment(const Field *field, size_t *at, size_t *seen) {
  * VI  SAMPLING, and the model: text on the screen
  *
  * The voice. P is made to predict what somebody else writes and keeps a share for what was never seen; who
- * draws from that share says what nobody says. So the Voice goes on where P ends, over contexts of 2 tokens,
- * once more, to 7, with a fifth of the discounts. Such a voice would recite the corpus; rules, in nats, make
+ * draws from that share says what nobody says. So the Voice takes P and mixes contexts of 2 tokens in (once
+ * more), then of 3, up to 7, with a fifth of the discounts. It would recite the corpus; rules, in nats, make
  * it move on. A junction is another place of the corpus that has the last two words, or more, of what was
  * said: there the text can go on otherwise. `verbatim` is 11 words. From the fourth word that is copied in a
  * row each costs, and a junction is taken gladly; from the eighth any junction is better than to go on; a
- * twelfth is not said. More rules keep sentences, numbers and brackets whole. Spelling knows the words and
- * the one under way; the Speller asks it, so that no word is written that neither corpus nor prompt has, and
- * keeps the bytes valid UTF-8. All of them stand in second readings.
+ * twelfth is not said, whatever else comes. More rules keep sentences, numbers and brackets whole. Spelling
+ * knows the words and the one under way; the Speller asks it, so that no word is written that neither corpus
+ * nor prompt has, and keeps the bytes valid UTF-8. All of them stand in second readings.
  */
-#define TEMPERATURE 0.65         /* the defaults of the options of these names */
+#define TEMPERATURE 0.75         /* the defaults of the options of these names */
 #define REPETITION 0.0
 #define DISCOUNT 0.2
 #define VERBATIM 11
@@ -3055,7 +3061,7 @@ static void generate(Model *model, const unsigned char *prompt, size_t length, i
     if (mode & USE_NET) window_make(&window, &model->net);
     field_make(&field, &model->meta, &words, &co, mode & USE_NET ? &window : NULL);
     field.voice = model_voice(model);
-    field_listen(&field, &ids, o->shape.context);
+    field_listen(&field, &ids, o->shape.context);        /* the window hears what it will hold */
     Speller speller = {o->lines ? NULL : &field.spelling, model->utf8, 0};      /* a line may be a new name */
     speller_write(&speller, prompt, length);
     if (why) ledger_begin(why, &ids);
@@ -4851,7 +4857,7 @@ static const struct { const char *help; size_t to; } TABLE[] = {
     {"  -n, --tokens N         tokens to generate, 1 to 1000000 (default 100), and on\n"
      "                         to the end of the sentence, at most 60 more\n", TO(tokens)},
     {"      --exact            stop after exactly N tokens\n", TO(exact)},
-    {"  -t, --temperature X    0 to 10, 0 is greedy (default 0.65)\n", TO(sampling.temperature)},
+    {"  -t, --temperature X    0 to 10, 0 is greedy (default 0.75)\n", TO(sampling.temperature)},
     {"  -k, --top-k N          0 to the vocabulary's size, 0 is all (default 15)\n", TO(sampling.top_k)},
     {"  -p, --top-p X          0 to 1: of these, the most probable that together have\n"
      "                         so much (default 1)\n", TO(sampling.top_p)},
@@ -4877,12 +4883,12 @@ static const struct { const char *help; size_t to; } TABLE[] = {
      "                         rrpram=2,context=64,mlp=4)\n", TO(shape)},
     {"      --init NAME        ghost or random: seed it from the counts or not\n", TO(init)},
     {"      --lambda X         the field's coefficients, 0 to 100: the chain\n"
-     "                         (default 0.54, after training 0.5)\n", TO(field.lambda)},
+     "                         (default 0.57, after training 0.5)\n", TO(field.lambda)},
     {"      --kappa X          the transformer (default 0.4, after training 0.5)\n", TO(field.kappa)},
     {"      --alpha X          Hebbian resonance (default 0.08)\n", TO(field.alpha)},
     {"      --beta X           prophecy (default 1)\n", TO(field.beta)},
-    {"      --gamma X          destiny (default 0.5)\n", TO(field.gamma)},
-    {"      --trauma X         trauma (default 2.2)\n", TO(field.trauma)},
+    {"      --gamma X          destiny (default 0.45)\n", TO(field.gamma)},
+    {"      --trauma X         trauma (default 2.4)\n", TO(field.trauma)},
     {"      --memory N         tokens the field remembers, 1 to 1000000 (default 4096)\n", TO(field.memory)},
     {"      --eval FILE        held-out figures: bits a byte, nats a token\n", TO(eval)},
     {"      --holdout F        build on all but F of the corpus, evaluate the rest\n", TO(holdout)},

@@ -395,16 +395,16 @@ class Text:
 #     backoff(c) = (the sum over x of D(n(c x))) / n(c)      the weight of the shorter context
 #
 # and below the empty context every token has 1 / vocab. A chain of order 3 looks at contexts of up to 2
-# tokens. Only the longest count occurrences. A shorter one has the continuation count instead: how many
-# different tokens stood before c x. It weighs where the longer one knows little, and there it matters in how
-# many places x has been at home, not how often in one of them.
+# tokens. Only the longest contexts count how often x came. A shorter one counts, instead, how many different
+# tokens stood before c x (the continuation count): it is asked where the longer one knows little, and there
+# it matters in how many places x has been at home, not how often in one of them.
 
 def discounts(n):
     """D of a count of 0, of 1, of 2, and of 3 or more; n[k] is how many counts are k (their equation 26).
 
-    What came k times would come about (k + 1) n[k + 1] / n[k] times in another such text (Good 1953). D is
-    what k is too high by, with the authors' correction Y = n[1] / (n[1] + 2 n[2]); half of k where there are
-    too few counts to tell.
+    What came k times would come about (k + 1) n[k + 1] / n[k] times in another such text (Good 1953). D is k
+    less Y times that, Y = n[1] / (n[1] + 2 n[2]) being the authors' correction; half of k where there are too
+    few counts to tell.
     """
     if not (n[1] and n[2] and n[3]):
         return 0.0, 0.5, 1.0, 1.5
@@ -463,7 +463,7 @@ class Chain:
         Both kinds of count in one pass, from the longest context to the empty one: where x is new after a
         context, the next shorter one has met one more token before c x and counts 1 more; where x is known,
         it has not, and neither have those below. Where nothing stands before c, at a document's beginning, x
-        is entered with 0; but with `lines` it counts, for a line's beginning is a habit.
+        is entered with 0, only to be known; but with `lines` it counts, for a line's beginning is a habit.
 
         >>> text = Text([0, 1, 2, 0, 1, 3, 0, 1, 2])    # a b c a b d a b c: b comes thrice, always after a
         >>> child, counts, depth = Chain(text, 4, 3).count(text)
@@ -519,8 +519,8 @@ class Chain:
         return p
 
     def doubt(self, ids):
-        """Chapter V weighs the transformer by this: the root, which did better than itself, of the backoff of
-        the longest context that was met; 0 where the chain is sure, 1 at a loss."""
+        """Chapter V weighs the transformer by this: the square root of the backoff (it did better than the
+        backoff itself) of the longest context that was met; 0 where the chain is sure, 1 at a loss."""
         return sqrt(self.backoff[[0, *self.nodes(ids)][-1]])
 
 
@@ -1245,24 +1245,27 @@ class Rows:
 #     0                               33       42      46  47  48
 #
 # follow: x, who follows the token; before: empty, until a head writes there who stood before; place: two
-# sines and two cosines of it; 1: a constant; f: what fills every embedding up to one length, so that RMSNorm
-# multiplies all by the same number (what the heads add makes a row a little longer).
+# sines and two cosines of it; 1: a constant, through whose row a matrix can add anything fixed or take it
+# off, such as a mean; f: what fills every embedding up to one length, so that RMSNorm multiplies all by the
+# same number (what the heads add makes a row a little longer).
 #
 # The first question: who follows whom (wte, head)? In this chapter x[a] is a vector for each token a, what
 # the follow room of wte holds, and h[b] column b of the output head's rows for that room. Its row for the
-# constant adds log unigram(b), so the logit of b is x[a] . h[b] + log unigram(b): a bigram, and it is to come
-# close to the Kneser-Ney bigram P(b | a). The target is t = log(P(b | a) / unigram(b)), up to a constant c a
-# row, and the nats (units of -log p) that a miss costs are nearly half its square. So each x[a] is
+# constant adds log unigram(b), so the logit of b is x[a] . h[b] + log unigram(b): a bigram, and it is to
+# come close to the Kneser-Ney bigram P(b | a). The target is t = log(P(b | a) / unigram(b)), up to a
+# constant, one for each a, which softmax does not see; call it u. Small misses cost nats (units of -log p):
+# about half the mean of their squares, b drawn from the bigram and their own mean taken off. So each x[a] is
 #
-#     argmin over x and c of   sum over b of w_b (x . h[b] + c - t_b)^2 + RIDGE |x|^2
+#     argmin over x and u of   sum over b of w_b (x . h[b] + u - t_b)^2 + RIDGE |x|^2
 #
-# (weighted least squares), where w_b is how often the bigram expects b after a. c is best where the weighted
-# mean of the errors is 0; with m the weighted mean of h there remain the normal equations (Gauss 1809)
+# (weighted least squares), where w_b is how often the bigram expects b after a. Where the slope is 0, u
+# takes the weighted mean of the misses off: with m the weighted mean of h, h[b] - m stands for h[b] in what
+# remains, the normal equations (Gauss 1809; I is the identity)
 #
 #     (sum over b of w_b (h[b] - m)(h[b] - m)^T + RIDGE I) x = sum over b of w_b t_b (h[b] - m)
 #
-# h begins as the strongest directions of t (subspace); then x, h and x again are fitted in turn by regress()
-# (alternating least squares: Hu, Koren and Volinsky 2008). This alone makes the ghost a bigram.
+# h begins as the leading singular vectors of t (subspace); x, h (without a constant for each b) and x are
+# then fitted in turn by regress() (alternating least squares: Hu, Koren and Volinsky 2008): so far a bigram.
 #
 # The second question: what does a token further back tell that the bigram does not know (RRPRAM heads)? The
 # head for the distance d looks at the token d before the one to come, d - 1 before the newest: its Wr holds
@@ -1273,38 +1276,38 @@ class Rows:
 # for the product of two places' waves is a sum of cosines of their distance. loud lets the next best place
 # lose SHARPNESS nats, so that 99 of 100 parts go to one place (where the window has it: its first token sees
 # itself). What a head writes lands in the follow room, which the output head multiplies by h[b]. So it can
-# add x_d P h[b] to the logit of b, x_d the x of the token there, less the mean. Which matrix P? Newton's
-# first step from P = 0. (The slope of -log softmax is what is expected less what came, its curvature the
-# covariance of what is expected.)
+# add x_d P h[b] to the logit of b, x_d (a row) the x of the token there, less the mean. Which matrix P?
+# Newton's step goes from P = 0 to the bottom of the parabola that has the loss's slope there (of -log
+# softmax: what is expected less what came) and its curvature (the covariance of h[b], b drawn as expected).
 #
-#     loss(P) = - the mean over places of log softmax(log bigram + x_d P h)[next]
-#     gradient  at 0:  -G,  G = the mean of x_d (h[next] - e)^T,  e what is expected: the mean of h by the
-#                      bigram, and x_d' P_d' Cov(h | bigram) for each nearer d'
-#     curvature at 0:  P -> the mean of x_d x_d^T P Cov(h | bigram), nearly Cov(x) P Cov(h | bigram)
-#     Newton:  curvature(P) = G,  so  P = Cov(x)^-1 G Cov(h | bigram)^-1      (each Cov shrunk: SHRINK)
+#     loss(P) = - the mean over places of log softmax(log bigram + what nearer heads add + x_d P h)[next]
+#     gradient  at 0:  -G,  G = the mean of x_d^T (h[next] - e),  e what is expected: the mean of h by the
+#                      bigram, plus the shift x_k P_k Cov(h | bigram) by the head for each nearer distance k
+#     curvature at 0:  turns P into the mean of x_d^T x_d P Cov(h | bigram), nearly Cov(x) P Cov(h | bigram)
+#     Newton:  curvature(P) = G,  so  P = Cov(x)^-1 G Cov(h | bigram)^-1    (each Cov mixed with I: SHRINK)
 #
-# Cut to the columns that a head has (svd), P = u diag(s) v^T: the head reads x_d u, its values, and writes
-# these times s v, its rows of the output matrix.
+# Cut to the strongest directions, as many as a head has columns (svd: singular value decomposition), P = u
+# diag(s) v^T: the head reads x_d u, its values, and writes these times s v, its rows of the output matrix.
 #
 # The third question: what stood here the last time (content heads)? Trained transformers of two layers or
 # more form this circuit early: induction heads (Elhage and others 2021, Olsson and others 2022). The first
 # RRPRAM head, that for d = 2, also writes what it reads, x u of the token before, into the room `before`, as
-# much as has room. From the second layer on, content heads ask, with the same u, for places whose `before` is
-# like the newest token itself, power being the mean square of a number of `before`:
+# much as has room. From the second layer on, content heads ask, with the same u, for places whose `before`
+# is like the newest token itself, power being the mean square of a number of `before`:
 #
 #     q_i = (x_i - mean) u RELEVANCE / power,  k_j = before_j,  a_ij = q_i . k_j / sqrt(head_dim)
 #
 #     text      so | the | ghost | speaks | of     | the | ?
 #     before    so | so  | the   | ghost  | speaks | of        the last `the` finds `ghost`: after a `the`
 #
-# What stands there came after such a token, and its like may come again. So one kind of head finds the place,
-# the other the likeness. It leans toward such places, and it does not copy: x_d is the mean of x over the
-# places by their shares, and what to say of it is Newton's step again, CHORUS of the way. No table of pairs
-# tells what such a head finds, so it is tried at LESSONS places of the corpus, and the moments are taken
-# there. (Follow by then holds more than x, what the first layer added; the step takes it for x alone.)
+# What stands there came after such a token, and its like may come again: one kind of head finds the place,
+# the other the likeness. A content head does not copy: for x_d stands the mean of x over the places by their
+# shares, and what to say of it is Newton's step again, CHORUS of the way. No table of pairs tells what such
+# a head finds: G and the covariances are taken where it is tried, at LESSONS places of the corpus. (Follow
+# by then holds more than x, what layer 1 added; the step takes it for x.)
 #
-# By default layer 1 has d = 2, which writes `before`, and d = 3; layer 2 has d = 4 and two content heads,
-# which ask the same and say a part of the answer each. The other three are silent, to be trained.
+# By default (REACH is 4) layer 1 has d = 2, which writes `before`, and d = 3; layer 2 has d = 4 and two
+# content heads, which share the answer. The other three heads are silent, to be trained.
 
 # three sizes; where the last three begin
 Rooms = namedtuple("Rooms", "follow before waves place constant fill")
@@ -1325,7 +1328,7 @@ def rooms_of(embd, vocab, head_dim):
 WIDEST = 64                 # coordinates of follow: more would fit accidents; the rest is free for training
 NEAR = 3e-4                 # conjugate gradients stop at this share of the squared target
 RIDGE = 0.1                 # added to each square, so that a row counted little stays near 0
-ROUNDS = (4, 6, 6)          # of solving for x, roughly, for h, and for x again; r would be exact
+ROUNDS = (4, 6, 6)          # of these, for x, roughly, for h, and for x again; follow's width would be exact
 
 
 def seed_follow(pairs, bigram, r):
@@ -1333,12 +1336,9 @@ def seed_follow(pairs, bigram, r):
     [vocab][r]
 
     P(b | a) = prob[b] + keep unigram(b), so t = log keep + log(1 + prob[b] / (keep unigram(b))). log keep is
-    the same for all b and goes into c: a b never met after a has the target 0. And w_b = n(a) P(b | a) is a
+    the same for all b and goes into u: a b never met after a has the target 0. And w_b = n(a) P(b | a) is a
     sum: `weight`, n(a) prob[b], where b was met after a, and left[a] right[b], n(a) keep unigram(b), for all.
-    regress() adds up the first for each a. In the normal equations the second gives left[a] times the sum of
-    right[b] h[b] h[b]^T over all b, and h is such, at first and after even(), that it is a multiple of I, so
-    only pairs that were met cost time. A decomposition can weigh by products only: h begins with t weighed
-    n(a) unigram(b), so each t times the root of that, and in the end without the root of unigram(b) again.
+    subspace() can weigh by products only: h begins with t weighed n(a) unigram(b), and in the end without it.
     """
     left, weight, target, scaled = [], [], [], []
     for a, (row, n) in enumerate(zip(pairs.rows, pairs.row_sum)):
@@ -1382,8 +1382,8 @@ def seed_embeddings(net, rooms, x, h, unigram):
 
 
 def waves_at(i, context):
-    """A sine and a cosine of a place for each of two waves, a window and a quarter (or 40) long and its root:
-    so one step is told apart as well as one whole short wave is."""
+    """A sine and a cosine of a place for each of two waves, of lengths L, a window and a quarter (40 at
+    least), and sqrt(L): one step turns the short wave as far as a whole short wave turns the long one."""
     slow = max(1.25 * context, 40.0)
     angles = [6.283185307179586 * i / period for period in (sqrt(slow), slow)]
     return [wave(angle) for angle in angles for wave in (sin, cos)]
@@ -1712,18 +1712,18 @@ def svd(table, r, rounds):
 #
 #     B   (1 - d (1 - lambda)) log P(x) + d kappa z(x)    chain and transformer; d is the chain's doubt
 #     H   sum of ECHO^(back - 2) trace(t_back, x), back = 2 .. 16     Hebbian resonance: who keeps x company
-#     F   sum of (sqrt(back) / 12) promise(t_back, x), back = 2 .. 11   prophecy: what was promised and has
-#         not come since, the stronger the longer it is open; and Spelling's, that word, sentence and line
-#         end as those of the corpus do
+#     F   spelled(x) + the sum of (sqrt(back) / 12) promise(t_back, x), back = 2 .. 11     prophecy: what was
+#         promised and has not come since, the stronger the longer it is open, given up at 12; spelled: the
+#         word, the sentence and the line under way are to end as those of the corpus do (Spelling)
 #     A   log(1 + heard(x) / (PRIOR share(x)))       destiny, the direction of the talk: how much more of x
 #         it has than the corpus; heard(x): the sum over the places of x of DRIFT^(tokens since)
 #     T   log(1 + odds recall(x) / P(x))             trauma: what followed earlier moments like this one
 #
 # recall is a small chain of this talk alone, a cache (Kuhn and De Mori 1990), that leaves the share `free` to
-# others: mixed, they are recall + free P, in proportion P + recall / free. So the odds are trauma (level -
-# REST) / free, where level, how much was unexpected of late, is over REST. Terms are added to log P: so T is
-# a logarithm (it makes just this mixture where log P weighs 1; where it weighs less, T favours the
-# improbable).
+# others and sums to the rest: mixed, they are recall + free P, in proportion P + recall / free. trauma (level
+# - REST) lets so much of it in, level being how much was unexpected of late, over REST: odds are that / free.
+# Terms are added to log P: so T is a logarithm (it makes just this mixture where log P weighs 1; where it
+# weighs less, T favours the improbable).
 
 ECHO = 0.85                 # resonance fades by this with each token back
 DRIFT = 0.993               # destiny keeps this much of what it heard at each token
@@ -1735,7 +1735,7 @@ DOUBT = (66.0, 16.0, 16.0, 16.0)        # recall's own: what it leaves to shorte
                                         # token that followed a context of 1, 2, 3, 4
 
 # as tests/measure/tune.py found them, on pieces that no figure is reported on
-COEFFICIENTS = {"lambda": 0.54, "kappa": 0.4, "alpha": 0.08, "beta": 1.0, "gamma": 0.5, "trauma": 2.2}
+COEFFICIENTS = {"lambda": 0.57, "kappa": 0.4, "alpha": 0.08, "beta": 1.0, "gamma": 0.45, "trauma": 2.4}
 TRAINED = {"lambda": 0.5, "kappa": 0.5}                  # a transformer that was trained is believed more
 UNAIDED = 0.8               # lambda in FULL without its transformer, a row of chapter VIII
 
@@ -1807,7 +1807,7 @@ class Field:
             for x, value in meta.trace.rows[ids[-back]]:
                 self.h[x] += echo * value
             echo *= ECHO
-        self.f = self.spelling.promise(not self.voice) if self.spelling else nothing[:]
+        self.f = self.spelling.promise(heard=not self.voice) if self.spelling else nothing[:]
         for _, promised in self.promised():
             for x, value in promised:
                 self.f[x] += value
@@ -1925,17 +1925,17 @@ PLACES = 256                # moments: only so many, the newest, are looked at
 # VI  SAMPLING, and the model: text on the screen
 
 # The voice. P is made to predict what somebody else writes and keeps a share for what was never seen; who
-# draws from that share says what nobody says. So the Voice goes on where P ends, over contexts of 2 tokens,
-# once more, to 7, with a fifth of the discounts. Such a voice would recite the corpus; rules, in nats, make
+# draws from that share says what nobody says. So the Voice takes P and mixes contexts of 2 tokens in (once
+# more), then of 3, up to 7, with a fifth of the discounts. It would recite the corpus; rules, in nats, make
 # it move on. A junction is another place of the corpus that has the last two words, or more, of what was
 # said: there the text can go on otherwise. `verbatim` is 11 words. From the fourth word that is copied in a
 # row each costs, and a junction is taken gladly; from the eighth any junction is better than to go on; a
-# twelfth is not said. More rules keep sentences, numbers and brackets whole. Spelling knows the words and the
-# one under way; the Speller asks it, so that no word is written that neither corpus nor prompt has, and keeps
-# the bytes valid UTF-8. All of them stand in second readings.
+# twelfth is not said, whatever else comes. More rules keep sentences, numbers and brackets whole. Spelling
+# knows the words and the one under way; the Speller asks it, so that no word is written that neither corpus
+# nor prompt has, and keeps the bytes valid UTF-8. All of them stand in second readings.
 
 # the defaults of the options of these names
-TEMPERATURE, REPETITION, DISCOUNT, VERBATIM = 0.65, 0.0, 0.2, 11
+TEMPERATURE, REPETITION, DISCOUNT, VERBATIM = 0.75, 0.0, 0.2, 11
 RECENT = 12                 # tokens: what the repetition penalty looks back on
 GRACE = 60                  # tokens that a text may go on to the end of its sentence
 
@@ -2015,7 +2015,7 @@ class PostGPT:
             ids, starts = encode_text(self.tokenizer, corpus, lines)
             self.words, self.han = words_of(corpus), HAN.search(corpus) is not None
             self.meta = Metaweights(ids, self.tokenizer.vocab, order, starts)
-            self.lives = Lives(self.meta.text, self.tokenizer.text)
+            self.lives = Lives(self.meta.text, self.tokenizer.text)     # how long lines and sentences last
             if seeded:
                 self.net                                  # the property seeds it
 
@@ -2118,7 +2118,7 @@ class PostGPT:
         >>> model = PostGPT("A corpus is bytes or text; a little one says little. " * 9, merges=30)
         >>> row = next(model.explain("A corpus is bytes or", verbatim=0))
         >>> row.text, row.second_text, ["%s %.1f" % pair for pair in zip(TERMS, row.gave)]
-        (b' text', b' little', ['chain 15.2', 'net 1.0', 'H 0.2', 'F 0.2', 'A 0.0', 'T 0.0', 'rules 7.5'])
+        (b' text', b' little', ['chain 15.5', 'net 1.0', 'H 0.2', 'F 0.2', 'A 0.0', 'T 0.0', 'rules 7.5'])
         """
         return (row for _, row in self.speak(prompt, tokens, mode, sampling(*how, **named), 2))
 
@@ -3150,7 +3150,7 @@ a short demonstration from eight places of the corpus.
   -n, --tokens N         tokens to generate, 1 to 1000000 (default 100), and on
                          to the end of the sentence, at most 60 more
       --exact            stop after exactly N tokens
-  -t, --temperature X    0 to 10, 0 is greedy (default 0.65)
+  -t, --temperature X    0 to 10, 0 is greedy (default 0.75)
   -k, --top-k N          0 to the vocabulary's size, 0 is all (default 15)
   -p, --top-p X          0 to 1: of these, the most probable that together have
                          so much (default 1)
@@ -3175,12 +3175,12 @@ a short demonstration from eight places of the corpus.
                          rrpram=2,context=64,mlp=4)
       --init NAME        ghost or random: seed it from the counts or not
       --lambda X         the field's coefficients, 0 to 100: the chain
-                         (default 0.54, after training 0.5)
+                         (default 0.57, after training 0.5)
       --kappa X          the transformer (default 0.4, after training 0.5)
       --alpha X          Hebbian resonance (default 0.08)
       --beta X           prophecy (default 1)
-      --gamma X          destiny (default 0.5)
-      --trauma X         trauma (default 2.2)
+      --gamma X          destiny (default 0.45)
+      --trauma X         trauma (default 2.4)
       --memory N         tokens the field remembers, 1 to 1000000 (default 4096)
       --eval FILE        held-out figures: bits a byte, nats a token
       --holdout F        build on all but F of the corpus, evaluate the rest

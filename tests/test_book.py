@@ -151,8 +151,6 @@ def figures():
     gave = [dict(zip(postgpt.TERMS, row.gave)) for row in rows]
     largest = collections.Counter("draw" if row.rank > 1 else max(postgpt.TERMS, key=g.get) for row,
                                   g in zip(rows, gave))
-    parts_of = {text: those for text, _, those in rows[10].candidates}      # `last` comes in third, behind `place`
-    left = [a - b for a, b in zip(parts_of[b" last"], parts_of[b" place"])]
     exam = {label: bits for label, bits, _ in x.model.evaluate(HELD_OUT)}
     said = x.encode(HELD_OUT)
     bits = [-log(x.chain.token_prob(said[:i], id)) / postgpt.LN2 for i, id in enumerate(said)]
@@ -384,8 +382,8 @@ def figures():
         (r"fifth token is the full stop with " + n, rows[4].p),
         (r"rules take " + n, gave[4]["rules"]),
         (r"token \"chain\" with " + n, rows[6].p),
-        (r"for the token \"last\" with " + n, left[0]),
-        (r"against it with " + n, -left[6]),
+        (r"\"last\" by " + n + " nats", -gave[10]["chain"]),
+        (r"against it with " + n, gave[10]["rules"]),
         (r"wins with " + n + " over " + n, rows[10].p, rows[10].second_p),
         (r"The full stop comes with " + n, rows[14].p),
         (r"all tokens was " + n, sum(row.p for row in rows) / len(rows)),
