@@ -1124,6 +1124,7 @@ enum { LINE, STOP, NEITHER };        /* what a token may end: a line, a sentence
 typedef struct {
     const Tokenizer *tok;
     unsigned char *ends;         /* [vocab]: LINE, STOP or NEITHER */
+    int lines;                   /* each line is a document */
     /* for LINE and STOP, at each age: log(share of ends among the tokens that come at this age / among all),
      * FEW tokens being as all are. Ages of one int(8 sqrt(age)) are one: the older, the coarser */
     double due[2][OLD + 1];
@@ -1138,7 +1139,7 @@ static void lives_after(const Lives *lives, size_t lasted[2], uint32_t id) {
 
 static void lives_make(Lives *lives, const Text *text, const Tokenizer *tok) {
     size_t (*came)[OLD + 1] = alloc(2, sizeof *came), (*ended)[OLD + 1] = alloc(2, sizeof *ended);
-    *lives = (Lives){.tok = tok, .ends = alloc(tok->vocab, 1)};
+    *lives = (Lives){.tok = tok, .ends = alloc(tok->vocab, 1), .lines = text->lines};
     for (size_t t = 0; t < tok->vocab; t++) {
         const Trait trait = trait_of(token_text(tok, t));
         lives->ends[t] = trait.breaks ? LINE : trait.closes ? STOP : NEITHER;
@@ -1371,15 +1372,16 @@ static int spelling_allows(Spelling *sp, Slice text) {
 static void spelling_endings(const Spelling *sp, double *f);
 
 /* f[vocab]: what each token would cost the word under way, in nats, 0 or negative: times trust, for where
- * many words of a text are new (Good 1953: as often as one was met once), the next may be new too. What ends
- * a line or a sentence gains where many that have lasted as long end. In a text that is heard the tokens that
- * encoding would have joined cannot come; who speaks may go on with a prompt that was cut anywhere. */
+ * many words of a text are new (Good 1953: as often as one was met once), the next may be new too. In a text
+ * that is heard what ends a line or a sentence gains where many that have lasted as long end, and the tokens
+ * that encoding would have joined cannot come. Who speaks may go on with a prompt that was cut anywhere, and
+ * has rules for ends; but with `lines` they come in time too. */
 static void spelling_promise(const Spelling *sp, double *f, int heard) {
     const Words *words = sp->words;
     const double end = sp->known == BEGUN && !sp->free ? -(STUB * words->trust) : 0.0;
     for (size_t x = 0; x < words->tok->vocab; x++) f[x] = end;
     if (sp->length && sp->known != UNKNOWN && !sp->free) spelling_endings(sp, f);
-    for (size_t x = 0; x < words->tok->vocab; x++) {
+    for (size_t x = 0; (heard || words->lives.lines) && x < words->tok->vocab; x++) {
         const unsigned char what = words->lives.ends[x];
         if (what != NEITHER) f[x] += DUE * words->lives.due[what][sp->lasted[what]];
     }

@@ -701,6 +701,7 @@ class Lives:
     ends  {token: LINE or STOP}, of those that end one        sizes  the bytes of each token
     due   for LINE and STOP, at each age: log(share of ends among the tokens that come at this age / among
           all), FEW tokens being as all are. Ages of one int(8 sqrt(age)) are one: the older, the coarser
+    lines is each line a document?
 
     >>> lives = Lives(Text([0, 1] * 300 + [0, 0, 1] * 100), [b"a", b"."])        # sentences of two, of three
     >>> ["%.1f" % lives.due[STOP][age] for age in (1, 2, 3)]
@@ -708,7 +709,7 @@ class Lives:
     """
 
     def __init__(self, text, tokens):
-        self.sizes, self.ends, self.due = list(map(len, tokens)), {}, []
+        self.sizes, self.ends, self.due, self.lines = list(map(len, tokens)), {}, [], text.lines
         for token, trait in enumerate(map(trait_of, tokens)):
             if trait.breaks or trait.closes:
                 self.ends[token] = LINE if trait.breaks else STOP
@@ -870,10 +871,10 @@ class Spelling:
 
     def promise(self, heard=True):
         """What each token would cost the word under way, in nats, 0 or negative: times trust, for where many
-        words of a text are new (Good 1953: as often as one was met once), the next may be new too. What ends
-        a line or a sentence gains where many that have lasted as long end. In a text that is heard the tokens
-        that encoding would have joined cannot come; who speaks may go on with a prompt that was cut anywhere.
-        -> [vocab]"""
+        words of a text are new (Good 1953: as often as one was met once), the next may be new too. In a text
+        that is heard what ends a line or a sentence gains where many that have lasted as long end, and the
+        tokens that encoding would have joined cannot come. Who speaks may go on with a prompt that was cut
+        anywhere, and has rules for ends; but with `lines` they come in time too.  -> [vocab]"""
         words, unfinished = self.words, self.known == BEGUN and not self.free
         f = [-(STUB * words.trust) if unfinished else 0.0] * len(words.tokens)
         if self.word and self.known != UNKNOWN and not self.free:
@@ -881,7 +882,8 @@ class Spelling:
                 f[token] = -(BREAK * words.trust)
             for token in words.endings(self.word):
                 f[token] = 0.0
-        for token, what in words.lives.ends.items() if words.lives else ():
+        timed = words.lives and (heard or words.lives.lines)
+        for token, what in words.lives.ends.items() if timed else ():
             f[token] += DUE * words.lives.due[what][self.lasted[what]]
         for token in words.parted(self.last) if heard and self.word else ():
             f[token] = -NEVER
