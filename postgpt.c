@@ -6206,14 +6206,14 @@ static void check_outputs(const Options *o, int prompted) {
 
 /* The program. */
 static void run(Options *o) {
+    const int asked = o->prompt && !strcmp(o->prompt, "-"), prompted = asked || o->interactive;
+    struct stat input;
+    if (prompted && (fstat(0, &input) || !S_ISREG(input.st_mode)) && same_file(o->corpus, "/dev/stdin"))
+        usage_error("the corpus and the prompt cannot both be read from standard input (name a corpus file)");
     size_t held_out;
     Bytes corpus = read_corpus(o, &held_out), prompt = {NULL, 0, 0}, text = {NULL, 0, 0},
         checkpoint = {NULL, 0, 0};
     look_at(&corpus, o);
-    const int asked = o->prompt && !strcmp(o->prompt, "-"), prompted = asked || o->interactive;
-    struct stat input;
-    if (prompted && !(!fstat(0, &input) && S_ISREG(input.st_mode)) && same_file(o->corpus, "/dev/stdin"))
-        usage_error("the corpus and the prompt cannot both be read from standard input (name a corpus file)");
     if (asked) prompt = read_file(NULL, "the prompt");
     else if (o->prompt) prompt = (Bytes){(unsigned char *)o->prompt, strlen(o->prompt), 0};
     if (o->tree) {

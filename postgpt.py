@@ -2176,7 +2176,11 @@ class PostGPT:
 
     def save(self):
         """The transformer as the bytes of a .safetensors file."""
-        return checkpoint_bytes(self.net, self.about(self.trained))
+        return b"".join(self.saved(checkpoint_room(self.net)))
+
+    def saved(self, room):
+        """What save() joins; room is checkpoint_room()'s."""
+        return checkpoint_parts(self.net, self.about(self.trained), room)
 
     def load(self, data):
         """The transformer from what save() returned. Raises Failure where it is not of this corpus and shape,
@@ -3019,16 +3023,25 @@ def checkpoint_header(net, about, weights):
     yield "", "}"
 
 
-def checkpoint_bytes(net, about):
-    """The transformer as a .safetensors file: the header's length (8 bytes), the header, every weight as a
-    little-endian double.
+def checkpoint_room(net):
+    """Room for the weights of a checkpoint, which is all the memory that writing one takes."""
+    return bytearray(8 * net.n_params())
+
+
+def checkpoint_parts(net, about, room):
+    """The transformer as a .safetensors file, in parts: the header's length (8 bytes) and the header; every
+    weight as a little-endian double, in room.
 
     about: what must be the same where it is loaded, pairs of name and value.
     """
-    weights = b"".join([struct.pack("<%dd" % len(row), *row) for matrix in net.matrices() for row in matrix])
-    header = "".join([text for _, text in checkpoint_header(net, about, weights)]).encode()
+    at = 0
+    for matrix in net.matrices():
+        for row in matrix:
+            struct.pack_into("<%dd" % len(row), room, at, *row)
+            at += 8 * len(row)
+    header = "".join([text for _, text in checkpoint_header(net, about, room)]).encode()
     header += b" " * (-len(header) % 8)
-    return struct.pack("<Q", len(header)) + header + weights
+    return struct.pack("<Q", len(header)) + header, room
 
 
 LARGEST = 1e30              # weights beyond are no transformer's: sums of their products would not be numbers
@@ -3513,13 +3526,14 @@ class Draft:
             except OSError:
                 pass                                      # it is gone, or not ours
 
-    def write(self, data):
+    def write(self, *parts):
         """Makes data all that the file holds."""
         os.lseek(self.file, 0, os.SEEK_SET)
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(self.file, rest):]
-        os.ftruncate(self.file, len(data))
+        for part in parts:
+            rest = memoryview(part)
+            while rest:
+                rest = rest[os.write(self.file, rest):]
+        os.ftruncate(self.file, sum(map(len, parts)))
         os.fsync(self.file)
 
     def keep(self):
@@ -3538,11 +3552,11 @@ class Draft:
         self.name = self.file = None
 
 
-def write_file(path, data, draft=None):
+def write_file(path, *parts, draft=None):
     """Writes a whole file or none. Raises OSError."""
     draft = draft or Draft(path)
     try:
-        draft.write(data)
+        draft.write(*parts)
         draft.keep()
     finally:
         draft.drop()
@@ -3741,12 +3755,12 @@ def rescue_name(path):
     return name
 
 
-def save_file(path, data, draft, rescue=False):
+def save_file(path, *parts, draft=None, rescue=False):
     """Writes a checkpoint or a page; where it cannot be written any more, what was trained is saved beside
     it, or where we are. Raises Failure."""
     for name in itertools.chain([path], map(rescue_name, [path, os.path.basename(path)] * rescue)):
         try:
-            write_file(name, data, draft)
+            write_file(name, *parts, draft=draft)
         except OSError as error:
             first, draft = error if name == path else first, None
         else:
@@ -3782,26 +3796,27 @@ def train_model(model, rest, options, draft):
         except Failure:
             pass                                          # it cannot be written
 
-    net, save = model.net, options["save"]                # seeded first: no half ghost is saved
+    save, room, failure = options["save"], checkpoint_room(model.net), None     # seeded first: no half ghost
     if draft:
         try:
-            size = len(model.save()) + 8
-            draft.write(bytes(size))
+            draft.write(bytes(sum(map(len, model.saved(room))) + 8))
         except OSError as error:
             raise Failure("cannot write %s: %s" % (save, os.strerror(error.errno)))
-    room = bytearray(4 * size) if draft else None         # memory for saving, and what saving copies
     try:
         try:
             model.train(steps, options["lr"], options["batch"], rest, report)
         finally:
             hold_signals(True)
-    finally:
-        del room
-        if draft:
-            save_file(save, model.save(), draft, rescue=True)
-        if terminal:
-            note(options, "trained %d of %d steps, the best loss %.4f: %s" %
-                 (done[0], steps, done[1], "saved in " + save if save else "not saved (--save FILE would)"))
+    except BaseException as error:                        # with its traceback goes what training has taken
+        failure = error.with_traceback(None)
+        failure.__context__ = None
+    if draft:
+        save_file(save, *model.saved(room), draft=draft, rescue=True)
+    if terminal:
+        note(options, "trained %d of %d steps, the best loss %.4f: %s" %
+             (done[0], steps, done[1], "saved in " + save if save else "not saved (--save FILE would)"))
+    if failure:
+        raise failure
     hold_signals(False)
 
 
@@ -4067,7 +4082,7 @@ def put_page(model, pages, options):
         PAGE, model.meta.vocab, model.shape.content, model.shape.rrpram,
         fixed(options["temperature"] or 1.0, 3), json_text(to_bytes(made), True), json_list(pages))
     hold_signals(True)
-    save_file(options["page"], text.encode(), None)
+    save_file(options["page"], text.encode())
     hold_signals(False)
 
 
@@ -4256,7 +4271,7 @@ def build_model(corpus, rest, tokenizer, checkpoint, options):
         if options["train"]:
             train_model(model, rest, options, draft)
         elif draft:
-            save_file(options["save"], model.save(), draft)
+            save_file(options["save"], model.save(), draft=draft)
         return model
     finally:
         if draft:
@@ -4280,12 +4295,12 @@ def run(args):
         raise Misuse("--tree needs a prompt: the words whose company it shows")
     if os.isatty(2) and not options["quiet"]:
         progress.watch()
-    corpus, rest = read_corpus(options)
-    look_at(corpus, prompt, options)
     stdin = prompt == "-"
     prompted = stdin or options["interactive"]
     if prompted and not os.path.isfile(0) and same_file(options["corpus"], "/dev/stdin"):
         raise Misuse("the corpus and the prompt cannot both be read from standard input (name a corpus file)")
+    corpus, rest = read_corpus(options)
+    look_at(corpus, prompt, options)
     if prompt is not None:
         prompt = read_file(None, "the prompt") if stdin else to_bytes(prompt)
     if options["tree"]:

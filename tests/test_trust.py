@@ -413,7 +413,7 @@ class Training(Alike):
                      "    self.trained, taken = True, []\n"
                      "    size = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
                      "    resource.setrlimit(resource.RLIMIT_AS, (size + (16 << 20),) * 2)\n"
-                     "    while True: taken.append(bytes(1 << 14))\n"
+                     "    while True: taken.append((bytes(1 << 14), [0.5 * len(taken)]))\n"
                      "postgpt.PostGPT.train = train\n"
                      "postgpt.main()\n")
         command = (sys.executable, "-c", takes_all)
