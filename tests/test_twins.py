@@ -34,6 +34,8 @@ EXCEPTIONS = {
     "a loop or a pattern inside the function that needs it":
         "matrix_names VALUE without_heads CONFLICTS CONTROLS MAGIC MODELS",
     "USAGE, TABLE and EXAMPLES in C, a row of which knows where its option goes; parse_count": "HELP whole_number",
+    "C writes a checkpoint in one piece (checkpoint_bytes): its training takes all memory before the first step":
+        "checkpoint_room checkpoint_parts PostGPT.saved",
     "one draft at a time in C, an object of its own (draft_begin, draft_drop; kept by write_file); read_all reads":
         "Draft Draft.keep save_draft merges_read",
     "flags in C: training, conversing, waiting, stopped, which the handler reads": "SIGNALS hold_signals asked stopped",
