@@ -727,7 +727,7 @@ class Lives:
                 lasted = self.after(lasted, token)
         cells = [int(8.0 * sqrt(age)) for age in range(OLD + 1)]
         for n, k in zip(came, ended):
-            share, n_in, k_in = sum(k) / max(sum(n), 1), [0] * (cells[-1] + 1), [0] * (cells[-1] + 1)
+            share, n_in, k_in = total(k) / max(total(n), 1.0), [0] * (cells[-1] + 1), [0] * (cells[-1] + 1)
             for age, cell in enumerate(cells):
                 n_in[cell] += n[age]
                 k_in[cell] += k[age]
