@@ -1242,9 +1242,9 @@ static void words_make(Words *words, const Tokenizer *tok, const Text *text) {
     words->trust = all ? 1.0 - (double)once / (double)all : 0.0;
     for (size_t kind = 0; kind < SPACE; kind++) words->inside[kind] = alloc(tok->vocab, sizeof(Word));
     for (size_t t = 0; t < tok->vocab; t++) {
-        const Slice text = token_text(tok, t);
-        const unsigned char kind = kind_of[text.data[0]];
-        if (kind < SPACE) words->inside[kind][words->n_inside[kind]++] = (Word){text.data, text.length, t};
+        const Slice token = token_text(tok, t);
+        const unsigned char kind = kind_of[token.data[0]];
+        if (kind < SPACE) words->inside[kind][words->n_inside[kind]++] = (Word){token.data, token.length, t};
     }
     for (size_t kind = 0; kind < SPACE; kind++)
         qsort(words->inside[kind], words->n_inside[kind], sizeof(Word), by_bytes);
