@@ -144,8 +144,11 @@ def corners(folder):
         found = []
         for size in (n, 2 * n):
             (folder / "doubled.txt").write_bytes(text(size))
-            with open(str(folder / "doubled.txt"), "rb") as file:
-                found.append(cost(["-c", "book.txt", *args], folder, file))
+            runs = []
+            while len(runs) < 3 and min(runs, default=(0, 0))[0] < 1.0:        # of short runs the best of three
+                with open(str(folder / "doubled.txt"), "rb") as file:
+                    runs.append(cost(["-c", "book.txt", *args], folder, file))
+            found.append(min(runs))
         (time, memory), (time2, memory2) = found
         check("%s, %d and %d bytes: %.2f and %.2f s, %d and %d MB"
               % (name, n, 2 * n, time, time2, memory >> 10, memory2 >> 10),
