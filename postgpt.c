@@ -1122,7 +1122,7 @@ enum { LINE, STOP, NEITHER };        /* what a token may end: a line, a sentence
  * made one of people's. Of those that have come to an age, how many end there?
  *     sentences of two tokens of one byte, 300 times, then of three, 100 times: due -1.9, 0.5, 0.6 */
 typedef struct {
-    const Tokenizer *tok;
+    Trait *traits;               /* [vocab] */
     unsigned char *ends;         /* [vocab]: LINE, STOP or NEITHER */
     int lines;                   /* each line is a document */
     /* for LINE and STOP, at each age: log(share of ends among the tokens that come at this age / among all),
@@ -1132,16 +1132,17 @@ typedef struct {
 
 /* How old the line and the sentence are after the next token; a new one is 1. */
 static void lives_after(const Lives *lives, size_t lasted[2], uint32_t id) {
-    const size_t size = token_text(lives->tok, id).length, what = lives->ends[id];
+    const size_t size = lives->traits[id].length, what = lives->ends[id];
     lasted[LINE] = what == LINE ? 1 : lasted[LINE] + size < OLD ? lasted[LINE] + size : OLD;
     lasted[STOP] = what != NEITHER ? 1 : lasted[STOP] + size < OLD ? lasted[STOP] + size : OLD;
 }
 
 static void lives_make(Lives *lives, const Text *text, const Tokenizer *tok) {
     size_t (*came)[OLD + 1] = alloc(2, sizeof *came), (*ended)[OLD + 1] = alloc(2, sizeof *ended);
-    *lives = (Lives){.tok = tok, .ends = alloc(tok->vocab, 1), .lines = text->lines};
+    *lives = (Lives){.traits = alloc(tok->vocab, sizeof(Trait)), .ends = alloc(tok->vocab, 1),
+                     .lines = text->lines};
     for (size_t t = 0; t < tok->vocab; t++) {
-        const Trait trait = trait_of(token_text(tok, t));
+        const Trait trait = lives->traits[t] = trait_of(token_text(tok, t));
         lives->ends[t] = trait.breaks ? LINE : trait.closes ? STOP : NEITHER;
     }
     for (size_t d = 0; d < text->n_docs; d++) {
@@ -1369,25 +1370,6 @@ static int spelling_allows(Spelling *sp, Slice text) {
                 core) != UNKNOWN;
 }
 
-static void spelling_endings(const Spelling *sp, double *f);
-
-/* f[vocab]: what each token would cost the word under way, in nats, 0 or negative: times trust, for where
- * many words of a text are new (Good 1953: as often as one was met once), the next may be new too. In a text
- * that is heard what ends a line or a sentence gains where many that have lasted as long end, and the tokens
- * that encoding would have joined cannot come. Who speaks may go on with a prompt that was cut anywhere, and
- * has rules for ends; but with `lines` they come in time too. */
-static void spelling_promise(const Spelling *sp, double *f, int heard) {
-    const Words *words = sp->words;
-    const double end = sp->known == BEGUN && !sp->free ? -(STUB * words->trust) : 0.0;
-    for (size_t x = 0; x < words->tok->vocab; x++) f[x] = end;
-    if (sp->length && sp->known != UNKNOWN && !sp->free) spelling_endings(sp, f);
-    for (size_t x = 0; (heard || words->lives.lines) && x < words->tok->vocab; x++) {
-        const unsigned char what = words->lives.ends[x];
-        if (what != NEITHER) f[x] += DUE * words->lives.due[what][sp->lasted[what]];
-    }
-    if (sp->length && heard) words_parted(words, sp->last, f);
-}
-
 /* f[x] for every x that goes on with the word under way. */
 static void spelling_endings(const Spelling *sp, double *f) {
     const Words *words = sp->words;
@@ -1405,6 +1387,23 @@ static void spelling_endings(const Spelling *sp, double *f) {
         }
         f[inside[i].n] = rest.length && begins(&rest, inside[i].bytes, inside[i].length) ? 0.0 : on;
     }
+}
+
+/* f[vocab]: what each token would cost the word under way, in nats, 0 or negative: times trust, for where
+ * many words of a text are new (Good 1953: as often as one was met once), the next may be new too. In a text
+ * that is heard what ends a line or a sentence gains where many that have lasted as long end, and the tokens
+ * that encoding would have joined cannot come. Who speaks may go on with a prompt that was cut anywhere, and
+ * has rules for ends; but with `lines` they come in time too. */
+static void spelling_promise(const Spelling *sp, double *f, int heard) {
+    const Words *words = sp->words;
+    const double end = sp->known == BEGUN && !sp->free ? -(STUB * words->trust) : 0.0;
+    for (size_t x = 0; x < words->tok->vocab; x++) f[x] = end;
+    if (sp->length && sp->known != UNKNOWN && !sp->free) spelling_endings(sp, f);
+    for (size_t x = 0; (heard || words->lives.lines) && x < words->tok->vocab; x++) {
+        const unsigned char what = words->lives.ends[x];
+        if (what != NEITHER) f[x] += DUE * words->lives.due[what][sp->lasted[what]];
+    }
+    if (sp->length && heard) words_parted(words, sp->last, f);
 }
 
 #define LONG 16                  /* bytes: in a script without spaces so many count as a word; a character
@@ -1460,7 +1459,7 @@ static void reader_read(Reader *reader, uint32_t id) {
  * what follows it. */
 typedef struct {
     const uint32_t *ids; size_t n;
-    Trait *traits;               /* [vocab] */
+    const Trait *traits;         /* [vocab] */
     uint32_t *bare;              /* [vocab]: the token without its space: " The" begins a sentence as "The"
                                   * begins a paragraph */
     uint32_t *same;              /* [n]: the text's tokens as those */
@@ -1522,12 +1521,12 @@ static uint32_t places_until_fork(const Places *places, size_t place) {
     return far < FAR ? far : FAR;
 }
 
-static void places_make(Places *places, const Text *text, Tokenizer *tok) {
+static void places_make(Places *places, const Text *text, Tokenizer *tok, const Trait *traits) {
     const size_t n = text->n;
     Ids bare = {0};
     *places = (Places){.ids = text->ids, .n = n, .older = alloc(n, sizeof(uint32_t)), .fork = alloc(n, 1),
                        .leave = alloc(n + 1, sizeof(uint32_t)),
-                       .traits = alloc(tok->vocab, sizeof(Trait)),
+                       .traits = traits,
                        .bare = alloc(tok->vocab, sizeof(uint32_t)), .same = alloc(n, sizeof(uint32_t)),
                        .words = alloc(n + 1, sizeof(uint32_t)), .spoken = alloc(n + 1, 1),
                        .nested = alloc(n + 1, 1), .ended = alloc(n + 1, 1)};
@@ -1535,7 +1534,6 @@ static void places_make(Places *places, const Text *text, Tokenizer *tok) {
     places->ended[0] = 1;
     for (uint32_t id = 0; id < tok->vocab; id++) {
         const Slice token = token_text(tok, id);
-        places->traits[id] = trait_of(token);
         places->bare[id] = id;
         if (token.length < 2 || token.data[0] != ' ' || token.data[1] < 'A' || token.data[1] > 'Z') continue;
         bare.n = 0;
@@ -1994,7 +1992,7 @@ static void randomize(Transformer *net, uint64_t seed) {
 #define SIZE 0.2                 /* of the residual stream: RMSNorm undoes it; what is small training turns
                                   * sooner */
 #define REACH 4                  /* tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this */
-/* of these, for x, roughly, for h, and for x again; follow's width would be exact */
+/* of conjugate gradients for x, for h and x again; follow's width would be exact */
 static const size_t ROUNDS[3] = {4, 6, 6};
 
 /* told in the second reading */
@@ -3171,7 +3169,8 @@ static Coefficients model_coefficients(const Model *model) {
 static Voice *model_voice(Model *model) {
     const Sampling *how = &model->options->sampling;
     const double discount = how->discount >= 0.0 ? how->discount : model->options->lines ? 1.0 : DISCOUNT;
-    if (!model->places.ids) places_make(&model->places, &model->meta.text, &model->tokenizer);
+    if (!model->places.ids)
+        places_make(&model->places, &model->meta.text, &model->tokenizer, model->words.lives.traits);
     return voice_make(&model->places, &model->meta.chain, &model->tokenizer, discount, how->verbatim);
 }
 

@@ -669,8 +669,6 @@ LONGEST_WORD = 48           # bytes: a longer run of letters is no word but a te
                             # spelled
 HAN = re.compile(b"[\xe3-\xe9]")        # so Han and kana begin in UTF-8: they stand without spaces, a run of
                                         # them is no word
-
-
 BRACKETS = {**dict.fromkeys(b"([{", 1), **dict.fromkeys(b")]}", -1), 34: 34, 10: 10}
 
 Trait = namedtuple("Trait", "white begins ends length han closes breaks digit brackets")
@@ -698,10 +696,10 @@ class Lives:
     """How long the lines and the sentences of a text last, in bytes: a table of their lives, as Halley (1693)
     made one of people's. Of those that have come to an age, how many end there?
 
-    ends  {token: LINE or STOP}, of those that end one        sizes  the bytes of each token
-    due   for LINE and STOP, at each age: log(share of ends among the tokens that come at this age / among
-          all), FEW tokens being as all are. Ages of one int(8 sqrt(age)) are one: the older, the coarser
-    lines is each line a document?
+    traits  of each token        ends  {token: LINE or STOP}, of those that end one
+    due     for LINE and STOP, at each age: log(share of ends among the tokens that come at this age / among
+            all), FEW tokens being as all are. Ages of one int(8 sqrt(age)) are one: the older, the coarser
+    lines   is each line a document?
 
     >>> lives = Lives(Text([0, 1] * 300 + [0, 0, 1] * 100), [b"a", b"."])        # sentences of two, of three
     >>> ["%.1f" % lives.due[STOP][age] for age in (1, 2, 3)]
@@ -709,8 +707,8 @@ class Lives:
     """
 
     def __init__(self, text, tokens):
-        self.sizes, self.ends, self.due, self.lines = list(map(len, tokens)), {}, [], text.lines
-        for token, trait in enumerate(map(trait_of, tokens)):
+        self.traits, self.ends, self.due, self.lines = list(map(trait_of, tokens)), {}, [], text.lines
+        for token, trait in enumerate(self.traits):
             if trait.breaks or trait.closes:
                 self.ends[token] = LINE if trait.breaks else STOP
         came, ended = ([[0] * (OLD + 1) for _ in (LINE, STOP)] for _ in range(2))           # at each age
@@ -736,7 +734,7 @@ class Lives:
 
     def after(self, lasted, token):
         """How old the line and the sentence are after the next token; a new one is 1."""
-        (line, sentence), what, size = lasted, self.ends.get(token), self.sizes[token]
+        (line, sentence), what, size = lasted, self.ends.get(token), self.traits[token].length
         return 1 if what == LINE else min(line + size, OLD), min(sentence + size, OLD) if what is None else 1
 
 
@@ -951,9 +949,8 @@ class Places:
     traits of each token
     """
 
-    def __init__(self, ids, tokenizer):
-        self.ids, self.after, self.bare = ids, {}, list(range(tokenizer.vocab))
-        self.traits = list(map(trait_of, tokenizer.text))
+    def __init__(self, ids, tokenizer, traits):
+        self.ids, self.after, self.bare, self.traits = ids, {}, list(range(tokenizer.vocab)), traits
         for token, text in enumerate(tokenizer.text):
             if text[:1] == b" " and text[1:2].isupper():
                 bare = tokenizer.encode(text[1:])
@@ -1330,7 +1327,7 @@ def rooms_of(embd, vocab, head_dim):
 WIDEST = 64                 # coordinates of follow: more would fit accidents; the rest is free for training
 NEAR = 3e-4                 # conjugate gradients stop at this share of the squared target
 RIDGE = 0.1                 # added to each square, so that a row counted little stays near 0
-ROUNDS = (4, 6, 6)          # of these, for x, roughly, for h, and for x again; follow's width would be exact
+ROUNDS = (4, 6, 6)          # of conjugate gradients for x, for h and x again; follow's width would be exact
 
 
 def seed_follow(pairs, bigram, r):
@@ -2095,7 +2092,7 @@ class PostGPT:
     def voice(self, discount=None, verbatim=VERBATIM):
         """The chain that speaks."""
         if not self.places:
-            self.places = Places(self.meta.text.ids, self.tokenizer)
+            self.places = Places(self.meta.text.ids, self.tokenizer, self.lives.traits)
         discount = (1.0 if self.lines else DISCOUNT) if discount is None else discount
         return Voice(self.places, self.tokenizer, self.meta.chain.cut, discount, verbatim)
 

@@ -68,7 +68,7 @@ class WhatIsIndexed(unittest.TestCase):
     def setUpClass(cls):
         cls.tokenizer = Tokenizer.learn(TEXT, 200)
         cls.ids = cls.tokenizer.encode(TEXT)
-        cls.places = Places(cls.ids, cls.tokenizer)
+        cls.places = Places(cls.ids, cls.tokenizer, list(map(trait_of, cls.tokenizer.text)))
         cls.same = [cls.places.bare[id] for id in cls.ids]
 
     def test_places_of_a_pair_are_where_it_stands(self):

@@ -61,9 +61,10 @@ def pieces_of(path):
 
 
 def grid(name, value, default):
-    """The values to try for a coefficient, ascending, the default among them."""
+    """The values to try for a coefficient or a constant, ascending, the default among them."""
     factors = FACTORS + (SMALL if name == "lambda" else ())
-    return sorted({default, *(float("%.4g" % (value * factor)) for factor in factors)})
+    values = [1.0 - (1.0 - value) * factor if name in FADING else value * factor for factor in factors]
+    return sorted({default, *(float("%.4g" % value) for value in values)})
 
 
 def arguments(piece, coefficients):
@@ -98,12 +99,6 @@ def try_grid(pieces, coefficients, name):
     return best
 
 
-def constants(name, default):
-    """The values to try for a constant, ascending, the default among them."""
-    values = [1.0 - (1.0 - default) * factor if name in FADING else default * factor for factor in FACTORS]
-    return sorted({default, *(float("%.4g" % value) for value in values)})
-
-
 def default_of(name):
     """A constant's value in postgpt.c."""
     return float(re.search(r"(?m)^#define %s +(\S+)" % name, (twins.ROOT / "postgpt.c").read_text()).group(1))
@@ -120,7 +115,7 @@ def built_with(name, value):
 def try_constant(pieces, coefficients, name):
     """Prints what each value of a constant does. -> the best value; among equals the nearest to the default"""
     default, program, found = default_of(name), thesis.PROGRAM, {}
-    for value in constants(name, default):
+    for value in grid(name, default, default):
         thesis.PROGRAM = (built_with(name, value),)
         try:
             found[value], = bits_of(pieces, [coefficients])
