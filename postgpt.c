@@ -869,12 +869,15 @@ static double chain_token_prob(const Chain *chain, const uint32_t *ids, size_t n
     return p;
 }
 
-/* Chapter V weighs the transformer by this: the square root of the backoff (it did better than the backoff
- * itself) of the longest context that was met; 0 where the chain is sure, 1 at a loss. */
+/* Chapter V weighs the transformer by this: the square root (it did better) of the share of P that contexts of
+ * two tokens and more leave to shorter ones; 1 where the newest two tokens were never met side by side, 0 where
+ * the chain is sure. After one token, what that one leaves. */
 static double chain_doubt(const Chain *chain, const uint32_t *ids, size_t n) {
     uint32_t nodes[8];
     const size_t many = chain_nodes(chain, ids, n, nodes);
-    return sqrt(chain->backoff[many ? nodes[many - 1] : 0]);
+    double share = n > 1 ? 1.0 : chain->backoff[many ? nodes[many - 1] : 0];
+    for (size_t k = 1; k < many; k++) share *= chain->backoff[nodes[k]];
+    return sqrt(share);
 }
 
 /* Pairs: who stands near whom. A sparse table over pairs of tokens: row a's entries are first[a] .. first[a +
@@ -2600,7 +2603,8 @@ static void svd(double *u, double *s, double *v, const Table *table, size_t r, i
  * speech the Voice of chapter VI), z the transformer's logits, t_back the token `back` places before x.
  *
  *     B   (1 - d (1 - lambda)) log P(x) + d kappa z(x)    chain and transformer; d is the chain's doubt
- *     H   sum of ECHO^(back - 2) trace(t_back, x), back = 2 .. 16     Hebbian resonance: who keeps x company
+ *     H   sum of ECHO^(back - 2) trace(t_back, x), back = 2 .. 16     Hebbian resonance: who keeps x company,
+ *         of the tokens beyond the context that the chain has met
  *     F   spelled(x) + the sum of (sqrt(back) / 12) promise(t_back, x), back = 2 .. 11     prophecy: what was
  *         promised and has not come since, the stronger the longer it is open, given up at 12; spelled: the
  *         word, the sentence and the line under way are to end as those of the corpus do (Spelling)
@@ -2609,19 +2613,17 @@ static void svd(double *u, double *s, double *v, const Table *table, size_t r, i
  *     T   log(1 + odds recall(x) / P(x))             trauma: what followed earlier moments like this one
  *
  * recall is a small chain of this talk alone, a cache (Kuhn and De Mori 1990), that leaves the share `free`
- * to others and sums to the rest: mixed, they are recall + free P, in proportion P + recall / free. trauma
- * (level - REST) lets so much of it in, level being how much was unexpected of late, over REST: odds are
- * that / free. Terms are added to log P: so T is a logarithm (it makes just this mixture where log P weighs
- * 1; where it weighs less, T favours the improbable).
+ * to others and sums to the rest: mixed, they are recall + free P, in proportion P + recall / free. The odds
+ * are trauma level / free: so much of recall is let in as was unexpected of late, level being a fading mean
+ * of the surprise, in nats. Terms are added to log P: so T is a logarithm (it makes just this mixture where
+ * log P weighs 1; where it weighs less, T favours the improbable).
  */
 #define ECHO 0.85                /* resonance fades by this with each token back */
 #define DRIFT 0.993              /* destiny keeps this much of what it heard at each token */
 #define PRIOR 200.0              /* tokens of the corpus that destiny has heard before the talk begins */
-#define CALM 0.9                 /* trauma keeps this much of its level at each token */
-#define REST 0.3                 /* trauma up to this level is silent */
+#define CALM 0.3                 /* trauma keeps this much of its level at each token */
+#define SHOCK 1e-9               /* what was expected less than this surprises no more than this */
 #define DEPTH 4                  /* tokens of context that recall looks at */
-/* recall's own: what it leaves to shorter contexts for each different token that followed one, by length */
-static const double DOUBT[DEPTH] = {66.0, 16.0, 16.0, 16.0};
 
 /* As tests/measure/tune.py found them, on pieces that no figure is reported on. A transformer that was
  * trained is believed more. */
@@ -2631,7 +2633,7 @@ typedef struct { double lambda, kappa, alpha, beta, gamma, trauma; size_t memory
 #define ALPHA 0.08
 #define BETA 1.0
 #define GAMMA 0.45
-#define TRAUMA 2.4
+#define TRAUMA 0.008
 #define TRAINED_LAMBDA 0.5
 #define TRAINED_KAPPA 0.5
 #define UNAIDED 0.8              /* lambda in FULL without its transformer, a row of chapter VIII */
@@ -2656,7 +2658,7 @@ typedef struct {
     uint32_t *before;            /* [text.size]: 1 + the last earlier place of the same token, 0: none */
     size_t size;
     uint32_t *newest;            /* [vocab]: 1 + the last place of each token */
-    double level;                /* trauma: 0 where all comes as expected, 1 where nothing does */
+    double level;                /* trauma, nats: 0 where all comes as expected */
     double doubt;                /* the chain's, in what it says of the next token */
     double *destiny, gone;       /* [vocab]: heard(x) of the formula; gone: DRIFT to the power of
                                   * the memory */
@@ -2706,7 +2708,7 @@ static size_t field_start(const Field *field) {                /* the oldest pla
  * spoken. */
 static void field_push(Field *field, uint32_t id, double expected) {
     const size_t vocab = field->meta->vocab, n = field->text.n;
-    field->level = CALM * field->level + (1.0 - CALM) * (1.0 - expected);
+    field->level = CALM * field->level - (1.0 - CALM) * log(expected > SHOCK ? expected : SHOCK);
     ids_add(&field->text, id);
     field->before = grow(field->before, n + 1, &field->size, sizeof *field->before);
     field->before[n] = field->newest[id];
@@ -2734,6 +2736,8 @@ static void field_terms(Field *field) {
     const Metaweights *meta = field->meta;
     const size_t vocab = meta->vocab, n = field->text.n, remembered = n - field_start(field);
     const uint32_t *ids = field->text.ids;
+    uint32_t nodes[8];
+    const size_t met = chain_nodes(&meta->chain, ids, n, nodes);
     double echo = 1.0;
     chain_probs(&meta->chain, field->p, ids, n);
     if (field->voice) voice_speak(field->voice, field->p);
@@ -2744,7 +2748,7 @@ static void field_terms(Field *field) {
     zero(field->h, vocab);
     for (size_t back = 2; back <= ROOM_FOR_TRACE && back <= remembered; back++, echo *= ECHO) {
         const size_t a = ids[n - back];
-        for (size_t i = meta->trace.first[a]; i < meta->trace.first[a + 1]; i++)
+        for (size_t i = meta->trace.first[a]; back > met && i < meta->trace.first[a + 1]; i++)
             field->h[meta->trace.column[i]] += echo * meta->trace.value[i];
     }
     spelling_promise(&field->spelling, field->f, !field->voice);     /* of all x; the next adds to it */
@@ -2752,14 +2756,14 @@ static void field_terms(Field *field) {
     for (size_t x = 0; x < vocab; x++) field->a[x] = field->destiny[x] > 0.0
         ? log(1.0 + field->destiny[x] / (PRIOR * meta->share[x])) : 0.0;
     const double free_mass = field_recall(field, field->t);
-    const double odds = field->level > REST ? field->co->trauma * (field->level - REST) / free_mass : 0.0;
+    const double odds = field->co->trauma * field->level / free_mass;
     for (size_t x = 0; x < vocab; x++)
         if (field->t[x] > 0.0) field->t[x] = log(1.0 + odds * field->t[x] / field->p[x]);
 }
 
 /* t[vocab]: a chain of the talk itself. Returns what it leaves to the chain of the corpus, 0 to 1. It mixes
  * what followed the newest 1, 2, .. DEPTH tokens (Witten and Bell 1991): of n tokens that followed a context,
- * D of them different, recall(x) = (n(x) + doubt D recall(x after the shorter context)) / (n + doubt D). */
+ * D of them different, recall(x) = (n(x) + D recall(x after the shorter context)) / (n + D). */
 static double field_recall(Field *field, double *t) {
     const size_t vocab = field->meta->vocab;
     double free_mass = 1.0;              /* the formula's free */
@@ -2776,7 +2780,7 @@ static double field_recall(Field *field, double *t) {
             all += counts[x];
         }
         if (!different) break;
-        const double own = DOUBT[k] * (double)different, every = own + (double)all, keep = own / every;
+        const double every = (double)(all + different), keep = (double)different / every;
         free_mass *= keep;
         for (size_t x = 0; x < vocab; x++) {
             t[x] *= keep;
@@ -3580,7 +3584,7 @@ typedef struct {
     size_t line, column, words;  /* the longest run of words that ends here and stands there in the corpus;
                                   * words 0: the last two stand nowhere */
     size_t since;                /* how many tokens the run has in this text */
-    double level;                /* trauma before the token */
+    double level;                /* trauma before the token, nats */
     /* those that might have been said, the most probable first */
     Candidate *candidates; size_t n_candidates;
     /* places of the corpus where the run stands; its bytes */
@@ -4889,7 +4893,7 @@ static const struct { const char *help; size_t to; } TABLE[] = {
     {"      --alpha X          Hebbian resonance (default 0.08)\n", TO(field.alpha)},
     {"      --beta X           prophecy (default 1)\n", TO(field.beta)},
     {"      --gamma X          destiny (default 0.45)\n", TO(field.gamma)},
-    {"      --trauma X         trauma (default 2.4)\n", TO(field.trauma)},
+    {"      --trauma X         trauma (default 0.008)\n", TO(field.trauma)},
     {"      --memory N         tokens the field remembers, 1 to 1000000 (default 4096)\n", TO(field.memory)},
     {"      --eval FILE        held-out figures: bits a byte, nats a token\n", TO(eval)},
     {"      --holdout F        build on all but F of the corpus, evaluate the rest\n", TO(holdout)},
@@ -5803,8 +5807,8 @@ static const char *const PAGE[] = {
 "function attention(t,i){let s='';for(let l=0;l<t.a.length;l+=heads())for(let k=0;k<Math.max(D.content,\n",
 "D.rrpram);k++)s+=strip(t,i,k<D.content?l+k:-1)+strip(t,i,k<D.rrpram?l+D.content+k:-1);\n",
 "return `<div class=heads>${s}</div>`};\n",
-"function trauma(i){const g=T.tokens.slice(T.from),y=v=>60-56*v;return `<svg viewBox='0 0 ${Math.max(1,\n",
-"g.length-1)} 60' preserveAspectRatio=none><path d='M0 32H${g.length}' stroke=var(--line) /><path d='M${\n",
+"function trauma(i){const g=T.tokens.slice(T.from),y=v=>60-56*Math.min(v/8,1);return `<svg viewBox='0 0 ${Math.max(1,\n",
+"g.length-1)} 60' preserveAspectRatio=none><path d='M${\n",
 "g.map((t,j)=>j+' '+y(t.l)).join('L')}' stroke=var(--c5) stroke-width=1.6 /><path d='M${i-T.from\n",
 "} 2V60' stroke=var(--soft) stroke-dasharray=3 /></svg>`};\n",
 "function select(i,focus){const g=T.tokens,t=g[at=i=Math.min(Math.max(i,T.from),g.length-1)],\n",
@@ -5833,8 +5837,8 @@ static const char *const PAGE[] = {
 "'Tokens that prophecy still waits for, and the score it would give them.',t.o.map(o=>`<div class=row>\n",
 "<span>${h(o[0])}</span><small>promised by ${h(o[1])}, ${o[2]} tokens back</small><span>${n(o[3])\n",
 "}</span></div>`).join('')||'<small>None.</small>')+part('Trauma',`<b id=level>${t.l.toFixed(2)\n",
-"}</b>: how surprising the text was lately, 0 to 1. Above the line it speaks, where it\n",
-"has something to recall.`,trauma(i));history.replaceState(0,'',`#${\n",
+"}</b> nats: how surprising the text was lately. The higher it is, the louder is what\n",
+"recall has found.`,trauma(i));history.replaceState(0,'',`#${\n",
 "D.texts.indexOf(T)+1}.${i-T.from+1}`)};\n",
 "function read(k,i){const run=new Set,g=(T=D.texts[k]).tokens;g.forEach((t,j)=>{\n",
 "if(t.w&&t.w[2]>3)for(let m=0;m<t.w[3];m++)run.add(j-m)});$('#text').innerHTML=g.map((t,j)=>{\n",

@@ -519,9 +519,14 @@ class Chain:
         return p
 
     def doubt(self, ids):
-        """Chapter V weighs the transformer by this: the square root of the backoff (it did better than the
-        backoff itself) of the longest context that was met; 0 where the chain is sure, 1 at a loss."""
-        return sqrt(self.backoff[[0, *self.nodes(ids)][-1]])
+        """Chapter V weighs the transformer by this: the square root (it did better) of the share of P that
+        contexts of two tokens and more leave to shorter ones; 1 where the newest two tokens were never met
+        side by side, 0 where the chain is sure. After one token, what that one leaves."""
+        left = [self.backoff[node] for node in (0, *self.nodes(ids))]
+        share = 1.0 if len(ids) > 1 else left[-1]
+        for backoff in left[2:]:
+            share *= backoff
+        return sqrt(share)
 
 
 def mixed(p, prob, backoff):
@@ -1710,7 +1715,8 @@ def svd(table, r, rounds):
 # the Voice of chapter VI), z the transformer's logits, t_back the token `back` places before x.
 #
 #     B   (1 - d (1 - lambda)) log P(x) + d kappa z(x)    chain and transformer; d is the chain's doubt
-#     H   sum of ECHO^(back - 2) trace(t_back, x), back = 2 .. 16     Hebbian resonance: who keeps x company
+#     H   sum of ECHO^(back - 2) trace(t_back, x), back = 2 .. 16     Hebbian resonance: who keeps x company,
+#         of the tokens beyond the context that the chain has met
 #     F   spelled(x) + the sum of (sqrt(back) / 12) promise(t_back, x), back = 2 .. 11     prophecy: what was
 #         promised and has not come since, the stronger the longer it is open, given up at 12; spelled: the
 #         word, the sentence and the line under way are to end as those of the corpus do (Spelling)
@@ -1719,22 +1725,20 @@ def svd(table, r, rounds):
 #     T   log(1 + odds recall(x) / P(x))             trauma: what followed earlier moments like this one
 #
 # recall is a small chain of this talk alone, a cache (Kuhn and De Mori 1990), that leaves the share `free` to
-# others and sums to the rest: mixed, they are recall + free P, in proportion P + recall / free. trauma (level
-# - REST) lets so much of it in, level being how much was unexpected of late, over REST: odds are that / free.
-# Terms are added to log P: so T is a logarithm (it makes just this mixture where log P weighs 1; where it
-# weighs less, T favours the improbable).
+# others and sums to the rest: mixed, they are recall + free P, in proportion P + recall / free. The odds are
+# trauma level / free: so much of recall is let in as was unexpected of late, level being a fading mean of the
+# surprise, in nats. Terms are added to log P: so T is a logarithm (it makes just this mixture where log P
+# weighs 1; where it weighs less, T favours the improbable).
 
 ECHO = 0.85                 # resonance fades by this with each token back
 DRIFT = 0.993               # destiny keeps this much of what it heard at each token
 PRIOR = 200.0               # tokens of the corpus that destiny has heard before the talk begins
-CALM = 0.9                  # trauma keeps this much of its level at each token
-REST = 0.3                  # trauma up to this level is silent
+CALM = 0.3                  # trauma keeps this much of its level at each token
+SHOCK = 1e-9                # what was expected less than this surprises no more than this
 DEPTH = 4                   # tokens of context that recall looks at
-DOUBT = (66.0, 16.0, 16.0, 16.0)        # recall's own: what it leaves to shorter contexts for each different
-                                        # token that followed a context of 1, 2, 3, 4
 
 # as tests/measure/tune.py found them, on pieces that no figure is reported on
-COEFFICIENTS = {"lambda": 0.57, "kappa": 0.4, "alpha": 0.08, "beta": 1.0, "gamma": 0.45, "trauma": 2.4}
+COEFFICIENTS = {"lambda": 0.57, "kappa": 0.4, "alpha": 0.08, "beta": 1.0, "gamma": 0.45, "trauma": 0.008}
 TRAINED = {"lambda": 0.5, "kappa": 0.5}                  # a transformer that was trained is believed more
 UNAIDED = 0.8               # lambda in FULL without its transformer, a row of chapter VIII
 
@@ -1762,7 +1766,7 @@ class Field:
         self.ids = []
         self.before = []                    # the last earlier place of the same token, or -1
         self.newest = {}                    # the last place of each token
-        self.level = 0.0                    # trauma: 0 where all comes as expected, 1 where nothing does
+        self.level = 0.0                    # trauma, nats: 0 where all comes as expected
         self.destiny = [0.0] * self.meta.vocab
         for listener in self.spelling, self.window, self.voice:
             if listener:
@@ -1772,7 +1776,7 @@ class Field:
         """The next token, and how much it was expected: by the chain where it is heard, by the sampler where
         it is spoken."""
         ids, n = self.ids, len(self.ids)
-        self.level = CALM * self.level + (1.0 - CALM) * (1.0 - expected)
+        self.level = CALM * self.level - (1.0 - CALM) * log(max(expected, SHOCK))
         ids.append(token)
         self.before.append(self.newest.get(token, -1))
         self.newest[token] = n
@@ -1801,9 +1805,9 @@ class Field:
         self.z = nothing
         if self.window:                                   # before the first token the chain speaks for it
             self.z = self.window.logits() if self.window.ids else self.log_p
-        self.h, echo = nothing[:], 1.0
+        self.h, echo, met = nothing[:], 1.0, len([*meta.chain.nodes(ids)])
         for back in range(2, min(ROOM_FOR_TRACE, len(ids) - self.start()) + 1):
-            for x, value in meta.trace.rows[ids[-back]]:
+            for x, value in meta.trace.rows[ids[-back]] if back > met else ():
                 self.h[x] += echo * value
             echo *= ECHO
         self.f = self.spelling.promise(heard=not self.voice) if self.spelling else nothing[:]
@@ -1812,7 +1816,7 @@ class Field:
                 self.f[x] += value
         self.a = [log(1.0 + k / (PRIOR * q)) if k > 0.0 else 0.0 for k, q in zip(self.destiny, meta.share)]
         recall, free = self.recall()
-        odds = self.co["trauma"] * (self.level - REST) / free if self.level > REST else 0.0
+        odds = self.co["trauma"] * self.level / free
         self.t = nothing[:]
         for x, value in recall.items():
             self.t[x] = log(1.0 + odds * value / p[x])
@@ -1820,21 +1824,20 @@ class Field:
     def recall(self):
         """A chain of the talk itself, {x: recall(x)}, and what it leaves to the chain of the corpus, 0 to 1.
         It mixes what followed the newest 1, 2, .. DEPTH tokens (Witten and Bell 1991): of n tokens that
-        followed a context, D of them different, recall(x) = (n(x) + doubt D recall(x after the shorter
-        context)) / (n + doubt D)."""
+        followed a context, D of them different, recall(x) = (n(x) + D recall(x after the shorter context)) /
+        (n + D)."""
         followed = [{} for _ in range(DEPTH)]
         for at, length in self.moments():
             x = self.ids[at + 1]
             for counts in followed[:length]:
                 counts[x] = counts.get(x, 0) + 1
         recall, free = {}, 1.0
-        for counts, doubt in zip(followed, DOUBT):
+        for counts in followed:
             if counts:
-                own = doubt * len(counts)
-                every = own + sum(counts.values())
-                free *= own / every
+                every = float(sum(counts.values()) + len(counts))
+                free *= len(counts) / every
                 for x in recall:
-                    recall[x] *= own / every
+                    recall[x] *= len(counts) / every
                 for x, k in counts.items():
                     recall[x] = recall.get(x, 0.0) + k / every
         return recall, free
@@ -2482,7 +2485,7 @@ second, second_text, second_p   the runner-up: of the others that might have bee
 place       (line, column, words): the longest run of words that ends here, and where it stands first in the
             corpus; None where the last two words stand nowhere side by side
 since       how many tokens the run has in this text
-level       trauma before the token: 0 where all came as expected, 1 where nothing did
+level       trauma before the token, nats: 0 where all came as expected
 candidates  (text, p, seven parts of the logit) of those that might have been said, the most probable first
 excerpts    (before, run, after) of the corpus, for places where the run stands
 attention   for each layer and head, how it is shared among the window's tokens
@@ -3192,7 +3195,7 @@ a short demonstration from eight places of the corpus.
       --alpha X          Hebbian resonance (default 0.08)
       --beta X           prophecy (default 1)
       --gamma X          destiny (default 0.45)
-      --trauma X         trauma (default 2.4)
+      --trauma X         trauma (default 0.008)
       --memory N         tokens the field remembers, 1 to 1000000 (default 4096)
       --eval FILE        held-out figures: bits a byte, nats a token
       --holdout F        build on all but F of the corpus, evaluate the rest
@@ -3977,8 +3980,8 @@ top.map(x=>h(W[x[1]].q)+' '+Math.round(100*x[0])+' %').join('  ')||'a little eve
 function attention(t,i){let s='';for(let l=0;l<t.a.length;l+=heads())for(let k=0;k<Math.max(D.content,
 D.rrpram);k++)s+=strip(t,i,k<D.content?l+k:-1)+strip(t,i,k<D.rrpram?l+D.content+k:-1);
 return `<div class=heads>${s}</div>`};
-function trauma(i){const g=T.tokens.slice(T.from),y=v=>60-56*v;return `<svg viewBox='0 0 ${Math.max(1,
-g.length-1)} 60' preserveAspectRatio=none><path d='M0 32H${g.length}' stroke=var(--line) /><path d='M${
+function trauma(i){const g=T.tokens.slice(T.from),y=v=>60-56*Math.min(v/8,1);return `<svg viewBox='0 0 ${Math.max(1,
+g.length-1)} 60' preserveAspectRatio=none><path d='M${
 g.map((t,j)=>j+' '+y(t.l)).join('L')}' stroke=var(--c5) stroke-width=1.6 /><path d='M${i-T.from
 } 2V60' stroke=var(--soft) stroke-dasharray=3 /></svg>`};
 function select(i,focus){const g=T.tokens,t=g[at=i=Math.min(Math.max(i,T.from),g.length-1)],
@@ -4005,8 +4008,8 @@ Content heads look for what is alike, RRPRAM heads at a distance.`,attention(t,i
 'Tokens that prophecy still waits for, and the score it would give them.',t.o.map(o=>`<div class=row>
 <span>${h(o[0])}</span><small>promised by ${h(o[1])}, ${o[2]} tokens back</small><span>${n(o[3])
 }</span></div>`).join('')||'<small>None.</small>')+part('Trauma',`<b id=level>${t.l.toFixed(2)
-}</b>: how surprising the text was lately, 0 to 1. Above the line it speaks, where it
-has something to recall.`,trauma(i));history.replaceState(0,'',`#${
+}</b> nats: how surprising the text was lately. The higher it is, the louder is what
+recall has found.`,trauma(i));history.replaceState(0,'',`#${
 D.texts.indexOf(T)+1}.${i-T.from+1}`)};
 function read(k,i){const run=new Set,g=(T=D.texts[k]).tokens;g.forEach((t,j)=>{
 if(t.w&&t.w[2]>3)for(let m=0;m<t.w[3];m++)run.add(j-m)});$('#text').innerHTML=g.map((t,j)=>{

@@ -150,23 +150,30 @@ class Runs(unittest.TestCase):
     def test_blocks_carry_nothing_over(self):
         """What two blocks of one text cost is what each costs alone, by its bytes."""
         data = twins.BOOK.read_bytes()[:4000]
-        with mock.patch.object(thesis, "WINDOW", 200):
-            found = thesis.blocks((), thesis.write("blocks.txt", data))
         rest, held = thesis.split(data, 0.1)
         corpus = thesis.write("rest.txt", rest)
-        each = [thesis.parse(thesis.run(("--corpus", corpus, "--eval", thesis.write("part.txt", part)))[0])["full"].bits
-                for part in (held[:200], held[200:])]
-        self.assertAlmostEqual(found, sum(each) / 2, delta=1e-9)
+        for into in thesis.anywhere, thesis.between_pieces:
+            with mock.patch.object(thesis, "WINDOW", 200):
+                found, parts = thesis.blocks(thesis.write("blocks.txt", data), into), into(held)
+            each = [thesis.parse(thesis.run(("--corpus", corpus, "--eval", thesis.write("part.txt", part)))[0])["full"]
+                    for part in parts]
+            self.assertAlmostEqual(found, sum(figure.bits * len(part) for figure, part in zip(each, parts)) / len(held),
+                                   delta=1e-9)
+
+    def test_blocks_are_cut_between_words(self):
+        with mock.patch.object(thesis, "WINDOW", 9):
+            self.assertEqual(thesis.between_pieces(b"To be, or not to be"), [b"To be, or", b" not to", b" be"])
+            self.assertEqual(thesis.anywhere(b"To be, or not to be"), [b"To be, or", b" not to b", b"e"])
 
     def test_a_constant_is_tuned_in_a_copy_of_the_source(self):
         pieces = tune.pieces_of(self.path)
         with mock.patch.multiple(tune, FACTORS=(1.0, 0.01),
                                  CFLAGS=("-std=c11", "-O1",
                                          "-ffp-contract=off")), contextlib.redirect_stdout(io.StringIO()) as out:
-            best = tune.try_constant(pieces, postgpt.COEFFICIENTS, "CALM")
+            best = tune.try_constant(pieces, postgpt.COEFFICIENTS, "ECHO")
         tried = [(float(mean), float(value)) for value,
-                 mean in re.findall(r"(?m)^CALM +(\S+) .* (-?\d\.\d{5})(?: default)?$", out.getvalue())]
-        self.assertEqual(sorted(value for _, value in tried), [0.9, 0.999])
+                 mean in re.findall(r"(?m)^ECHO +(\S+) .* (-?\d\.\d{5})(?: default)?$", out.getvalue())]
+        self.assertEqual(sorted(value for _, value in tried), [0.85, 0.9985])
         self.assertNotEqual(tried[0][0], tried[1][0])
         self.assertEqual(best, min(tried)[1])
         for name in tune.CONSTANTS:

@@ -18,6 +18,7 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, Tuple
 
+import postgpt
 import twins
 
 PROGRAM = (str(twins.ROOT / "postgpt"),)
@@ -57,7 +58,8 @@ OVER_PPMD = 0.97                                          # full over PPMd, at m
 OVER_ZPAQ = {"book": 1.0, "small": 1.02, "tiny": 1.02}    # full over zpaq, at most
 EARNED = 0.1                                              # % that each term earns, on two of the three running texts
 GAIN = {"book": 3.0, "small": 2.0, "tiny": 3.5}           # % by which full is better than Kneser-Ney of order 5
-# full as nanoGPT measures: blocks of WINDOW characters, nothing carried over
+# full as nanoGPT measures: blocks of WINDOW characters, nothing carried over; cut between words, for full has tokens,
+# and no character of a block is given (nanoGPT is given the first)
 BLOCKS = 2.09
 TINY_BITS, CHOICE_BITS = 2.12, 2.07                       # full on tinyshakespeare; with the named choice
 HARM = 0.05                                               # % by which leaving a term out may lower the loss
@@ -205,12 +207,25 @@ def peers_of(text):
                 " (last known: pyppmd and zpaq are not both installed)") if text.kind in PEERS else None
 
 
-def blocks(args, path):
-    """Bits a byte of full as nanoGPT measures: the held-out text in blocks of WINDOW characters, nothing carried
-    over."""
+def between_pieces(data):
+    """A text in blocks of WINDOW bytes or a few less, cut where chapter I cuts it, too."""
+    cut = [b""]
+    for piece in postgpt.PIECE.findall(data):
+        if len(cut[-1]) + len(piece) > WINDOW:
+            cut.append(b"")
+        cut[-1] += piece
+    return [block for block in cut if block]
+
+
+def anywhere(data):
+    """A text in blocks of WINDOW bytes."""
+    return [data[at:at + WINDOW] for at in range(0, len(data), WINDOW)]
+
+
+def blocks(path, into):
+    """Bits a byte of full as nanoGPT measures: the held-out text in blocks, nothing carried over."""
     built, held = split(read(path), 0.1)
-    corpus = write("blocks-built.txt", built)
-    cut = [held[at:at + WINDOW] for at in range(0, len(held), WINDOW)]
+    corpus, cut = write("blocks-built.txt", built), into(held)
     runs = [("--corpus", corpus, "--eval", write("block-%d.txt" % k, block)) for k, block in enumerate(cut)]
     found = measure(runs)
     return sum(found[run]["full"].bits * len(block) for run, block in zip(runs, cut)) / len(held)
@@ -304,7 +319,7 @@ def choose(path):
 def tiny_extras(row):
     """tinyshakespeare seen otherwise. -> rows of the third table, the named choice's bits, how it was found"""
     args, path = row.text.args, row.text.args[1]
-    carried_nothing = blocks(args, path)
+    carried_nothing = {into: blocks(path, into) for into in (between_pieces, anywhere)}
     memory, (options, how) = window_tokens(args, path), choose(path)
     cut, five, chosen = (*args, "--memory", "%d" % memory), (*args, "--order", "5"), (*args, *options)
     found = {five: row.five, **measure([cut, chosen])}
@@ -312,10 +327,11 @@ def tiny_extras(row):
               "%.2f bits: nanoGPT on a GPU" % GPU, "`%s`" % command(args)]
              for what, args in (("the field's memory cut to %d bytes, %d tokens" % (WINDOW, memory), cut),
                                 ("order 5", five), ("the named choice", chosen))]
-    cells.append(["tinyshakespeare as nanoGPT measures: blocks of %d characters, nothing carried over" % WINDOW,
-                  "%.3f bits a byte" % carried_nothing,
-                  "%.2f bits: nanoGPT on a GPU" % GPU, "`--eval` of each block, by its length"])
-    return cells, found[chosen]["full"].bits, carried_nothing, how
+    for into, where in (between_pieces, "between words, %d characters or a few less" % WINDOW), (anywhere, "anywhere"):
+        cells.append(["tinyshakespeare as nanoGPT measures: blocks of %d characters, nothing carried over, cut %s"
+                      % (WINDOW, where), "%.3f bits a byte" % carried_nothing[into],
+                      "%.2f bits: nanoGPT on a GPU" % GPU, "`--eval` of each block, by its length"])
+    return cells, found[chosen]["full"].bits, carried_nothing[between_pieces], how
 
 
 def new_names(args):
@@ -387,7 +403,7 @@ def claim_gain(known, choice_bits, block_bits):
             yield bits <= most * zpaq, "(3) %s: full takes %.3f of what zpaq does (at most %g)%s" % (
                 known[kind].text.name, bits / zpaq, most, word)
     if "tiny" in known:
-        yield block_bits <= BLOCKS, ("(3) tinyshakespeare as nanoGPT measures: full takes %.3f bits a byte "
+        yield block_bits <= BLOCKS, ("(3) tinyshakespeare in blocks cut between words: full takes %.3f bits a byte "
                                      "(at most %.2f)" % (block_bits, BLOCKS))
         bits = known["tiny"].base["full"].bits
         yield bits <= TINY_BITS, "(3) tinyshakespeare: full takes %.3f bits a byte (at most %.2f)" % (bits, TINY_BITS)

@@ -26,9 +26,9 @@ import postgpt
 
 FACTORS = (0.5, 0.75, 1.0, 1.33, 2.0)
 SMALL = (0.9, 0.95, 0.975, 1.025, 1.05, 1.1)              # lambda stands before the loudest term: small steps matter
-CONSTANTS = ("UNAIDED", "ECHO", "DRIFT", "PRIOR", "CALM", "REST", "STUB", "BREAK", "FEW", "DUE", "SHRINK", "CHORUS",
+CONSTANTS = ("UNAIDED", "ECHO", "DRIFT", "PRIOR", "CALM", "STUB", "BREAK", "FEW", "DUE", "SHRINK", "CHORUS",
              "WHISPER", "RELEVANCE", "SHARPNESS")
-FADING = ("ECHO", "DRIFT", "CALM")                        # shares of 1: what is varied is what they are short of it
+FADING = ("ECHO", "DRIFT")                                # shares of 1: what is varied is what they are short of it
 CFLAGS = ("-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno")
 TRAIN = ("--train", "300")                                # what a transformer that was trained has behind it here
 SAMPLE = 4                                                # every so manieth of the names held out for tuning is asked
