@@ -13,12 +13,12 @@
  *
  *     0    Arithmetic     52 lines   sums, softmax, RMSNorm
  *     I    Tokenizer     140 lines   bytes to tokens
- *     II   Metaweights   401 lines   the chain, and who stands near whom
+ *     II   Metaweights   403 lines   the chain, and who stands near whom
  *     III  Transformer   182 lines   two kinds of attention, one residual stream
  *     IV   Seeding       255 lines   three questions that the counts can answer
  *     V    Dario field   223 lines   all that is known, in one sum
  *     VI   Sampling      207 lines   a token is drawn, and there is text on the screen
- *                       1460 lines
+ *                       1462 lines
  */
 #define _XOPEN_SOURCE 700
 #define _FILE_OFFSET_BITS 64
@@ -869,9 +869,8 @@ static double chain_token_prob(const Chain *chain, const uint32_t *ids, size_t n
     return p;
 }
 
-/* Chapter V weighs the transformer by this: the square root (it did better) of the share of P that contexts of
- * two tokens and more leave to shorter ones; 1 where the newest two tokens were never met side by side, 0 where
- * the chain is sure. After one token, what that one leaves. */
+/* Chapter V weighs the transformer by this: the square root (it did better) of the share of P left to the
+ * bigram (1: it never met the newest two tokens side by side) or, after one token, the unigram. */
 static double chain_doubt(const Chain *chain, const uint32_t *ids, size_t n) {
     uint32_t nodes[8];
     const size_t many = chain_nodes(chain, ids, n, nodes);
@@ -2603,8 +2602,7 @@ static void svd(double *u, double *s, double *v, const Table *table, size_t r, i
  * speech the Voice of chapter VI), z the transformer's logits, t_back the token `back` places before x.
  *
  *     B   (1 - d (1 - lambda)) log P(x) + d kappa z(x)    chain and transformer; d is the chain's doubt
- *     H   sum of ECHO^(back - 2) trace(t_back, x), back = 2 .. 16     Hebbian resonance: who keeps x company,
- *         of the tokens beyond the context that the chain has met
+ *     H   sum of ECHO^(back - 2) trace(t_back, x), back = 2 .. 16, beyond P's context     Hebbian resonance
  *     F   spelled(x) + the sum of (sqrt(back) / 12) promise(t_back, x), back = 2 .. 11     prophecy: what was
  *         promised and has not come since, the stronger the longer it is open, given up at 12; spelled: the
  *         word, the sentence and the line under way are to end as those of the corpus do (Spelling)
@@ -5807,8 +5805,8 @@ static const char *const PAGE[] = {
 "function attention(t,i){let s='';for(let l=0;l<t.a.length;l+=heads())for(let k=0;k<Math.max(D.content,\n",
 "D.rrpram);k++)s+=strip(t,i,k<D.content?l+k:-1)+strip(t,i,k<D.rrpram?l+D.content+k:-1);\n",
 "return `<div class=heads>${s}</div>`};\n",
-"function trauma(i){const g=T.tokens.slice(T.from),y=v=>60-56*Math.min(v/8,1);return `<svg viewBox='0 0 ${Math.max(1,\n",
-"g.length-1)} 60' preserveAspectRatio=none><path d='M${\n",
+"function trauma(i){const g=T.tokens.slice(T.from),y=v=>60-56*Math.min(v/8,1);return `<svg viewBox='0 0 ${\n",
+"Math.max(1,g.length-1)} 60' preserveAspectRatio=none><path d='M${\n",
 "g.map((t,j)=>j+' '+y(t.l)).join('L')}' stroke=var(--c5) stroke-width=1.6 /><path d='M${i-T.from\n",
 "} 2V60' stroke=var(--soft) stroke-dasharray=3 /></svg>`};\n",
 "function select(i,focus){const g=T.tokens,t=g[at=i=Math.min(Math.max(i,T.from),g.length-1)],\n",

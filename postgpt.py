@@ -13,10 +13,10 @@ A first reading goes down to "Second reading" in each chapter, and from there to
 
     0    Arithmetic     58 lines   sums, softmax, RMSNorm
     I    Tokenizer      68 lines   bytes to tokens
-    II   Metaweights   267 lines   the chain, and who stands near whom
+    II   Metaweights   270 lines   the chain, and who stands near whom
     III  Transformer   133 lines   two kinds of attention, one residual stream
     IV   Seeding       177 lines   three questions that the counts can answer
-    V    Dario field   153 lines   all that is known, in one sum
+    V    Dario field   150 lines   all that is known, in one sum
     VI   Sampling      144 lines   a token is drawn, and there is text on the screen
                       1000 lines
 """
@@ -519,12 +519,10 @@ class Chain:
         return p
 
     def doubt(self, ids):
-        """Chapter V weighs the transformer by this: the square root (it did better) of the share of P that
-        contexts of two tokens and more leave to shorter ones; 1 where the newest two tokens were never met
-        side by side, 0 where the chain is sure. After one token, what that one leaves."""
-        left = [self.backoff[node] for node in (0, *self.nodes(ids))]
-        share = 1.0 if len(ids) > 1 else left[-1]
-        for backoff in left[2:]:
+        """Chapter V weighs the transformer by this: the square root (it did better) of the share of P left to
+        the bigram (1: it never met the newest two tokens side by side) or, after one token, the unigram."""
+        share, left = 1.0, [self.backoff[node] for node in (0, *self.nodes(ids))]
+        for backoff in left[2:] if len(ids) > 1 else left[-1:]:
             share *= backoff
         return sqrt(share)
 
@@ -1715,8 +1713,7 @@ def svd(table, r, rounds):
 # the Voice of chapter VI), z the transformer's logits, t_back the token `back` places before x.
 #
 #     B   (1 - d (1 - lambda)) log P(x) + d kappa z(x)    chain and transformer; d is the chain's doubt
-#     H   sum of ECHO^(back - 2) trace(t_back, x), back = 2 .. 16     Hebbian resonance: who keeps x company,
-#         of the tokens beyond the context that the chain has met
+#     H   sum of ECHO^(back - 2) trace(t_back, x), back = 2 .. 16, beyond P's context     Hebbian resonance
 #     F   spelled(x) + the sum of (sqrt(back) / 12) promise(t_back, x), back = 2 .. 11     prophecy: what was
 #         promised and has not come since, the stronger the longer it is open, given up at 12; spelled: the
 #         word, the sentence and the line under way are to end as those of the corpus do (Spelling)
@@ -2120,7 +2117,7 @@ class PostGPT:
         >>> model = PostGPT("A corpus is bytes or text; a little one says little. " * 9, merges=30)
         >>> row = next(model.explain("A corpus is bytes or", verbatim=0))
         >>> row.text, row.second_text, ["%s %.1f" % pair for pair in zip(TERMS, row.gave)]
-        (b' text', b' little', ['chain 15.5', 'net 1.0', 'H 0.2', 'F 0.2', 'A 0.0', 'T 0.0', 'rules 7.5'])
+        (b' text', b' little', ['chain 15.5', 'net 1.0', 'H 0.1', 'F 0.2', 'A 0.0', 'T 0.0', 'rules 7.5'])
         """
         return (row for _, row in self.speak(prompt, tokens, mode, sampling(*how, **named), 2))
 
@@ -3980,8 +3977,8 @@ top.map(x=>h(W[x[1]].q)+' '+Math.round(100*x[0])+' %').join('  ')||'a little eve
 function attention(t,i){let s='';for(let l=0;l<t.a.length;l+=heads())for(let k=0;k<Math.max(D.content,
 D.rrpram);k++)s+=strip(t,i,k<D.content?l+k:-1)+strip(t,i,k<D.rrpram?l+D.content+k:-1);
 return `<div class=heads>${s}</div>`};
-function trauma(i){const g=T.tokens.slice(T.from),y=v=>60-56*Math.min(v/8,1);return `<svg viewBox='0 0 ${Math.max(1,
-g.length-1)} 60' preserveAspectRatio=none><path d='M${
+function trauma(i){const g=T.tokens.slice(T.from),y=v=>60-56*Math.min(v/8,1);return `<svg viewBox='0 0 ${
+Math.max(1,g.length-1)} 60' preserveAspectRatio=none><path d='M${
 g.map((t,j)=>j+' '+y(t.l)).join('L')}' stroke=var(--c5) stroke-width=1.6 /><path d='M${i-T.from
 } 2V60' stroke=var(--soft) stroke-dasharray=3 /></svg>`};
 function select(i,focus){const g=T.tokens,t=g[at=i=Math.min(Math.max(i,T.from),g.length-1)],

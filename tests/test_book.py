@@ -166,10 +166,9 @@ def figures():
     promise = {x_: value for x_, value in meta.promise.rows[looks]}
     strange = x.speaks(STRANGE)
     expected, trauma, recall, free = exp(strange.log_p[looks]), strange.t[looks], 0.0, 1.0
-    for doubt in postgpt.DOUBT[:3]:                       # ` looks` has followed once after one, two and three tokens
-        free *= doubt / (doubt + 1.0)
-        recall = recall * doubt / (doubt + 1.0) + 1.0 / (doubt + 1.0)
-    odds = co["trauma"] * (strange.level - postgpt.REST) / free
+    for _ in range(3):                                    # ` looks` has followed once after one, two and three tokens
+        free, recall = free / 2.0, recall / 2.0 + 1.0 / 2.0
+    odds = co["trauma"] * strange.level / free
     rooms = postgpt.rooms_of(shape.embd, tok.vocab, shape.head_dim)
     book = postgpt.Transformer(shape, 256 + DEFAULT["merges"])
     layer = sum(len(row) for matrix in book.layers[0].matrices() for row in matrix)
@@ -342,8 +341,7 @@ def figures():
         (r"It gives " + n + " to the token \"field\"", full.a[field_]),
         (r"It gives " + n + " to the token \"the\"", full.a[the]),
         (r"coefficient of destiny is " + n, co["gamma"]),
-        (r"rises to " + n + " after the first token, to " + n + " after the second and to " + n, *x.levels(PROMPT)),
-        (r"Up to a level of " + n, postgpt.REST),
+        (r"level is " + n + " after the first token, " + n + " after the second and " + n, *x.levels(PROMPT)),
         (r"end of the prompt is " + n, strange.level),
         (r"\"looks\" a probability of " + n, expected),
         (r"gives this token a probability of " + n, recall),
@@ -431,8 +429,11 @@ class BookFigures(unittest.TestCase):
                     self.assertTrue((at, end) in known, "no figure of the program stands behind it")
 
     def test_numbers_in_words_are_the_programs_too(self):
-        shape, data = postgpt.Shape(), small_corpus()
+        shape, data, x = postgpt.Shape(), small_corpus(), Example()
+        strange, looks = x.speaks(STRANGE), x.id(b"looks")
+        alone, recalled = (postgpt.softmax(strange.logits(use))[looks] for use in ("B", "BT"))
         for text, value, program in (
+                ("about forty times as likely", 40, round(recalled / alone, -1)),
                 ("a single line of thirteen sentences", 13, data.count(b".")),
                 ("it has fifteen bytes", 15, len(PROMPT)),
                 ("only twelve tokens were asked for", 12, TWELVE),
@@ -444,7 +445,7 @@ class BookFigures(unittest.TestCase):
                 ("seven parts in a thousand at each step", 7, round(1000 - 1000 * postgpt.DRIFT)),
                 ("hundred tokens ago counts about a half", 0.5, round(postgpt.DRIFT ** 100, 1)),
                 ("two hundred tokens of the corpus", 200, postgpt.PRIOR),
-                ("nine tenths of the old level", 9, 10 * postgpt.CALM),
+                ("three tenths of the old level", 3, 10 * postgpt.CALM),
                 ("the last four tokens at most", 4, postgpt.DEPTH), ("keeps fifteen tokens", 15, DEFAULT["top-k"]),
                 ("among the last twelve tokens", 12, postgpt.RECENT), ("sixty tokens at most", 60, postgpt.GRACE),
                 ("takes one fifth of them", 0.2, postgpt.DISCOUNT),
