@@ -2902,7 +2902,7 @@ static size_t field_moment(const Field *field, size_t *at, size_t *seen) {
  * knows the words and the one under way; the Speller asks it, so that no word is written that neither corpus
  * nor prompt has, and keeps the bytes valid UTF-8. All of them stand in second readings.
  */
-#define TEMPERATURE 0.75         /* the defaults of the options of these names */
+#define TEMPERATURE 0.9          /* the defaults of the options of these names */
 #define REPETITION 0.0
 #define DISCOUNT 0.2
 #define VERBATIM 11
@@ -4860,7 +4860,7 @@ static const struct { const char *help; size_t to; } TABLE[] = {
     {"  -n, --tokens N         tokens to generate, 1 to 1000000 (default 100), and on\n"
      "                         to the end of the sentence, at most 60 more\n", TO(tokens)},
     {"      --exact            stop after exactly N tokens\n", TO(exact)},
-    {"  -t, --temperature X    0 to 10, 0 is greedy (default 0.75)\n", TO(sampling.temperature)},
+    {"  -t, --temperature X    0 to 10, 0 is greedy (default 0.9)\n", TO(sampling.temperature)},
     {"  -k, --top-k N          0 to the vocabulary's size, 0 is all (default 15)\n", TO(sampling.top_k)},
     {"  -p, --top-p X          0 to 1: of these, the most probable that together have\n"
      "                         so much (default 1)\n", TO(sampling.top_p)},

@@ -1934,7 +1934,7 @@ PLACES = 256                # moments: only so many, the newest, are looked at
 # nor prompt has, and keeps the bytes valid UTF-8. All of them stand in second readings.
 
 # the defaults of the options of these names
-TEMPERATURE, REPETITION, DISCOUNT, VERBATIM = 0.75, 0.0, 0.2, 11
+TEMPERATURE, REPETITION, DISCOUNT, VERBATIM = 0.9, 0.0, 0.2, 11
 RECENT = 12                 # tokens: what the repetition penalty looks back on
 GRACE = 60                  # tokens that a text may go on to the end of its sentence
 
@@ -3162,7 +3162,7 @@ a short demonstration from eight places of the corpus.
   -n, --tokens N         tokens to generate, 1 to 1000000 (default 100), and on
                          to the end of the sentence, at most 60 more
       --exact            stop after exactly N tokens
-  -t, --temperature X    0 to 10, 0 is greedy (default 0.75)
+  -t, --temperature X    0 to 10, 0 is greedy (default 0.9)
   -k, --top-k N          0 to the vocabulary's size, 0 is all (default 15)
   -p, --top-p X          0 to 1: of these, the most probable that together have
                          so much (default 1)

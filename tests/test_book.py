@@ -432,8 +432,11 @@ class BookFigures(unittest.TestCase):
         shape, data, x = postgpt.Shape(), small_corpus(), Example()
         strange, looks = x.speaks(STRANGE), x.id(b"looks")
         alone, recalled = (postgpt.softmax(strange.logits(use))[looks] for use in ("B", "BT"))
+        third = list(x.model.explain(PROMPT, tokens=3))[2]
+        left = 1.0 - sum(p for _, p, _ in third.candidates[:3])
         for text, value, program in (
                 ("about forty times as likely", 40, round(recalled / alone, -1)),
+                ("about three parts in a hundred", 3, round(100.0 * left)),
                 ("a single line of thirteen sentences", 13, data.count(b".")),
                 ("it has fifteen bytes", 15, len(PROMPT)),
                 ("only twelve tokens were asked for", 12, TWELVE),
