@@ -16,9 +16,9 @@
  *     II   Metaweights   403 lines   the chain, and who stands near whom
  *     III  Transformer   182 lines   two kinds of attention, one residual stream
  *     IV   Seeding       255 lines   three questions that the counts can answer
- *     V    Dario field   223 lines   all that is known, in one sum
- *     VI   Sampling      207 lines   a token is drawn, and there is text on the screen
- *                       1462 lines
+ *     V    Dario field   221 lines   all that is known, in one sum
+ *     VI   Sampling      203 lines   a token is drawn, and there is text on the screen
+ *                       1456 lines
  */
 #define _XOPEN_SOURCE 700
 #define _FILE_OFFSET_BITS 64
@@ -2620,7 +2620,6 @@ static void svd(double *u, double *s, double *v, const Table *table, size_t r, i
 #define DRIFT 0.993              /* destiny keeps this much of what it heard at each token */
 #define PRIOR 200.0              /* tokens of the corpus that destiny has heard before the talk begins */
 #define CALM 0.3                 /* trauma keeps this much of its level at each token */
-#define SHOCK 1e-9               /* what was expected less than this surprises no more than this */
 #define DEPTH 4                  /* tokens of context that recall looks at */
 
 /* As tests/measure/tune.py found them, on pieces that no figure is reported on. A transformer that was
@@ -2702,11 +2701,10 @@ static size_t field_start(const Field *field) {                /* the oldest pla
     return field->text.n > field->co->memory ? field->text.n - field->co->memory : 0;
 }
 
-/* The next token, and how much it was expected: by the chain where it is heard, by the sampler where it is
- * spoken. */
+/* The next token, and how much the chain expected it; 1 where it is spoken. */
 static void field_push(Field *field, uint32_t id, double expected) {
     const size_t vocab = field->meta->vocab, n = field->text.n;
-    field->level = CALM * field->level - (1.0 - CALM) * log(expected > SHOCK ? expected : SHOCK);
+    field->level = CALM * field->level - (1.0 - CALM) * log(expected);
     ids_add(&field->text, id);
     field->before = grow(field->before, n + 1, &field->size, sizeof *field->before);
     field->before[n] = field->newest[id];
@@ -2937,11 +2935,10 @@ static void rule(double *logits, const Ids *text, double repetition);
 /* Draws a token: repetition penalty on the recent tokens; what the speller forbids is left out; top-k, the k
  * most probable (0: all); softmax of logits / temperature (0: the most probable comes); top-p, the most
  * probable that together have so much (Holtzman and others 2020); one uniform draw. Where none may come, the
- * most probable that is valid UTF-8 does. *expected: of the token drawn. odds, kept: [vocab], to work with.
+ * most probable that is valid UTF-8 does. odds, kept: [vocab], to work with.
  *     of the logits 0 1 2 with top-k 2 the last has 0.731, the one before it 0.269 */
 static uint32_t sample(Best *best, double *logits, double *odds, uint32_t *kept, const Tokenizer *tok,
-                       const Ids *text, const Sampling *how, const Speller *speller, Rng *rng,
-                       double *expected) {
+                       const Ids *text, const Sampling *how, const Speller *speller, Rng *rng) {
     const size_t most = how->temperature <= 0.0 ? 1 : how->top_k ? how->top_k : tok->vocab;
     double whole = 0.0, walked = 0.0;
     size_t n = 0;
@@ -2949,7 +2946,6 @@ static uint32_t sample(Best *best, double *logits, double *odds, uint32_t *kept,
     best_first(best, logits);
     for (uint32_t id; n < most && (id = best_next(best)) != NONE;)
         if (speller_allows(speller, token_text(tok, id))) kept[n++] = id;
-    *expected = 1.0;
     if (n == 1) return kept[0];
     if (!n) {
         best_first(best, logits);
@@ -2970,8 +2966,7 @@ static uint32_t sample(Best *best, double *logits, double *odds, uint32_t *kept,
     const double stop = rng_uniform(rng);
     walked = 0.0;
     for (size_t i = 0; i < n; i++) {
-        *expected = odds[i] / whole;
-        walked += *expected;
+        walked += odds[i] / whole;
         if (stop < walked) return kept[i];
     }
     return kept[n - 1];
@@ -3057,7 +3052,7 @@ static void generate(Model *model, const unsigned char *prompt, size_t length, i
     Rng rng = {seed_number};
     Bytes unsaid = {0};
     double *before = alloc(vocab, sizeof *before), *logits = alloc(vocab, sizeof *logits),
-        *odds = alloc(vocab, sizeof *odds), expected;
+        *odds = alloc(vocab, sizeof *odds);
     uint32_t *kept = alloc(vocab, sizeof *kept);
     best_make(&best, vocab);
     if (mode & USE_NET) window_make(&window, &model->net);
@@ -3072,8 +3067,7 @@ static void generate(Model *model, const unsigned char *prompt, size_t length, i
         field_logits(&field, before, mode);
         memcpy(logits, before, vocab * sizeof *logits);
         voice_rules(field.voice, &field, logits, mode & USE_CHAIN, speller.spelling);
-        const uint32_t id = sample(&best, logits, odds, kept, tok, &field.text, &o->sampling, &speller, &rng,
-                                   &expected);
+        const uint32_t id = sample(&best, logits, odds, kept, tok, &field.text, &o->sampling, &speller, &rng);
         const Slice text = token_text(tok, id);
         const int breaks = memchr(text.data, '\n', text.length) != NULL;
         /* it would begin the next sentence: left out */
@@ -3087,7 +3081,7 @@ static void generate(Model *model, const unsigned char *prompt, size_t length, i
         }
         /* the next line is another document */
         if (o->lines && id == tok->id_of_byte['\n']) field_reset(&field);
-        field_push(&field, id, expected);
+        field_push(&field, id, 1.0);                           /* nobody surprises himself */
     }
     if (mode & USE_NET) window_free(&window);
     voice_free(field.voice);

@@ -16,9 +16,9 @@ A first reading goes down to "Second reading" in each chapter, and from there to
     II   Metaweights   270 lines   the chain, and who stands near whom
     III  Transformer   133 lines   two kinds of attention, one residual stream
     IV   Seeding       177 lines   three questions that the counts can answer
-    V    Dario field   150 lines   all that is known, in one sum
+    V    Dario field   148 lines   all that is known, in one sum
     VI   Sampling      144 lines   a token is drawn, and there is text on the screen
-                      1000 lines
+                       998 lines
 """
 import os
 try:
@@ -1731,7 +1731,6 @@ ECHO = 0.85                 # resonance fades by this with each token back
 DRIFT = 0.993               # destiny keeps this much of what it heard at each token
 PRIOR = 200.0               # tokens of the corpus that destiny has heard before the talk begins
 CALM = 0.3                  # trauma keeps this much of its level at each token
-SHOCK = 1e-9                # what was expected less than this surprises no more than this
 DEPTH = 4                   # tokens of context that recall looks at
 
 # as tests/measure/tune.py found them, on pieces that no figure is reported on
@@ -1770,10 +1769,9 @@ class Field:
                 listener.clear()
 
     def push(self, token, expected):
-        """The next token, and how much it was expected: by the chain where it is heard, by the sampler where
-        it is spoken."""
+        """The next token, and how much the chain expected it; 1 where it is spoken."""
         ids, n = self.ids, len(self.ids)
-        self.level = CALM * self.level - (1.0 - CALM) * log(max(expected, SHOCK))
+        self.level = CALM * self.level - (1.0 - CALM) * log(expected)
         ids.append(token)
         self.before.append(self.newest.get(token, -1))
         self.newest[token] = n
@@ -1951,10 +1949,10 @@ def sample(logits, tokens, recent, temperature, top_k, repetition, speller, rng,
     probable that together have so much (Holtzman and others 2020); one uniform draw.
 
     logits [vocab]; tokens: the bytes of each; speller: which of them may come. Where none may, the most
-    probable that is valid UTF-8 comes. Returns the id and how much was expected of it.
+    probable that is valid UTF-8 comes. Returns the id.
 
     >>> sample([0.0, 1.0, 2.0], [b"a", b"b", b"c"], [], 1.0, 2, 0.0, Speller(None, False), Rng(1))
-    (2, 0.7310585786300049)
+    2
     """
     logits = rule(logits, recent, repetition)
     allowed = (token for token in best_first(logits) if speller.allows(tokens[token]))
@@ -1963,7 +1961,7 @@ def sample(logits, tokens, recent, temperature, top_k, repetition, speller, rng,
         valid = (token for token in best_first(logits) if speller.valid(tokens[token]))
         kept = [next(valid, best_first(logits)[0])]
     if len(kept) == 1:
-        return kept[0], 1.0
+        return kept[0]
     odds = [exp((logits[token] - logits[kept[0]]) / temperature) for token in kept]
     whole, walked = total(odds), 0.0
     for n, x in enumerate(odds if top_p < 1.0 else (), 1):
@@ -1976,7 +1974,7 @@ def sample(logits, tokens, recent, temperature, top_k, repetition, speller, rng,
         walked += x / whole
         if stop < walked:
             break
-    return token, x / whole
+    return token
 
 
 # The model: a corpus, what was counted in it, and the ghost
@@ -2047,8 +2045,8 @@ class PostGPT:
             logits = before[:]                            # what the Row compares with
             for token, nats in voice.rules(field, "B" in use, speller.spelling).items():
                 logits[token] += nats
-            token, expected = sample(logits, tok.text, recent, how.temperature, how.top_k, how.repetition,
-                                  speller, rng, how.top_p)
+            token = sample(logits, tok.text, recent, how.temperature, how.top_k, how.repetition, speller, rng,
+                           how.top_p)
             text = tok.text[token]
             if n >= tokens and (b"\n" in text if self.lines else voice.rests(token)):
                 break                                     # it would begin the next sentence: left out
@@ -2062,7 +2060,7 @@ class PostGPT:
                 waiting = b""
             if self.lines and text == b"\n":
                 field.reset()                             # the next line is another document
-            field.push(token, expected)
+            field.push(token, 1.0)                        # nobody surprises himself
 
     # Second reading
 

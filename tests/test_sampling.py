@@ -28,12 +28,11 @@ class Fixed:
 
 def direct(logits, recent, temperature, top_k, repetition, u):
     """The token that a uniform number u draws: probabilities divided by (1 + r) for each time a token is in the recent
-    ones, to the power of 1 / temperature, the k largest kept, and walked from the most probable down. -> id, its
-    probability"""
+    ones, to the power of 1 / temperature, the k largest kept, and walked from the most probable down. -> id"""
     p = [math.exp(x) / (1.0 + repetition) ** recent.count(id) for id, x in enumerate(logits)]
     order = sorted(range(len(p)), key=lambda id: (-p[id], id))
     if temperature == 0.0:
-        return order[0], 1.0
+        return order[0]
     kept = order[:top_k or len(order)]
     p = [p[id] ** (1.0 / temperature) for id in kept]
     walked = 0.0
@@ -41,7 +40,7 @@ def direct(logits, recent, temperature, top_k, repetition, u):
         walked += x / math.fsum(p)
         if u < walked:
             break
-    return id, x / math.fsum(p)
+    return id
 
 
 class TheDraw(unittest.TestCase):
@@ -53,37 +52,33 @@ class TheDraw(unittest.TestCase):
             how = (rng.choice((0.0, 0.2, 0.75, 1.0, 3.0)), rng.choice((0, 1, 2, 5, 15, 26)),
                    rng.choice((0.0, 0.5, 4.0)))
             u = rng.random()
-            id, chance = postgpt.sample(logits, TOKENS, recent, *how, ANY, Fixed(u))
-            want, p = direct(logits, recent, *how, u)
-            self.assertEqual(id, want, how)
-            self.assertAlmostEqual(chance, p, delta=1e-9)
+            found, want = postgpt.sample(logits, TOKENS, recent, *how, ANY, Fixed(u)), direct(logits, recent, *how, u)
+            self.assertEqual(found, want, how)
 
     def test_it_walks_from_the_most_probable_down(self):
         logits = [math.log(p) for p in (0.2, 0.1, 0.4, 0.3)]
-        draw = lambda u: postgpt.sample(logits, TOKENS, [], 1.0, 0, 0.0, ANY, Fixed(u))[0]
+        draw = lambda u: postgpt.sample(logits, TOKENS, [], 1.0, 0, 0.0, ANY, Fixed(u))
         self.assertEqual([draw(u) for u in (0.0, 0.39, 0.41, 0.69, 0.71, 0.89, 0.91, 0.9999999)],
                          [2, 2, 3, 3, 0, 0, 1, 1])
 
     def test_equal_ones_go_by_the_smaller_id(self):
-        draw = lambda u, k: postgpt.sample([1.0] * 4, TOKENS, [], 1.0, k, 0.0, ANY, Fixed(u))[0]
+        draw = lambda u, k: postgpt.sample([1.0] * 4, TOKENS, [], 1.0, k, 0.0, ANY, Fixed(u))
         self.assertEqual([draw(u, 0) for u in (0.1, 0.3, 0.6, 0.9)], [0, 1, 2, 3])
         self.assertEqual([draw(u, 2) for u in (0.1, 0.3, 0.6, 0.9)], [0, 0, 1, 1])
 
     def test_greedy_takes_the_most_probable_and_draws_nothing(self):
         u = Fixed(0.99)
-        self.assertEqual(postgpt.sample([0.0, 2.0, 1.0], TOKENS, [], 0.0, 0, 0.0, ANY, u), (1, 1.0))
+        self.assertEqual(postgpt.sample([0.0, 2.0, 1.0], TOKENS, [], 0.0, 0, 0.0, ANY, u), 1)
         self.assertEqual(u.drawn, 0)
 
     def test_repetition_divides_a_probability_for_each_time_it_occurred(self):
         for times in range(5):
-            p = 0.6 / 1.5 ** times
-            chance = p / (p + 0.4)
-            for u in (0.1, 0.9):
-                id, found = postgpt.sample([math.log(0.6), math.log(0.4)], TOKENS, [0] * times, 1.0, 0, 0.5, ANY,
-                                           Fixed(u))
-                self.assertAlmostEqual(found, chance if id == 0 else 1.0 - chance, delta=1e-12)
-        self.assertEqual(postgpt.sample([math.log(0.6), math.log(0.4)], TOKENS, [0, 0], 0.0, 0, 0.5, ANY,
-                                        Fixed(0.5))[0], 1)
+            logits, p = [math.log(0.6), math.log(0.4)], 0.6 / 1.5 ** times
+            first = 0 if p > 0.4 else 1
+            chance = max(p, 0.4) / (p + 0.4)
+            for u, want in (chance - 1e-9, first), (chance + 1e-9, 1 - first):
+                self.assertEqual(postgpt.sample(logits, TOKENS, [0] * times, 1.0, 0, 0.5, ANY, Fixed(u)), want)
+        self.assertEqual(postgpt.sample(logits, TOKENS, [0, 0], 0.0, 0, 0.5, ANY, Fixed(0.5)), 1)
 
     def test_where_spelling_allows_none_the_most_probable_comes(self):
         spelling = Spelling(Words({b"WORD": 1}, postgpt.Tokenizer(b"".join(TOKENS))))
@@ -91,14 +86,13 @@ class TheDraw(unittest.TestCase):
             spelling.write(TOKENS.index(bytes([letter])))
         speller = Speller(spelling, False)
         for temperature in (0.0, 1.0):
-            self.assertEqual(postgpt.sample([0.0, 3.0, 1.0], TOKENS, [], temperature, 0, 0.0, speller, Fixed(0.5)),
-                             (1, 1.0))
-        id, chance = postgpt.sample([0.0] * 26, TOKENS, [], 1.0, 0, 0.0, speller, Fixed(0.5))
-        self.assertEqual((TOKENS[id], chance), (b"R", 1.0), "but where it allows one, that")
+            self.assertEqual(postgpt.sample([0.0, 3.0, 1.0], TOKENS, [], temperature, 0, 0.0, speller, Fixed(0.5)), 1)
+        id = postgpt.sample([0.0] * 26, TOKENS, [], 1.0, 0, 0.0, speller, Fixed(0.5))
+        self.assertEqual(TOKENS[id], b"R", "but where it allows one, that")
 
     def test_frequencies_are_the_probabilities(self):
         logits, rng = [math.log(p) for p in (0.5, 0.3, 0.15, 0.05)], Rng(7)
-        drawn = Counter(postgpt.sample(logits, TOKENS, [], 1.0, 0, 0.0, ANY, rng)[0] for _ in range(8000))
+        drawn = Counter(postgpt.sample(logits, TOKENS, [], 1.0, 0, 0.0, ANY, rng) for _ in range(8000))
         for id, p in enumerate((0.5, 0.3, 0.15, 0.05)):
             self.assertAlmostEqual(drawn[id] / 8000, p, delta=0.02)
 
@@ -152,7 +146,7 @@ class Generation(unittest.TestCase):
     def test_the_penalty_looks_back_on_the_last_12_tokens_of_prompt_and_text(self):
         ids, seen = self.model.tokenizer.encode(b"The chain and the"), []
         with mock.patch.object(postgpt, "sample", side_effect=lambda logits, tokens, recent,
-                               *rest: seen.append(recent) or (100 + len(seen), 1.0)):
+                               *rest: seen.append(recent) or 100 + len(seen)):
             list(self.model.generate(b"The chain and the", 20))
         for n, recent in enumerate(seen):
             self.assertEqual(sorted(recent), sorted((ids + [101 + i for i in range(n)])[-12:]))

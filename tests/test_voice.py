@@ -292,7 +292,7 @@ class Sampling(unittest.TestCase):
         anything = postgpt.Speller(None, False)
         for p, most in ((1.0, 4), (0.97, 4), (0.9, 3), (0.65, 2), (0.6, 1), (0.0, 1)):
             rng = postgpt.Rng(3)
-            drawn = {postgpt.sample(logits, tokens, [], 1.0, 0, 0.0, anything, rng, p)[0] for _ in range(3000)}
+            drawn = {postgpt.sample(logits, tokens, [], 1.0, 0, 0.0, anything, rng, p) for _ in range(3000)}
             self.assertEqual(drawn, set(range(most)), p)
 
 
