@@ -15,10 +15,10 @@
  *     I    Tokenizer     140 lines   bytes to tokens
  *     II   Metaweights   403 lines   the chain, and who stands near whom
  *     III  Transformer   182 lines   two kinds of attention, one residual stream
- *     IV   Seeding       255 lines   three questions that the counts can answer
+ *     IV   Seeding       257 lines   three questions that the counts can answer
  *     V    Dario field   221 lines   all that is known, in one sum
  *     VI   Sampling      203 lines   a token is drawn, and there is text on the screen
- *                       1456 lines
+ *                       1458 lines
  */
 #define _XOPEN_SOURCE 700
 #define _FILE_OFFSET_BITS 64
@@ -1941,9 +1941,8 @@ static void randomize(Transformer *net, uint64_t seed) {
  *
  *     (sum over b of w_b (h[b] - m)(h[b] - m)^T + RIDGE I) x = sum over b of w_b t_b (h[b] - m)
  *
- * h begins as the leading singular vectors of t (subspace); x, h (without a constant for each b) and x are
- * then fitted in turn by regress() (alternating least squares: Hu, Koren and Volinsky 2008): so far a
- * bigram.
+ * h begins as t's leading singular vectors (subspace); x, h (its constants are dropped) and x are then
+ * fitted in turn by regress() (alternating least squares: Hu, Koren and Volinsky 2008): so far a bigram.
  *
  * The second question: what does a token further back tell that the bigram does not know (RRPRAM heads)? The
  * head for the distance d looks at the token d before the one to come, d - 1 before the newest: its Wr holds
@@ -1952,11 +1951,12 @@ static void randomize(Transformer *net, uint64_t seed) {
  *     a_ij = loud * waves(i) . waves(j + d - 1),      is largest where j = i - (d - 1)
  *
  * for the product of two places' waves is a sum of cosines of their distance. loud lets the next best place
- * lose SHARPNESS nats, so that 99 of 100 parts go to one place (where the window has it: its first token
+ * lose SHARPNESS (6) nats, so that 99 of 100 parts go to one place (where the window has it: its first token
  * sees itself). What a head writes lands in the follow room, which the output head multiplies by h[b]. So it
- * can add x_d P h[b] to the logit of b, x_d (a row) the x of the token there, less the mean. Which matrix P?
- * Newton's step goes from P = 0 to the bottom of the parabola that has the loss's slope there (of -log
- * softmax: what is expected less what came) and its curvature (the covariance of h[b], b drawn as expected).
+ * can add x_d P h[b] to the logit of b, x_d (a row) the x of the token there, less the mean of all, P a
+ * matrix and no probability. Which P? Newton's step goes from P = 0 to the bottom of the parabola that has
+ * the loss's slope there (of -log softmax: what is expected less what came) and its curvature (the
+ * covariance of h[b], b drawn as expected).
  *
  *     loss(P) = - the mean over places of log softmax(log bigram + what nearer heads add + x_d P h)[next]
  *     gradient  at 0:  -G,  G = the mean of x_d^T (h[next] - e),  e what is expected: the mean of h by the
@@ -1965,13 +1965,15 @@ static void randomize(Transformer *net, uint64_t seed) {
  *     Newton:  curvature(P) = G,  so  P = Cov(x)^-1 G Cov(h | bigram)^-1    (each Cov mixed with I: SHRINK)
  *
  * Cut to the strongest directions, as many as a head has columns (svd: singular value decomposition), P = u
- * diag(s) v^T: the head reads x_d u, its values, and writes these times s v, its rows of the output matrix.
+ * diag(s) v^T: the head reads x_d u, its values, and writes these times s v^T, its rows of the output
+ * matrix.
  *
  * The third question: what stood here the last time (content heads)? Trained transformers of two layers or
  * more form this circuit early: induction heads (Elhage and others 2021, Olsson and others 2022). The first
  * RRPRAM head, that for d = 2, also writes what it reads, x u of the token before, into the room `before`,
  * as much as has room. From the second layer on, content heads ask, with the same u, for places whose
- * `before` is like the newest token itself, power being the mean square of a number of `before`:
+ * `before` is like the newest token itself, power being the mean square of one coordinate of `before`, x_i
+ * what `follow` holds at place i:
  *
  *     q_i = (x_i - mean) u RELEVANCE / power,  k_j = before_j,  a_ij = q_i . k_j / sqrt(head_dim)
  *
@@ -1980,8 +1982,8 @@ static void randomize(Transformer *net, uint64_t seed) {
  *
  * What stands there came after such a token, and its like may come again: one kind of head finds the place,
  * the other the likeness. A content head does not copy: for x_d stands the mean of x over the places by
- * their shares, and what to say of it is Newton's step again, CHORUS of the way. No table of pairs tells
- * what such a head finds: G and the covariances are taken where it is tried, at LESSONS places of the
+ * their shares, and what to say of it is Newton's step again, CHORUS (0.3) of the way. No table of pairs
+ * tells what such a head finds: G and the covariances are taken where it is tried, at LESSONS places of the
  * corpus. (Follow by then holds more than x, what layer 1 added; the step takes it for x.)
  *
  * By default (REACH is 4) layer 1 has d = 2, which writes `before`, and d = 3; layer 2 has d = 4 and two
@@ -2025,7 +2027,7 @@ static Rooms rooms_of(size_t embd, size_t vocab, size_t head_dim) {
  * P(b | a) = prob[b] + keep unigram(b), so t = log keep + log(1 + prob[b] / (keep unigram(b))). log keep is
  * the same for all b and goes into u: a b never met after a has the target 0. And w_b = n(a) P(b | a) is a
  * sum: `weight`, n(a) prob[b], where b was met after a, and left[a] right[b], n(a) keep unigram(b), for all.
- * subspace() can weigh by products only: h begins with t weighed n(a) unigram(b), and in the end without it.
+ * subspace() can weigh by products only: h begins with t weighed n(a) unigram(b), and loses its root.
  * */
 static void seed_follow(double *x, double *h, size_t r, const Table *pairs, const Chain *bigram) {
     const size_t vocab = pairs->rows;
@@ -2602,7 +2604,7 @@ static void svd(double *u, double *s, double *v, const Table *table, size_t r, i
  * speech the Voice of chapter VI), z the transformer's logits, t_back the token `back` places before x.
  *
  *     B   (1 - d (1 - lambda)) log P(x) + d kappa z(x)    chain and transformer; d is the chain's doubt
- *     H   sum of ECHO^(back - 2) trace(t_back, x), back = 2 .. 16, beyond P's context     Hebbian resonance
+ *     H   sum of ECHO^(back-2) trace(t_back, x), back = 2 .. 16, past the chain's context    Hebbian resonance
  *     F   spelled(x) + the sum of (sqrt(back) / 12) promise(t_back, x), back = 2 .. 11     prophecy: what was
  *         promised and has not come since, the stronger the longer it is open, given up at 12; spelled: the
  *         word, the sentence and the line under way are to end as those of the corpus do (Spelling)
@@ -2612,9 +2614,9 @@ static void svd(double *u, double *s, double *v, const Table *table, size_t r, i
  *
  * recall is a small chain of this talk alone, a cache (Kuhn and De Mori 1990), that leaves the share `free`
  * to others and sums to the rest: mixed, they are recall + free P, in proportion P + recall / free. The odds
- * are trauma level / free: so much of recall is let in as was unexpected of late, level being a fading mean
- * of the surprise, in nats. Terms are added to log P: so T is a logarithm (it makes just this mixture where
- * log P weighs 1; where it weighs less, T favours the improbable).
+ * are trauma * level / free: so much of recall is let in, trauma the coefficient, as was unexpected of late,
+ * level being a fading mean of the surprise, in nats. Terms are added to log P: so T is a logarithm (it
+ * makes just this mixture where log P weighs 1; where it weighs less, T favours the improbable).
  */
 #define ECHO 0.85                /* resonance fades by this with each token back */
 #define DRIFT 0.993              /* destiny keeps this much of what it heard at each token */
@@ -2935,7 +2937,7 @@ static void rule(double *logits, const Ids *text, double repetition);
 /* Draws a token: repetition penalty on the recent tokens; what the speller forbids is left out; top-k, the k
  * most probable (0: all); softmax of logits / temperature (0: the most probable comes); top-p, the most
  * probable that together have so much (Holtzman and others 2020); one uniform draw. Where none may come, the
- * most probable that is valid UTF-8 does. odds, kept: [vocab], to work with.
+ * most probable that is valid UTF-8 does, or else the most probable. odds, kept: [vocab], to work with.
  *     of the logits 0 1 2 with top-k 2 the last has 0.731, the one before it 0.269 */
 static uint32_t sample(Best *best, double *logits, double *odds, uint32_t *kept, const Tokenizer *tok,
                        const Ids *text, const Sampling *how, const Speller *speller, Rng *rng) {
