@@ -1715,7 +1715,7 @@ def svd(table, r, rounds):
 # the Voice of chapter VI), z the transformer's logits, t_back the token `back` places before x.
 #
 #     B   (1 - d (1 - lambda)) log P(x) + d kappa z(x)    chain and transformer; d is the chain's doubt
-#     H   sum of ECHO^(back-2) trace(t_back, x), back = 2 .. 16, past the chain's context    Hebbian resonance
+#     H   sum of ECHO^(back-2) trace(t_back, x), back = 2 .. 16, past the chain's context   Hebbian resonance
 #     F   spelled(x) + the sum of (sqrt(back) / 12) promise(t_back, x), back = 2 .. 11     prophecy: what was
 #         promised and has not come since, the stronger the longer it is open, given up at 12; spelled: the
 #         word, the sentence and the line under way are to end as those of the corpus do (Spelling)

@@ -176,7 +176,7 @@ class WindowSlides(Close):
 
     def first_logits(self, model, prompt):
         """What the sampler is given after a prompt."""
-        with mock.patch.object(postgpt, "sample", side_effect=lambda logits, *rest: (0, 1.0)) as sample:
+        with mock.patch.object(postgpt, "sample", side_effect=lambda logits, *rest: 0) as sample:
             list(model.generate(prompt, 1, "transformer", verbatim=0, exact=True))
         return sample.call_args[0][0]
 
