@@ -16,9 +16,9 @@
  *     II   Metaweights   403 lines   the chain, and who stands near whom
  *     III  Transformer   182 lines   two kinds of attention, one residual stream
  *     IV   Seeding       257 lines   three questions that the counts can answer
- *     V    Dario field   221 lines   all that is known, in one sum
+ *     V    Dario field   223 lines   all that is known, in one sum
  *     VI   Sampling      203 lines   a token is drawn, and there is text on the screen
- *                       1458 lines
+ *                       1460 lines
  */
 #define _XOPEN_SOURCE 700
 #define _FILE_OFFSET_BITS 64
@@ -2622,6 +2622,7 @@ static void svd(double *u, double *s, double *v, const Table *table, size_t r, i
 #define DRIFT 0.993              /* destiny keeps this much of what it heard at each token */
 #define PRIOR 200.0              /* tokens of the corpus that destiny has heard before the talk begins */
 #define CALM 0.3                 /* trauma keeps this much of its level at each token */
+#define HUSH 1e-3                /* below so many nats it is silent */
 #define DEPTH 4                  /* tokens of context that recall looks at */
 
 /* As tests/measure/tune.py found them, on pieces that no figure is reported on. A transformer that was
@@ -2726,7 +2727,7 @@ static void field_promised(Field *field, double *f, double *strongest, size_t *w
 static size_t field_match(const Field *field, size_t at);
 /* the next older `at` where text.ids[at - 1] is the newest token, and text.ids[at] followed it; 0: none */
 static size_t field_moment(const Field *field, size_t *at, size_t *seen);
-/* t[x] becomes recall(x); what it leaves to others is returned */
+/* t[x], 0 before, becomes recall(x); what it leaves to others is returned */
 static double field_recall(Field *field, double *t);
 
 /* Computes every term for the token to come. */
@@ -2753,6 +2754,8 @@ static void field_terms(Field *field) {
     field_promised(field, field->f, NULL, NULL);
     for (size_t x = 0; x < vocab; x++) field->a[x] = field->destiny[x] > 0.0
         ? log(1.0 + field->destiny[x] / (PRIOR * meta->share[x])) : 0.0;
+    zero(field->t, vocab);
+    if (!(field->level > HUSH)) return;
     const double free_mass = field_recall(field, field->t);
     const double odds = field->co->trauma * field->level / free_mass;
     for (size_t x = 0; x < vocab; x++)
@@ -2765,7 +2768,6 @@ static void field_terms(Field *field) {
 static double field_recall(Field *field, double *t) {
     const size_t vocab = field->meta->vocab;
     double free_mass = 1.0;              /* the formula's free */
-    zero(t, vocab);
     memset(field->followed, 0, DEPTH * vocab * sizeof *field->followed);
     for (size_t at = 0, seen = 0; field_moment(field, &at, &seen);)
         for (size_t k = 0, match = field_match(field, at); k < match && k < DEPTH; k++)

@@ -1732,7 +1732,7 @@ def svd(table, r, rounds):
 ECHO = 0.85                 # resonance fades by this with each token back
 DRIFT = 0.993               # destiny keeps this much of what it heard at each token
 PRIOR = 200.0               # tokens of the corpus that destiny has heard before the talk begins
-CALM = 0.3                  # trauma keeps this much of its level at each token
+CALM, HUSH = 0.3, 1e-3      # trauma keeps so much of its level at each token; below so many nats it is silent
 DEPTH = 4                   # tokens of context that recall looks at
 
 # as tests/measure/tune.py found them, on pieces that no figure is reported on
@@ -1812,7 +1812,7 @@ class Field:
             for x, value in promised:
                 self.f[x] += value
         self.a = [log(1.0 + k / (PRIOR * q)) if k > 0.0 else 0.0 for k, q in zip(self.destiny, meta.share)]
-        recall, free = self.recall()
+        recall, free = self.recall() if self.level > HUSH else ({}, 1.0)
         odds = self.co["trauma"] * self.level / free
         self.t = nothing[:]
         for x, value in recall.items():

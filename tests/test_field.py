@@ -5,7 +5,7 @@ import unittest
 
 from twins import ROOT
 import postgpt
-from postgpt import CALM, DEPTH, DRIFT, ECHO, PRIOR, ROOM_FOR_PROMISE, ROOM_FOR_TRACE, Field, PostGPT, Window
+from postgpt import CALM, DEPTH, DRIFT, ECHO, HUSH, PRIOR, ROOM_FOR_PROMISE, ROOM_FOR_TRACE, Field, PostGPT, Window
 
 BOOK = (ROOT / "postgpt.txt").read_bytes()
 SHAPE = dict(layers=1, embd=24, content=1, rrpram=1, context=16, mlp=1)
@@ -65,6 +65,8 @@ class Slow:
         """{x: how strongly earlier moments like this one recall it}"""
         ids, n, recall, free = self.ids, len(self.ids), {}, 1.0
         odds = self.co["trauma"] * self.level()
+        if self.level() < HUSH:
+            return {}
         # what followed the newest so many tokens whenever they stood so before
         for length in range(1, DEPTH + 1):
             newest = ids[n - length:]
