@@ -396,7 +396,7 @@ NO_FMA = {"GLIBC_TUNABLES": "glibc.cpu.hwcaps=-FMA,-FMA4,-AVX2_Usable,-AVX2"}
 
 
 def every_case():
-    """All cases of which `make test` takes every tenth one."""
+    """All cases of which `make test` takes every sixteenth one."""
     done = subprocess.run([sys.executable, str(twins.TESTS), "test_parity"], stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, env={**os.environ, "EVERY_CASE": "1"})
     check("the twins agree on every case of test_parity", not done.returncode, done.stdout.decode(errors="replace"))

@@ -282,8 +282,8 @@ def test_of(case):
 
 
 def class_of(name, group):
-    """A TestCase with a test for each case of a group, or for every tenth one (make test; make check takes all)."""
-    cases = list(group())[:: 1 if os.environ.get("EVERY_CASE") else 10]
+    """A TestCase with a test for each case of a group, or for every sixteenth one (make test; make check takes all)."""
+    cases = list(group())[:: 1 if os.environ.get("EVERY_CASE") else 16]
     tests = {"test_" + what.replace(" ", "_"): test_of(case) for what, case in cases}
     assert len(tests) == len(cases), "two cases of %s have one name" % name
     return type(name, (unittest.TestCase,), {**tests, "__doc__": group.__doc__, "__module__": __name__,
