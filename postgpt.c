@@ -16,9 +16,9 @@
  *     II   Metaweights   403 lines   the chain, and who stands near whom
  *     III  Transformer   182 lines   two kinds of attention, one residual stream
  *     IV   Seeding       257 lines   three questions that the counts can answer
- *     V    Dario field   223 lines   all that is known, in one sum
+ *     V    Dario field   224 lines   all that is known, in one sum
  *     VI   Sampling      203 lines   a token is drawn, and there is text on the screen
- *                       1460 lines
+ *                       1461 lines
  */
 #define _XOPEN_SOURCE 700
 #define _FILE_OFFSET_BITS 64
@@ -2746,8 +2746,9 @@ static void field_terms(Field *field) {
     field->z = field->window && field->window->n ? window_logits(field->window) : field->log_p;
     zero(field->h, vocab);
     for (size_t back = 2; back <= ROOM_FOR_TRACE && back <= remembered; back++, echo *= ECHO) {
+        if (back <= met) continue;
         const size_t a = ids[n - back];
-        for (size_t i = meta->trace.first[a]; back > met && i < meta->trace.first[a + 1]; i++)
+        for (size_t i = meta->trace.first[a]; i < meta->trace.first[a + 1]; i++)
             field->h[meta->trace.column[i]] += echo * meta->trace.value[i];
     }
     spelling_promise(&field->spelling, field->f, !field->voice);     /* of all x; the next adds to it */
@@ -2755,7 +2756,7 @@ static void field_terms(Field *field) {
     for (size_t x = 0; x < vocab; x++) field->a[x] = field->destiny[x] > 0.0
         ? log(1.0 + field->destiny[x] / (PRIOR * meta->share[x])) : 0.0;
     zero(field->t, vocab);
-    if (!(field->level > HUSH)) return;
+    if (field->level <= HUSH) return;
     const double free_mass = field_recall(field, field->t);
     const double odds = field->co->trauma * field->level / free_mass;
     for (size_t x = 0; x < vocab; x++)

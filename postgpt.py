@@ -1831,10 +1831,10 @@ class Field:
         recall, free = {}, 1.0
         for counts in followed:
             if counts:
-                every = float(sum(counts.values()) + len(counts))
-                free *= len(counts) / every
-                for x in recall:
-                    recall[x] *= len(counts) / every
+                every = sum(counts.values()) + len(counts)
+                keep = len(counts) / every
+                free *= keep
+                recall = {x: share * keep for x, share in recall.items()}
                 for x, k in counts.items():
                     recall[x] = recall.get(x, 0.0) + k / every
         return recall, free

@@ -39,6 +39,7 @@ def small_corpus():
     return PARTS[before[0] + 1].encode() + b"\n"
 
 
+@functools.lru_cache(None)
 class Example:
     """The running example: what the program says of it, each thing once."""
 

@@ -63,10 +63,10 @@ class Slow:
 
     def t(self):
         """{x: how strongly earlier moments like this one recall it}"""
-        ids, n, recall, free = self.ids, len(self.ids), {}, 1.0
-        odds = self.co["trauma"] * self.level()
-        if self.level() < HUSH:
+        ids, n, recall, free, level = self.ids, len(self.ids), {}, 1.0, self.level()
+        if level < HUSH:
             return {}
+        odds = self.co["trauma"] * level
         # what followed the newest so many tokens whenever they stood so before
         for length in range(1, DEPTH + 1):
             newest = ids[n - length:]
