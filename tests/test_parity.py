@@ -3,6 +3,7 @@ logits, bit for bit."""
 import os
 import random
 import struct
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -552,10 +553,10 @@ class BookIsFoundBesideTheProgram(unittest.TestCase):
         with tempfile.TemporaryDirectory(dir=str(twins.scratch())) as folder:
             house = Path(folder) / "house"
             house.mkdir()
-            for name, data in (("postgpt", Path(twins.binary()).read_bytes()),
-                               ("postgpt.py", (twins.ROOT / "postgpt.py").read_bytes())):
-                (house / name).write_bytes(data)
-                (house / name).chmod(0o755)
+            # by a program of its own: a file that this process has open for writing, and with it every child that
+            # another thread forks just then, cannot be executed ("Text file busy")
+            for name, path in ("postgpt", twins.binary()), ("postgpt.py", str(twins.ROOT / "postgpt.py")):
+                subprocess.run(["cp", path, str(house / name)], check=True)
             commands = (str(house / "postgpt"),), (sys.executable, str(house / "postgpt.py"))
             for book_is_there in (False, True):
                 if book_is_there:
