@@ -166,18 +166,34 @@ class Runs(unittest.TestCase):
             self.assertEqual(thesis.anywhere(b"To be, or not to be"), [b"To be, or", b" not to b", b"e"])
 
     def test_a_constant_is_tuned_in_a_copy_of_the_source(self):
-        pieces = tune.pieces_of(self.path)
-        with mock.patch.multiple(tune, FACTORS=(1.0, 0.01),
-                                 CFLAGS=("-std=c11", "-O1",
-                                         "-ffp-contract=off")), contextlib.redirect_stdout(io.StringIO()) as out:
-            best = tune.try_constant(pieces, postgpt.COEFFICIENTS, "ECHO")
-        tried = [(float(mean), float(value)) for value,
-                 mean in re.findall(r"(?m)^ECHO +(\S+) .* (-?\d\.\d{5})(?: default)?$", out.getvalue())]
-        self.assertEqual(sorted(value for _, value in tried), [0.85, 0.9985])
-        self.assertNotEqual(tried[0][0], tried[1][0])
-        self.assertEqual(best, min(tried)[1])
+        out, values = io.StringIO(), {**postgpt.COEFFICIENTS, "ECHO": 0.85}
+        with mock.patch.multiple(tune, STEP=100.0, CFLAGS=("-std=c11", "-O1", "-ffp-contract=off")), \
+                contextlib.redirect_stdout(out):
+            best = tune.walk(tune.pieces_of(self.path), values, "ECHO")
+        tried = {float(value): float(mean) for value, mean in
+                 re.findall(r"(?m)^ECHO +(\S+) .* (-?\d\.\d{5})(?: default)?$", out.getvalue())}
+        self.assertEqual(len(set(tried.values())), len(tried), tried)            # it changes something
+        self.assertIn(0.9985, tried)
+        self.assertEqual(best, min([0.85, *tried], key=lambda value: (tried[value], value != 0.85)))
         for name in tune.CONSTANTS:
             self.assertEqual(tune.default_of(name), getattr(postgpt, name))
+
+    def test_tuning_walks_to_the_best_value_and_stays_there(self):
+        pieces, out = tune.pieces_of(self.path), io.StringIO()
+        with mock.patch.multiple(tune, STEP=50.0, bits_of=lambda pieces, values, row: [
+                2.0 + (values["kappa"] - 5.0) ** 2 + (row == "full -transformer")]), contextlib.redirect_stdout(out):
+            found = tune.descend(pieces, ["kappa"], {**postgpt.COEFFICIENTS, "kappa": 0.1})
+        self.assertEqual(found, {**postgpt.COEFFICIENTS, "kappa": 5.0})
+        self.assertEqual(re.findall(r"(?m)^kappa: (.*)$|^(round \d)", out.getvalue()),
+                         [("", "round 1"), ("0.1 -> 5", ""), ("", "round 2"), ("stays", "")])
+
+    def test_what_stands_without_a_transformer_is_judged_without_it(self):
+        asked = []
+        with mock.patch.object(tune, "bits_of", lambda pieces, values, row: asked.append(row) or [1.0]), \
+                contextlib.redirect_stdout(io.StringIO()):
+            for name in ("UNAIDED", "kappa", "DEPTH"):
+                tune.walk([], {"UNAIDED": 0.8, "kappa": 0.4, "DEPTH": 4}, name)
+        self.assertEqual(asked, ["full -transformer"] * 3 + ["full"] * 6)
 
     def test_a_command_can_be_typed(self):
         self.assertEqual(thesis.command(("--corpus", self.path)), "./postgpt --corpus 'small corpus.txt'")
@@ -194,15 +210,6 @@ class Runs(unittest.TestCase):
     def test_a_run_that_fails_says_why(self):
         with self.assertRaisesRegex(SystemExit, "cannot read"):
             thesis.run(("--corpus", str(twins.scratch() / "missing"), "--holdout", "0.1"))
-
-    def test_tuning_takes_the_best_value(self):
-        pieces, default = tune.pieces_of(self.path), postgpt.COEFFICIENTS["kappa"]
-        with mock.patch.object(tune, "FACTORS", (1.0, 50.0)):
-            with contextlib.redirect_stdout(io.StringIO()) as out:
-                best = tune.try_grid(pieces, {**postgpt.COEFFICIENTS, "kappa": 2.0}, "kappa")
-        self.assertEqual(best, default)
-        self.assertEqual(len(re.findall("(?m)^kappa ", out.getvalue())), 3)
-        self.assertIn(" default best\n", out.getvalue())
 
     def test_the_curve_shows_what_training_prints(self):
         source = ("--corpus", self.path, "--merges", "50")

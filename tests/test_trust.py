@@ -554,7 +554,7 @@ class CommandLine(Alike):
 
     def test_an_interrupt_after_the_last_word_gives_no_traceback(self):
         for command in self.each():
-            for delay in (0.0, 0.003, 0.01, 0.03):
+            for delay in (0.0, 0.01):
                 process = self.start(command, "-q", "-n", "2", "-m", "meta", "the", corpus=str(twins.BOOK))
                 process.stdout.readline()
                 time.sleep(delay)
@@ -650,7 +650,7 @@ class CommandLine(Alike):
         for command in self.each():
             if command == twins.PYTHON:
                 found = set()
-                for megabytes in (24, 26, 28, 31, 35, 40, 200):         # with less than that Python cannot even read us
+                for megabytes in (24, 31, 40, 200):         # with less than that Python cannot even read us
                     process = self.start(command, "-q", "--no-cache", "-n", "2", "-m", "full", "The", "--merges", "300",
                                          "--shape", "embd=96",
                                          preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA,
@@ -677,7 +677,7 @@ class Compilers(unittest.TestCase):
 
     def test_another_order_is_noticed_at_the_start(self):
         code, out, err = twins.run((twins.build(compiler="gcc",
-                                                flags=("-std=c11", "-O2", "-ftree-vectorize",
+                                                flags=("-std=c11", "-O1", "-ftree-vectorize",
                                                        "-funsafe-math-optimizations")),), ["--version"])
         self.assertEqual((code, out), (1, b""))
         self.assertRegex(err, rb"\Apostgpt: this build computes otherwise[^\n]*\n\Z")
