@@ -1077,7 +1077,7 @@ static void metaweights_promises(Metaweights *meta, const double *often) {
 enum { UNKNOWN, BEGUN, WHOLE_WORD };
 #define STUB 4.0                 /* nats, times trust: what a token loses that would end the word under way
                                   * unfinished */
-#define BREAK 1.6                /* and what one loses that goes on with it as no word does */
+#define BREAK 2.1                /* and what one loses that goes on with it as no word does */
 #define NEVER 20.0               /* what a token loses that cannot come */
 #define LONGEST_WORD 48          /* bytes: a longer run of letters is no word but a text without spaces,
                                   * and is not spelled */
@@ -1118,7 +1118,7 @@ static Trait trait_of(Slice text) {
 enum { LINE, STOP, NEITHER };        /* what a token may end: a line, a sentence */
 #define OLD 1023                 /* bytes: what has lasted longer counts as this old */
 #define FEW 70.0                 /* tokens: an age that was met so often goes half by itself, half by all */
-#define DUE 0.8                  /* of what the ages know: the chain knows some of it */
+#define DUE 1.05                 /* of what the ages know: the chain knows some of it */
 
 /* How long the lines and the sentences of a text last, in bytes: a table of their lives, as Halley (1693)
  * made one of people's. Of those that have come to an age, how many end there?
@@ -1982,7 +1982,7 @@ static void randomize(Transformer *net, uint64_t seed) {
  *
  * What stands there came after such a token, and its like may come again: one kind of head finds the place,
  * the other the likeness. A content head does not copy: for x_d stands the mean of x over the places by
- * their shares, and what to say of it is Newton's step again, CHORUS (0.3) of the way. No table of pairs
+ * their shares, and what to say of it is Newton's step again, CHORUS (0.22) of the way. No table of pairs
  * tells what such a head finds: G and the covariances are taken where it is tried, at LESSONS places of the
  * corpus. (Follow by then holds more than x, what layer 1 added; the step takes it for x.)
  *
@@ -2172,7 +2172,7 @@ static void seed(Transformer *net, const Metaweights *meta) {
 #define SHRINK 0.4               /* of a covariance toward a sphere: its own mean square, times this, is
                                   * added */
 #define SOLVE 6                  /* rounds of conjugate gradients for a shrunk covariance */
-#define CHORUS 0.3               /* how loud the content heads are */
+#define CHORUS 0.22              /* how loud the content heads are */
 #define SHARPNESS 6.0            /* of a head that reads places: nats by which the next best place loses */
 #define WHISPER 0.2              /* how loud who stood before is told: RMSNorm is hardly to notice */
 #define RELEVANCE 1.5            /* of a head that reads likeness, nearly in standard deviations: it leans,
@@ -2619,7 +2619,7 @@ static void svd(double *u, double *s, double *v, const Table *table, size_t r, i
  * makes just this mixture where log P weighs 1; where it weighs less, T favours the improbable).
  */
 #define ECHO 0.85                /* resonance fades by this with each token back */
-#define DRIFT 0.993              /* destiny keeps this much of what it heard at each token */
+#define DRIFT 0.995              /* destiny keeps this much of what it heard at each token */
 #define PRIOR 200.0              /* tokens of the corpus that destiny has heard before the talk begins */
 #define CALM 0.3                 /* trauma keeps this much of its level at each token */
 #define HUSH 1e-3                /* below so many nats it is silent */
@@ -2628,15 +2628,15 @@ static void svd(double *u, double *s, double *v, const Table *table, size_t r, i
 /* As tests/measure/tune.py found them, on pieces that no figure is reported on. A transformer that was
  * trained is believed more. */
 typedef struct { double lambda, kappa, alpha, beta, gamma, trauma; size_t memory; } Coefficients;
-#define LAMBDA 0.57
+#define LAMBDA 0.54
 #define KAPPA 0.4
 #define ALPHA 0.08
 #define BETA 1.0
 #define GAMMA 0.45
-#define TRAUMA 0.008
+#define TRAUMA 0.006
 #define TRAINED_LAMBDA 0.5
 #define TRAINED_KAPPA 0.5
-#define UNAIDED 0.8              /* lambda in FULL without its transformer, a row of chapter VIII */
+#define UNAIDED 0.84             /* lambda in FULL without its transformer, a row of chapter VIII */
 
 /* Which terms speak in a mode: the chain and the transformer (together the B of the title), H, F, A, T */
 enum { USE_CHAIN = 1, USE_NET = 2, USE_H = 4, USE_F = 8, USE_A = 16, USE_T = 32,
@@ -4885,12 +4885,12 @@ static const struct { const char *help; size_t to; } TABLE[] = {
      "                         rrpram=2,context=64,mlp=4)\n", TO(shape)},
     {"      --init NAME        ghost or random: seed it from the counts or not\n", TO(init)},
     {"      --lambda X         the field's coefficients, 0 to 100: the chain\n"
-     "                         (default 0.57, after training 0.5)\n", TO(field.lambda)},
+     "                         (default 0.54, after training 0.5)\n", TO(field.lambda)},
     {"      --kappa X          the transformer (default 0.4, after training 0.5)\n", TO(field.kappa)},
     {"      --alpha X          Hebbian resonance (default 0.08)\n", TO(field.alpha)},
     {"      --beta X           prophecy (default 1)\n", TO(field.beta)},
     {"      --gamma X          destiny (default 0.45)\n", TO(field.gamma)},
-    {"      --trauma X         trauma (default 0.008)\n", TO(field.trauma)},
+    {"      --trauma X         trauma (default 0.006)\n", TO(field.trauma)},
     {"      --memory N         tokens the field remembers, 1 to 1000000 (default 4096)\n", TO(field.memory)},
     {"      --eval FILE        held-out figures: bits a byte, nats a token\n", TO(eval)},
     {"      --holdout F        build on all but F of the corpus, evaluate the rest\n", TO(holdout)},

@@ -666,7 +666,7 @@ class Metaweights:
 UNKNOWN, BEGUN, WHOLE_WORD = range(3)
 STUB = 4.0                  # nats, times trust: what a token loses that would end the word under way
                             # unfinished
-BREAK = 1.6                 # and what one loses that goes on with it as no word does
+BREAK = 2.1                 # and what one loses that goes on with it as no word does
 NEVER = 20.0                # what a token loses that cannot come
 LONGEST_WORD = 48           # bytes: a longer run of letters is no word but a text without spaces, and is not
                             # spelled
@@ -692,7 +692,7 @@ def trait_of(text):
 LINE, STOP = range(2)       # what a token may end: a line, a sentence
 OLD = 1023                  # bytes: what has lasted longer counts as this old
 FEW = 70.0                  # tokens: an age that was met so often goes half by itself, half by all
-DUE = 0.8                   # of what the ages know: the chain knows some of it
+DUE = 1.05                  # of what the ages know: the chain knows some of it
 
 
 class Lives:
@@ -1306,7 +1306,7 @@ class Rows:
 #
 # What stands there came after such a token, and its like may come again: one kind of head finds the place,
 # the other the likeness. A content head does not copy: for x_d stands the mean of x over the places by their
-# shares, and what to say of it is Newton's step again, CHORUS (0.3) of the way. No table of pairs tells what
+# shares, and what to say of it is Newton's step again, CHORUS (0.22) of the way. No table of pairs tells what
 # such a head finds: G and the covariances are taken where it is tried, at LESSONS places of the corpus.
 # (Follow by then holds more than x, what layer 1 added; the step takes it for x.)
 #
@@ -1419,7 +1419,7 @@ def seed(net, meta):
 
 SHRINK = 0.4                # of a covariance toward a sphere: its own mean square, times this, is added
 SOLVE = 6                   # rounds of conjugate gradients for a shrunk covariance
-CHORUS = 0.3                # how loud the content heads are
+CHORUS = 0.22               # how loud the content heads are
 SHARPNESS = 6.0             # of a head that reads places: nats by which the next best place loses
 WHISPER = 0.2               # how loud who stood before is told: RMSNorm is hardly to notice
 RELEVANCE = 1.5             # of a head that reads likeness, nearly in standard deviations: it leans, and
@@ -1730,15 +1730,15 @@ def svd(table, r, rounds):
 # just this mixture where log P weighs 1; where it weighs less, T favours the improbable).
 
 ECHO = 0.85                 # resonance fades by this with each token back
-DRIFT = 0.993               # destiny keeps this much of what it heard at each token
+DRIFT = 0.995               # destiny keeps this much of what it heard at each token
 PRIOR = 200.0               # tokens of the corpus that destiny has heard before the talk begins
 CALM, HUSH = 0.3, 1e-3      # trauma keeps so much of its level at each token; below so many nats it is silent
 DEPTH = 4                   # tokens of context that recall looks at
 
 # as tests/measure/tune.py found them, on pieces that no figure is reported on
-COEFFICIENTS = {"lambda": 0.57, "kappa": 0.4, "alpha": 0.08, "beta": 1.0, "gamma": 0.45, "trauma": 0.008}
+COEFFICIENTS = {"lambda": 0.54, "kappa": 0.4, "alpha": 0.08, "beta": 1.0, "gamma": 0.45, "trauma": 0.006}
 TRAINED = {"lambda": 0.5, "kappa": 0.5}                  # a transformer that was trained is believed more
-UNAIDED = 0.8               # lambda in FULL without its transformer, a row of chapter VIII
+UNAIDED = 0.84              # lambda in FULL without its transformer, a row of chapter VIII
 
 # Which terms speak in a mode: B the chain and Z the transformer (together the B of the title), H, F, A, T
 META, TRANSFORMER, FULL = "BHF", "Z", "BZHFAT"
@@ -3187,12 +3187,12 @@ a short demonstration from eight places of the corpus.
                          rrpram=2,context=64,mlp=4)
       --init NAME        ghost or random: seed it from the counts or not
       --lambda X         the field's coefficients, 0 to 100: the chain
-                         (default 0.57, after training 0.5)
+                         (default 0.54, after training 0.5)
       --kappa X          the transformer (default 0.4, after training 0.5)
       --alpha X          Hebbian resonance (default 0.08)
       --beta X           prophecy (default 1)
       --gamma X          destiny (default 0.45)
-      --trauma X         trauma (default 0.008)
+      --trauma X         trauma (default 0.006)
       --memory N         tokens the field remembers, 1 to 1000000 (default 4096)
       --eval FILE        held-out figures: bits a byte, nats a token
       --holdout F        build on all but F of the corpus, evaluate the rest

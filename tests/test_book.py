@@ -150,6 +150,8 @@ def figures():
     speaks = [exp(p) for p in full.log_p]
     rows = list(x.model.explain(PROMPT, tokens=TWELVE))
     gave = [dict(zip(postgpt.TERMS, row.gave)) for row in rows]
+    worth = {text.strip().decode(): dict(zip(postgpt.TERMS, parts)) for text, _, parts in rows[10].candidates}
+    third = rows[10].candidates[2][1]
     largest = collections.Counter("draw" if row.rank > 1 else max(postgpt.TERMS, key=g.get) for row,
                                   g in zip(rows, gave))
     exam = {label: bits for label, bits, _ in x.model.evaluate(HELD_OUT)}
@@ -350,7 +352,7 @@ def figures():
         (r"trauma adds " + n, log(1.0 + odds * recall / expected)),
         # speaking
         (r"default temperature is " + n, tau),
-        (r"\"place\" by " + n + " nats", gap),
+        (r"larger than the logit of the token \"place\" by " + n + " nats", gap),
         (r"token would be " + n + " times", exp(gap)),
         (r"makes a difference of " + n, gap / tau),
         (r"token becomes " + n + " times", exp(gap / tau)),
@@ -381,8 +383,10 @@ def figures():
         (r"fifth token is the full stop with " + n, rows[4].p),
         (r"rules take " + n, gave[4]["rules"]),
         (r"token \"chain\" with " + n, rows[6].p),
-        (r"\"last\" by " + n + " nats", -gave[10]["chain"]),
-        (r"against it with " + n, gave[10]["rules"]),
+        (r"\"last\" to the token \"place\" by " + n, worth["last"]["chain"] - worth["place"]["chain"]),
+        (r"against it with " + n, worth["place"]["rules"] - worth["last"]["rules"]),
+        (r"decides between them with " + n, gave[10]["F"]),
+        (r"comes third with " + n, third),
         (r"wins with " + n + " over " + n, rows[10].p, rows[10].second_p),
         (r"The full stop comes with " + n, rows[14].p),
         (r"all tokens was " + n, sum(row.p for row in rows) / len(rows)),
@@ -436,8 +440,8 @@ class BookFigures(unittest.TestCase):
         third = list(x.model.explain(PROMPT, tokens=3))[2]
         left = 1.0 - sum(p for _, p, _ in third.candidates[:3])
         for text, value, program in (
-                ("about forty times as likely", 40, round(recalled / alone, -1)),
-                ("about three parts in a hundred", 3, round(100.0 * left)),
+                ("about thirty times as likely", 30, round(recalled / alone, -1)),
+                ("about four parts in a hundred", 4, round(100.0 * left)),
                 ("a single line of thirteen sentences", 13, data.count(b".")),
                 ("it has fifteen bytes", 15, len(PROMPT)),
                 ("only twelve tokens were asked for", 12, TWELVE),
@@ -446,8 +450,8 @@ class BookFigures(unittest.TestCase):
                 ("within sixteen places", 16, postgpt.ROOM_FOR_TRACE),
                 ("within twelve tokens after", 12, postgpt.ROOM_FOR_PROMISE),
                 ("fades by fifteen of a hundred", 15, round(100 - 100 * postgpt.ECHO)),
-                ("seven parts in a thousand at each step", 7, round(1000 - 1000 * postgpt.DRIFT)),
-                ("hundred tokens ago counts about a half", 0.5, round(postgpt.DRIFT ** 100, 1)),
+                ("five parts in a thousand at each step", 5, round(1000 - 1000 * postgpt.DRIFT)),
+                ("hundred tokens ago counts about six tenths", 0.6, round(postgpt.DRIFT ** 100, 1)),
                 ("two hundred tokens of the corpus", 200, postgpt.PRIOR),
                 ("three tenths of the old level", 3, 10 * postgpt.CALM),
                 ("the last four tokens at most", 4, postgpt.DEPTH), ("keeps fifteen tokens", 15, DEFAULT["top-k"]),

@@ -187,13 +187,13 @@ class Runs(unittest.TestCase):
         self.assertEqual(re.findall(r"(?m)^kappa: (.*)$|^(round \d)", out.getvalue()),
                          [("", "round 1"), ("0.1 -> 5", ""), ("", "round 2"), ("stays", "")])
 
-    def test_what_stands_without_a_transformer_is_judged_without_it(self):
+    def test_each_value_is_judged_on_its_own_row(self):
         asked = []
         with mock.patch.object(tune, "bits_of", lambda pieces, values, row: asked.append(row) or [1.0]), \
                 contextlib.redirect_stdout(io.StringIO()):
-            for name in ("UNAIDED", "kappa", "DEPTH"):
-                tune.walk([], {"UNAIDED": 0.8, "kappa": 0.4, "DEPTH": 4}, name)
-        self.assertEqual(asked, ["full -transformer"] * 3 + ["full"] * 6)
+            for name in ("UNAIDED", "kappa", "CHORUS"):
+                tune.walk([], {"UNAIDED": 0.8, "kappa": 0.4, "CHORUS": 0.3}, name)
+        self.assertEqual(asked, ["full -transformer"] * 3 + ["full"] * 3 + ["transformer"] * 3)
 
     def test_a_command_can_be_typed(self):
         self.assertEqual(thesis.command(("--corpus", self.path)), "./postgpt --corpus 'small corpus.txt'")

@@ -22,7 +22,7 @@ from postgpt import Chuck, Failure, PostGPT, Rng, Shape, Text, Transformer, batc
 
 SHAPES = {                                                # layers, embd, content, rrpram, context, mlp
     "content_heads": (1, 6, 2, 0, 7, 1), "rrpram_heads": (1, 6, 0, 3, 5, 2),
-          "both_kinds_in_two_layers": (2, 6, 2, 2, 5, 1),
+          "both_kinds_in_two_layers": (2, 8, 2, 2, 5, 1),
     "one_head": (1, 3, 1, 0, 4, 1), "an_uneven_shape": (1, 9, 1, 2, 7, 2),
 }
 BOTH = "layers=1,embd=8,content=1,rrpram=1,context=8,mlp=2"

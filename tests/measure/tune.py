@@ -9,9 +9,10 @@ piece here, are built on in both of its rows; the 15,000 after them, which the r
 what the piece of the whole text builds on, where nothing is judged.)
 
 One value after the other goes down or up by its step as long as a step gains at least LEAST: that much less is the mean,
-over the pieces, of the logarithm of what the row `full` takes a byte (UNAIDED: the row `full -transformer`). It ends
-after a round in which nothing has moved, which from the defaults should be the first. A constant is changed in a copy
-of postgpt.c. --trained does the same for lambda and kappa where the transformer was trained.
+over the pieces, of the logarithm of what the row `full` takes a byte; for a constant of seeding the row `transformer`,
+and for UNAIDED `full -transformer`. It ends after a round in which nothing has moved, which from the defaults should be
+the first. A constant is changed in a copy of postgpt.c. --trained does the same for lambda and kappa where the
+transformer was trained.
 
 Not tried, since they are paid for in time: HUSH, REACH, LESSONS, SOLVE, WIDEST; the more, the better or the same.
 """
@@ -27,9 +28,10 @@ from measure import thesis
 import postgpt
 
 STEP = 1.33                                               # a step up is times this, down divided by it
-FINE = {"lambda": 1.05}                                   # it stands before the loudest term
-CONSTANTS = ("UNAIDED", "ECHO", "DRIFT", "PRIOR", "CALM", "DEPTH", "STUB", "BREAK", "FEW", "DUE", "SHRINK", "CHORUS",
-             "WHISPER", "RELEVANCE", "SHARPNESS")
+FINE = {"lambda": 1.05, "UNAIDED": 1.05}                # they stand before the loudest term
+SEEDING = ("SHRINK", "CHORUS", "WHISPER", "RELEVANCE", "SHARPNESS")
+CONSTANTS = (*SEEDING, "UNAIDED", "ECHO", "DRIFT", "PRIOR", "CALM", "DEPTH", "STUB", "BREAK", "FEW", "DUE")
+ROW = {**dict.fromkeys(SEEDING, "transformer"), "UNAIDED": "full -transformer"}       # what a value is judged on
 FADING = ("ECHO", "DRIFT", "CALM")                        # shares of 1: what is varied is what they are short of it
 WHOLE = ("DEPTH",)                                        # numbers of tokens: a step is 1
 LEAST = 1e-4                                              # of the mean log: a hundredth of a percent
@@ -114,7 +116,7 @@ def walk(pieces, values, name):
     """Prints what each value of a coefficient or a constant does that it walks to. -> the value it ends at"""
     def cost(value):
         """The mean log, printed."""
-        bits = bits_of(pieces, {**values, name: value}, "full -transformer" if name == "UNAIDED" else "full")
+        bits = bits_of(pieces, {**values, name: value}, ROW.get(name, "full"))
         print("%-10s %8.4g %s %10.5f%s" % (name, value, "".join("%15.4f" % piece for piece in bits), mean_log(bits),
                                            " default" * (value == default_of(name))), flush=True)
         return mean_log(bits)
@@ -154,7 +156,7 @@ def main():
     options.add_argument("--trained", action="store_true")
     chosen = options.parse_args()
     pieces = [piece for path in [str(twins.BOOK), *chosen.texts] for piece in pieces_of(path)]
-    names = [*postgpt.COEFFICIENTS, *CONSTANTS]
+    names = [*CONSTANTS, *postgpt.COEFFICIENTS]
     values = {name: default_of(name) for name in names}
     if chosen.trained:
         pieces = [piece._replace(args=(*piece.args, *TRAIN)) for piece in pieces]
