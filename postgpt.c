@@ -347,7 +347,7 @@ static uint64_t heap_pop(Heap *heap) {
  * A Map has a 32-bit value for each 64-bit key; NONE is no value. map_get() only looks; map_at() gives the
  * value's place, and a new key one that holds NONE; pair_key() makes one key of two ids.
  */
-enum { LETTER, DIGIT, MARK, SPACE, WHITE };                /* kinds of bytes; those under SPACE make words */
+enum { LETTER, DIGIT, MARK, SPACE, WHITE };                /* kinds of bytes; those under SPACE are spelled */
 enum { LONGEST = 256 };                                    /* bytes a token may have */
 
 typedef struct { uint32_t *ids; size_t n, size; } Ids;
@@ -1396,7 +1396,7 @@ static void spelling_endings(const Spelling *sp, double *f) {
  * that is heard what ends a line or a sentence gains where many that have lasted as long end, and the tokens
  * that encoding would have joined cannot come. Who speaks may go on with a prompt that was cut anywhere, and
  * has rules for ends; but with `lines` they come in time too. */
-static void spelling_promise(const Spelling *sp, double *f, int heard) {
+static void spelling_spelled(const Spelling *sp, double *f, int heard) {
     const Words *words = sp->words;
     const double end = sp->known == BEGUN && !sp->free ? -(STUB * words->trust) : 0.0;
     for (size_t x = 0; x < words->tok->vocab; x++) f[x] = end;
@@ -2604,10 +2604,10 @@ static void svd(double *u, double *s, double *v, const Table *table, size_t r, i
  * speech the Voice of chapter VI), z the transformer's logits, t_back the token `back` places before x.
  *
  *     B   (1 - d (1 - lambda)) log P(x) + d kappa z(x)    chain and transformer; d is the chain's doubt
- *     H   sum of ECHO^(back-2) trace(t_back, x), back = 2 .. 16, past the chain's context   Hebbian resonance
+ *     H   sum of ECHO^(back-2) trace(t_back, x), back = 2 .. 16, past the context met in II: resonance
  *     F   spelled(x) + the sum of (sqrt(back) / 12) promise(t_back, x), back = 2 .. 11     prophecy: what was
- *         promised and has not come since, the stronger the longer it is open, given up at 12; spelled: the
- *         word, the sentence and the line under way are to end as those of the corpus do (Spelling)
+ *         promised and has not come since, the stronger the longer it is open; a twelfth token is too late.
+ *         spelled: word, sentence and line under way are to end as the corpus' do (in speech: the word)
  *     A   log(1 + heard(x) / (PRIOR share(x)))       destiny, the direction of the talk: how much more of x
  *         it has than the corpus; heard(x): the sum over the places of x of DRIFT^(tokens since)
  *     T   log(1 + odds recall(x) / P(x))             trauma: what followed earlier moments like this one
@@ -2751,7 +2751,7 @@ static void field_terms(Field *field) {
         for (size_t i = meta->trace.first[a]; i < meta->trace.first[a + 1]; i++)
             field->h[meta->trace.column[i]] += echo * meta->trace.value[i];
     }
-    spelling_promise(&field->spelling, field->f, !field->voice);     /* of all x; the next adds to it */
+    spelling_spelled(&field->spelling, field->f, !field->voice);     /* sets all x */
     field_promised(field, field->f, NULL, NULL);
     for (size_t x = 0; x < vocab; x++) field->a[x] = field->destiny[x] > 0.0
         ? log(1.0 + field->destiny[x] / (PRIOR * meta->share[x])) : 0.0;

@@ -180,7 +180,7 @@ class Rng:
 # ---------------------------------------------------------------------------------------------
 # I  TOKENIZER: bytes to tokens and back (byte pair encoding: Gage 1994; Sennrich, Haddow, Birch 2016)
 
-LETTER, DIGIT, MARK, SPACE, WHITE = range(5)              # kinds of bytes; those under SPACE make words
+LETTER, DIGIT, MARK, SPACE, WHITE = range(5)              # kinds of bytes; those under SPACE are spelled
 LONGEST = 256               # bytes a token may have
 
 # Text is cut into pieces, and no token crosses a piece: `to be,  or 42` is `to` ` be` `,` ` ` ` or` ` 42`.
@@ -870,7 +870,7 @@ class Spelling:
         return (not core or KIND[core[0]] >= SPACE or words.han and HAN.search(core) is not None
                 or words.find(core) != UNKNOWN)
 
-    def promise(self, heard=True):
+    def spelled(self, heard=True):
         """What each token would cost the word under way, in nats, 0 or negative: times trust, for where many
         words of a text are new (Good 1953: as often as one was met once), the next may be new too. In a text
         that is heard what ends a line or a sentence gains where many that have lasted as long end, and the
@@ -1715,10 +1715,10 @@ def svd(table, r, rounds):
 # the Voice of chapter VI), z the transformer's logits, t_back the token `back` places before x.
 #
 #     B   (1 - d (1 - lambda)) log P(x) + d kappa z(x)    chain and transformer; d is the chain's doubt
-#     H   sum of ECHO^(back-2) trace(t_back, x), back = 2 .. 16, past the chain's context   Hebbian resonance
+#     H   sum of ECHO^(back-2) trace(t_back, x), back = 2 .. 16, past the context met in II: resonance
 #     F   spelled(x) + the sum of (sqrt(back) / 12) promise(t_back, x), back = 2 .. 11     prophecy: what was
-#         promised and has not come since, the stronger the longer it is open, given up at 12; spelled: the
-#         word, the sentence and the line under way are to end as those of the corpus do (Spelling)
+#         promised and has not come since, the stronger the longer it is open; a twelfth token is too late.
+#         spelled: word, sentence and line under way are to end as the corpus' do (in speech: the word)
 #     A   log(1 + heard(x) / (PRIOR share(x)))       destiny, the direction of the talk: how much more of x
 #         it has than the corpus; heard(x): the sum over the places of x of DRIFT^(tokens since)
 #     T   log(1 + odds recall(x) / P(x))             trauma: what followed earlier moments like this one
@@ -1807,7 +1807,7 @@ class Field:
             for x, value in meta.trace.rows[ids[-back]] if back > met else ():
                 self.h[x] += echo * value
             echo *= ECHO
-        self.f = self.spelling.promise(heard=not self.voice) if self.spelling else nothing[:]
+        self.f = self.spelling.spelled(heard=not self.voice) if self.spelling else nothing[:]
         for _, promised in self.promised():
             for x, value in promised:
                 self.f[x] += value

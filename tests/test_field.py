@@ -140,7 +140,7 @@ class EveryTermIsItsFormula(FieldCase):
             spelling = postgpt.Spelling(postgpt.Words(self.model.words, self.model.tokenizer, lives=self.model.lives))
             for id in ids:
                 spelling.write(id)
-            self.assertClose(field.f, [a + b for a, b in zip(self.field(ids).f, spelling.promise())])
+            self.assertClose(field.f, [a + b for a, b in zip(self.field(ids).f, spelling.spelled())])
 
     def test_destiny(self):
         self.each("a", 5)

@@ -285,7 +285,7 @@ class TheWords(unittest.TestCase):
             text += self.tokenizer.text[id]
             word = re.search(rb"([A-Za-z\x80-\xff]+|[0-9]+|[^A-Za-z0-9\x80-\xff\s]+|)\Z", text).group()
             self.assertEqual(spelling.word, word)
-            for other, cost in zip(self.tokenizer.text, spelling.promise(heard=False)):
+            for other, cost in zip(self.tokenizer.text, spelling.spelled(heard=False)):
                 known = any(whole.startswith(word) for whole in self.counts)
                 goes_on = bool(word) and postgpt.KIND[other[0]] == postgpt.KIND[word[0]]
                 if not word or not known:
@@ -315,10 +315,10 @@ class TheWords(unittest.TestCase):
         spelling, ids = postgpt.Spelling(self.words), self.tokenizer.encode(self.data)
         for token, following in zip(ids, ids[1:]):
             spelling.write(token)
-            never = [x for x, cost in enumerate(spelling.promise()) if cost == -postgpt.NEVER]
+            never = [x for x, cost in enumerate(spelling.spelled()) if cost == -postgpt.NEVER]
             self.assertEqual(sorted(never), sorted(self.words.parted(token)) if spelling.word else [])
             self.assertNotIn(following, never)
-            self.assertNotIn(-postgpt.NEVER, spelling.promise(heard=False))
+            self.assertNotIn(-postgpt.NEVER, spelling.spelled(heard=False))
 
 
 class HowLongLinesLast(unittest.TestCase):

@@ -8,11 +8,11 @@ them is held out here and judged. No byte that is reported on is judged. (The fi
 piece here, are built on in both of its rows; the 15,000 after them, which the row of 150,000 bytes reports on, lie in
 what the piece of the whole text builds on, where nothing is judged.)
 
-One value after the other goes down or up by its step as long as a step gains at least LEAST: that much less is the mean,
-over the pieces, of the logarithm of what the row `full` takes a byte; for a constant of seeding the row `transformer`,
-and for UNAIDED `full -transformer`. It ends after a round in which nothing has moved, which from the defaults should be
-the first. A constant is changed in a copy of postgpt.c. --trained does the same for lambda and kappa where the
-transformer was trained.
+One value after the other goes down or up by its step as long as a step gains at least LEAST: that much less is the
+mean, over the pieces, of the logarithm of what the row `full` takes a byte; for a constant of seeding the row
+`transformer`, and for UNAIDED `full -transformer`. It ends after a round in which nothing has moved, which from the
+defaults should be the first. A constant is changed in a copy of postgpt.c. --trained does the same for lambda and kappa
+where the transformer was trained.
 
 Not tried, since they are paid for in time: HUSH, REACH, LESSONS, SOLVE, WIDEST; the more, the better or the same.
 """
