@@ -2117,7 +2117,7 @@ class PostGPT:
         >>> model = PostGPT("A corpus is bytes or text; a little one says little. " * 9, merges=30)
         >>> row = next(model.explain("A corpus is bytes or", verbatim=0))
         >>> row.text, row.second_text, ["%s %.1f" % pair for pair in zip(TERMS, row.gave)]
-        (b' text', b' little', ['chain 15.5', 'net 1.0', 'H 0.1', 'F 0.2', 'A 0.0', 'T 0.0', 'rules 7.5'])
+        (b' text', b' little', ['chain 15.2', 'net 1.0', 'H 0.1', 'F 0.2', 'A 0.0', 'T 0.0', 'rules 7.5'])
         """
         return (row for _, row in self.speak(prompt, tokens, mode, sampling(*how, **named), 2))
 
