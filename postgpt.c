@@ -12,13 +12,13 @@
  * and from there to the next chapter:
  *
  *     0    Arithmetic     52 lines   sums, softmax, RMSNorm
- *     I    Tokenizer     140 lines   bytes to tokens
+ *     I    Tokenizer     142 lines   bytes to tokens
  *     II   Metaweights   403 lines   the chain, and who stands near whom
  *     III  Transformer   182 lines   two kinds of attention, one residual stream
- *     IV   Seeding       257 lines   three questions that the counts can answer
+ *     IV   Seeding       258 lines   three questions that the counts can answer
  *     V    Dario field   224 lines   all that is known, in one sum
  *     VI   Sampling      203 lines   a token is drawn, and there is text on the screen
- *                       1461 lines
+ *                       1464 lines
  */
 #define _XOPEN_SOURCE 700
 #define _FILE_OFFSET_BITS 64
@@ -367,7 +367,8 @@ typedef struct {
     Map seen;                        /* hash of the piece -> its entry */
     struct Piece {
         size_t at, length;           /* its bytes in `bytes` */
-        size_t ids, count;           /* its ids in `ids`; to the learner, count: how often it occurs */
+        size_t ids, count;           /* its ids in `ids`, count of them; while learning, count: how often
+                                      * it occurs */
         size_t met;                  /* how often it was encoded */
         uint32_t next;               /* piece of the same hash */
     } *pieces;
@@ -418,7 +419,8 @@ static unsigned char *tokenizer_room(Tokenizer *tok, size_t n) {
     return tok->text + tok->start[tok->vocab++];
 }
 
-/* The alphabet: all bytes, or those that occur; a document begins and ends with a newline. */
+/* The alphabet: all bytes, or those that occur; with `lines` each line is a document, which begins and ends
+ * with a newline. */
 static void tokenizer_make(Tokenizer *tok, const unsigned char *data, size_t length, int lines,
                            int alphabet_of_corpus) {
     int occurs[256] = {0};
@@ -869,8 +871,8 @@ static double chain_token_prob(const Chain *chain, const uint32_t *ids, size_t n
     return p;
 }
 
-/* Chapter V weighs the transformer by this: the square root (it did better) of the share of P left to the
- * bigram (1: it never met the newest two tokens side by side) or, after one token, the unigram. */
+/* Chapter V weighs the transformer by this, the root (it did better) of what is left to the bigram: the
+ * product of the backoffs of all met contexts of 2 tokens and more (1: none); of 1 token its own. */
 static double chain_doubt(const Chain *chain, const uint32_t *ids, size_t n) {
     uint32_t nodes[8];
     const size_t many = chain_nodes(chain, ids, n, nodes);
@@ -1021,7 +1023,7 @@ static void pmi(Table *table) {
 }
 
 #define ROOM_FOR_TRACE 16        /* tokens: the reach of the Hebbian trace */
-#define ROOM_FOR_PROMISE 12      /* tokens: a promise not kept by then was none */
+#define ROOM_FOR_PROMISE 12      /* tokens: a promise counts where it is kept within so many */
 #define WHOLE 720720.0           /* the least common multiple of 1 .. 16: WHOLE / distance is a whole
                                   * number */
 
@@ -1929,20 +1931,21 @@ static void randomize(Transformer *net, uint64_t seed) {
  * the follow room of wte holds, and h[b] column b of the output head's rows for that room. Its row for the
  * constant adds log unigram(b), so the logit of b is x[a] . h[b] + log unigram(b): a bigram, and it is to
  * come close to the Kneser-Ney bigram P(b | a). The target is t = log(P(b | a) / unigram(b)), up to a
- * constant, one for each a, which softmax does not see; call it u. Small misses cost nats (units of -log p):
+ * constant, one for each a, which softmax does not see; call it c. Small misses cost nats (units of -log p):
  * about half the mean of their squares, b drawn from the bigram and their own mean taken off. So each x[a]
  * is
  *
- *     argmin over x and u of   sum over b of w_b (x . h[b] + u - t_b)^2 + RIDGE |x|^2
+ *     argmin over x and c of   sum over b of w_b (x . h[b] + c - t_b)^2 + RIDGE |x|^2
  *
- * (weighted least squares), where w_b is how often the bigram expects b after a. Where the slope is 0, u
+ * (weighted least squares), where w_b is how often the bigram expects b after a. Where the slope is 0, c
  * takes the weighted mean of the misses off: with m the weighted mean of h, h[b] - m stands for h[b] in what
- * remains, the normal equations (Gauss 1809; I is the identity)
+ * remains, the normal equations (Gauss 1809; vectors as columns, I the identity)
  *
  *     (sum over b of w_b (h[b] - m)(h[b] - m)^T + RIDGE I) x = sum over b of w_b t_b (h[b] - m)
  *
- * h begins as t's leading singular vectors (subspace); x, h (its constants are dropped) and x are then
- * fitted in turn by regress() (alternating least squares: Hu, Koren and Volinsky 2008): so far a bigram.
+ * h begins as t's leading singular vectors (subspace); x, h and x are then fitted in turn (alternating least
+ * squares: Hu, Koren and Volinsky 2008), by regress(), a few rounds of conjugate gradients each; even()
+ * makes all directions weigh alike. The constants of h's fit are dropped: x, fitted last, does without.
  *
  * The second question: what does a token further back tell that the bigram does not know (RRPRAM heads)? The
  * head for the distance d looks at the token d before the one to come, d - 1 before the newest: its Wr holds
@@ -1953,16 +1956,16 @@ static void randomize(Transformer *net, uint64_t seed) {
  * for the product of two places' waves is a sum of cosines of their distance. loud lets the next best place
  * lose SHARPNESS (6) nats, so that 99 of 100 parts go to one place (where the window has it: its first token
  * sees itself). What a head writes lands in the follow room, which the output head multiplies by h[b]. So it
- * can add x_d P h[b] to the logit of b, x_d (a row) the x of the token there, less the mean of all, P a
- * matrix and no probability. Which P? Newton's step goes from P = 0 to the bottom of the parabola that has
- * the loss's slope there (of -log softmax: what is expected less what came) and its curvature (the
- * covariance of h[b], b drawn as expected).
+ * can add x_d P h[b]^T to the logit of b (vectors as rows from here on), x_d the x of the token there, less
+ * the mean of all, P a matrix and no probability. Which P? Newton's step goes from P = 0 to the bottom of
+ * the parabola that has the loss's slope there (of -log softmax: what is expected less what came) and its
+ * curvature (the covariance of h[b], b drawn as expected).
  *
- *     loss(P) = - the mean over places of log softmax(log bigram + what nearer heads add + x_d P h)[next]
+ *     loss(P) = - the mean over places of log softmax(log bigram + what nearer heads add + x_d P h^T)[next]
  *     gradient  at 0:  -G,  G = the mean of x_d^T (h[next] - e),  e what is expected: the mean of h by the
- *                      bigram, plus the shift x_k P_k Cov(h | bigram) by the head for each nearer distance k
- *     curvature at 0:  turns P into the mean of x_d^T x_d P Cov(h | bigram), nearly Cov(x) P Cov(h | bigram)
- *     Newton:  curvature(P) = G,  so  P = Cov(x)^-1 G Cov(h | bigram)^-1    (each Cov mixed with I: SHRINK)
+ *                      bigram, plus the shift x_k P_k C by the head for each nearer distance k
+ *     curvature at 0:  the mean of x_d^T x_d P Cov(h | bigram), nearly Cov(x) P C  (C: the mean of that Cov)
+ *     Newton:  Cov(x) P C = G,  so  P = Cov(x)^-1 G C^-1    (Cov(x) and C mixed with I: SHRINK)
  *
  * Cut to the strongest directions, as many as a head has columns (svd: singular value decomposition), P = u
  * diag(s) v^T: the head reads x_d u, its values, and writes these times s v^T, its rows of the output
@@ -1970,21 +1973,21 @@ static void randomize(Transformer *net, uint64_t seed) {
  *
  * The third question: what stood here the last time (content heads)? Trained transformers of two layers or
  * more form this circuit early: induction heads (Elhage and others 2021, Olsson and others 2022). The first
- * RRPRAM head, that for d = 2, also writes what it reads, x u of the token before, into the room `before`,
- * as much as has room. From the second layer on, content heads ask, with the same u, for places whose
- * `before` is like the newest token itself, power being the mean square of one coordinate of `before`, x_i
- * what `follow` holds at place i:
+ * RRPRAM head, that for d = 2, also writes what it reads, (x - mean) u of the token before, into the room
+ * `before`, as far as it goes. From layer 2 on, content heads ask, with the same u, for places whose
+ * `before` is like the newest token, power the mean square of a coordinate of `before`, x_i `follow` at
+ * place i:
  *
  *     q_i = (x_i - mean) u RELEVANCE / power,  k_j = before_j,  a_ij = q_i . k_j / sqrt(head_dim)
  *
  *     text      so | the | ghost | speaks | of     | the | ?
  *     before    so | so  | the   | ghost  | speaks | of        the last `the` finds `ghost`: after a `the`
  *
- * What stands there came after such a token, and its like may come again: one kind of head finds the place,
- * the other the likeness. A content head does not copy: for x_d stands the mean of x over the places by
- * their shares, and what to say of it is Newton's step again, CHORUS (0.22) of the way. No table of pairs
- * tells what such a head finds: G and the covariances are taken where it is tried, at LESSONS places of the
- * corpus. (Follow by then holds more than x, what layer 1 added; the step takes it for x.)
+ * What stands there came after such a token, and its like may come again: RRPRAM heads look by distance,
+ * content heads by likeness. A content head does not copy: for x_d comes the mean of x over all places,
+ * weighed by its attention, and what to say of it is Newton's step again, CHORUS (0.22) of the way. No table
+ * of pairs tells what such a head finds: G and the covariances are taken where it is tried, at LESSONS
+ * places of the corpus. (Follow by then holds more than x, what layer 1 added; the step takes it for x.)
  *
  * By default (REACH is 4) layer 1 has d = 2, which writes `before`, and d = 3; layer 2 has d = 4 and two
  * content heads, which share the answer. The other three heads are silent, to be trained.
@@ -1996,13 +1999,13 @@ static void randomize(Transformer *net, uint64_t seed) {
 #define SIZE 0.2                 /* of the residual stream: RMSNorm undoes it; what is small training turns
                                   * sooner */
 #define REACH 4                  /* tokens: RRPRAM heads are seeded for the distances 2, 3, .. up to this */
-/* of conjugate gradients for x, for h and x again; follow's width would be exact */
+/* of conjugate gradients for x, for h and x again; as many as follow is wide would be exact */
 static const size_t ROUNDS[3] = {4, 6, 6};
 
 /* told in the second reading */
 static void regress(double *x, const double *h, size_t r, const Table *weight, const double *target,
                     const double *left, const double *right, size_t rounds);
-static void even(double *x, const double *n, size_t vocab, size_t r);
+static void even(double *x, const double *n, size_t vocab, size_t r);  /* all directions weigh alike */
 static void orthonormalize(double *q, size_t n, size_t r);
 static void subspace(double *q, const Table *table, size_t r, int rounds);
 
@@ -2025,10 +2028,10 @@ static Rooms rooms_of(size_t embd, size_t vocab, size_t head_dim) {
 /* x[vocab][r] and h[vocab][r], who follows whom, from the counted pairs and their Kneser-Ney bigram.
  *
  * P(b | a) = prob[b] + keep unigram(b), so t = log keep + log(1 + prob[b] / (keep unigram(b))). log keep is
- * the same for all b and goes into u: a b never met after a has the target 0. And w_b = n(a) P(b | a) is a
+ * the same for all b and goes into c: a b never met after a has the target 0. And w_b = n(a) P(b | a) is a
  * sum: `weight`, n(a) prob[b], where b was met after a, and left[a] right[b], n(a) keep unigram(b), for all.
- * subspace() can weigh by products only: h begins with t weighed n(a) unigram(b), and loses its root.
- * */
+ * subspace() knows no weights: it gets t times sqrt(n(a) unigram(b)), and h is divided by sqrt(unigram(b)).
+ */
 static void seed_follow(double *x, double *h, size_t r, const Table *pairs, const Chain *bigram) {
     const size_t vocab = pairs->rows;
     const double *right = bigram->unigram;
@@ -2080,7 +2083,7 @@ typedef struct {
     const double *h;                 /* [vocab][r] */
     double *x, *x_mean;              /* [vocab][r]: less its mean; [r] */
     double *expected[REACH + 1];     /* [vocab][r], or NULL; of 1: the mean h of what follows a token, by the
-                                      * bigram; of d > 1: what the head for d adds to that d after it */
+                                      * bigram; of d > 1: the shift that the head for d gives it */
     double *share;                   /* [vocab]: of the tokens that something follows */
     double *xx, *hh;                 /* [r][r]: the covariance of x, and of h where the bigram is known */
     double scale, constant, swing;   /* as seed_embeddings found them */
@@ -2604,9 +2607,9 @@ static void svd(double *u, double *s, double *v, const Table *table, size_t r, i
  * speech the Voice of chapter VI), z the transformer's logits, t_back the token `back` places before x.
  *
  *     B   (1 - d (1 - lambda)) log P(x) + d kappa z(x)    chain and transformer; d is the chain's doubt
- *     H   sum of ECHO^(back-2) trace(t_back, x), back = 2 .. 16, past the context met in II: resonance
+ *     H   sum of ECHO^(back-2) trace(t_back, x), back = 2 .. 16, but for the chain's context: resonance
  *     F   spelled(x) + the sum of (sqrt(back) / 12) promise(t_back, x), back = 2 .. 11     prophecy: what was
- *         promised and has not come since, the stronger the longer it is open; a twelfth token is too late.
+ *         promised and has not come since, the stronger the longer it is open; after 11 it is given up.
  *         spelled: word, sentence and line under way are to end as the corpus' do (in speech: the word)
  *     A   log(1 + heard(x) / (PRIOR share(x)))       destiny, the direction of the talk: how much more of x
  *         it has than the corpus; heard(x): the sum over the places of x of DRIFT^(tokens since)
@@ -2614,8 +2617,8 @@ static void svd(double *u, double *s, double *v, const Table *table, size_t r, i
  *
  * recall is a small chain of this talk alone, a cache (Kuhn and De Mori 1990), that leaves the share `free`
  * to others and sums to the rest: mixed, they are recall + free P, in proportion P + recall / free. The odds
- * are trauma * level / free: so much of recall is let in, trauma the coefficient, as was unexpected of late,
- * level being a fading mean of the surprise, in nats. Terms are added to log P: so T is a logarithm (it
+ * are trauma * level / free, trauma the coefficient, level a fading mean of the surprise, in nats: the less
+ * was expected of late, the more of recall is let in. Terms are added to log P: so T is a logarithm (it
  * makes just this mixture where log P weighs 1; where it weighs less, T favours the improbable).
  */
 #define ECHO 0.85                /* resonance fades by this with each token back */
@@ -2935,7 +2938,7 @@ typedef struct { double *left; uint32_t *best; size_t n, seen; } Best;
 static size_t largest(const double *x, size_t from, size_t to);
 static void best_make(Best *b, size_t n), best_free(Best *b), best_first(Best *b, const double *logits);
 static uint32_t best_next(Best *b);
-static void rule(double *logits, const Ids *text, double repetition);
+static void penalize(double *logits, const Ids *text, double repetition);
 
 /* Draws a token: repetition penalty on the recent tokens; what the speller forbids is left out; top-k, the k
  * most probable (0: all); softmax of logits / temperature (0: the most probable comes); top-p, the most
@@ -2947,7 +2950,7 @@ static uint32_t sample(Best *best, double *logits, double *odds, uint32_t *kept,
     const size_t most = how->temperature <= 0.0 ? 1 : how->top_k ? how->top_k : tok->vocab;
     double whole = 0.0, walked = 0.0;
     size_t n = 0;
-    rule(logits, text, how->repetition);
+    penalize(logits, text, how->repetition);
     best_first(best, logits);
     for (uint32_t id; n < most && (id = best_next(best)) != NONE;)
         if (speller_allows(speller, token_text(tok, id))) kept[n++] = id;
@@ -3135,7 +3138,7 @@ static uint32_t best_next(Best *b) {
 }
 
 /* The repetition penalty on the recent tokens. */
-static void rule(double *logits, const Ids *text, double repetition) {
+static void penalize(double *logits, const Ids *text, double repetition) {
     const double cost = log(1.0 + repetition);
     for (size_t back = 1; back <= RECENT && back <= text->n; back++)
         logits[text->ids[text->n - back]] -= cost;
