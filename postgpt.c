@@ -1079,7 +1079,7 @@ static void metaweights_promises(Metaweights *meta, const double *often) {
 enum { UNKNOWN, BEGUN, WHOLE_WORD };
 #define STUB 4.0                 /* nats, times trust: what a token loses that would end the word under way
                                   * unfinished */
-#define BREAK 2.1                /* and what one loses that goes on with it as no word does */
+#define BREAK 1.6                /* and what one loses that goes on with it as no word does */
 #define NEVER 20.0               /* what a token loses that cannot come */
 #define LONGEST_WORD 48          /* bytes: a longer run of letters is no word but a text without spaces,
                                   * and is not spelled */
@@ -1120,7 +1120,7 @@ static Trait trait_of(Slice text) {
 enum { LINE, STOP, NEITHER };        /* what a token may end: a line, a sentence */
 #define OLD 1023                 /* bytes: what has lasted longer counts as this old */
 #define FEW 70.0                 /* tokens: an age that was met so often goes half by itself, half by all */
-#define DUE 1.05                 /* of what the ages know: the chain knows some of it */
+#define DUE 0.8                  /* of what the ages know: the chain knows some of it */
 
 /* How long the lines and the sentences of a text last, in bytes: a table of their lives, as Halley (1693)
  * made one of people's. Of those that have come to an age, how many end there?

@@ -666,7 +666,7 @@ class Metaweights:
 UNKNOWN, BEGUN, WHOLE_WORD = range(3)
 STUB = 4.0                  # nats, times trust: what a token loses that would end the word under way
                             # unfinished
-BREAK = 2.1                 # and what one loses that goes on with it as no word does
+BREAK = 1.6                 # and what one loses that goes on with it as no word does
 NEVER = 20.0                # what a token loses that cannot come
 LONGEST_WORD = 48           # bytes: a longer run of letters is no word but a text without spaces, and is not
                             # spelled
@@ -692,7 +692,7 @@ def trait_of(text):
 LINE, STOP = range(2)       # what a token may end: a line, a sentence
 OLD = 1023                  # bytes: what has lasted longer counts as this old
 FEW = 70.0                  # tokens: an age that was met so often goes half by itself, half by all
-DUE = 1.05                  # of what the ages know: the chain knows some of it
+DUE = 0.8                   # of what the ages know: the chain knows some of it
 
 
 class Lives:

@@ -118,7 +118,8 @@ class Cuts(unittest.TestCase):
         self.assertEqual(thesis.read(whole.args[1]), thesis.split(tiny, 0.1)[0])
         built, reported = map(lines_of, thesis.every_tenth(names))
         self.assertEqual(built + reported, lines_of(names))                      # some names stand there twice
-        piece, = tune.pieces_of(str(DATA / "names.txt"))
+        piece, longer = tune.pieces_of(str(DATA / "names.txt"))
+        self.assertEqual(longer.args, (*piece.args, "--order", "5"))
         tuned, asked = (lines_of(thesis.read(path)) for path in (piece.args[1], piece.args[-1]))
         self.assertFalse(tuned + asked - built)
         self.assertGreater(sum(asked.values()), 700)
