@@ -2639,7 +2639,7 @@ typedef struct { double lambda, kappa, alpha, beta, gamma, trauma; size_t memory
 #define TRAUMA 0.006
 #define TRAINED_LAMBDA 0.5
 #define TRAINED_KAPPA 0.5
-#define UNAIDED 0.84             /* lambda in FULL without its transformer, a row of chapter VIII */
+#define UNAIDED 0.88             /* lambda in FULL without its transformer, a row of chapter VIII */
 
 /* Which terms speak in a mode: the chain and the transformer (together the B of the title), H, F, A, T */
 enum { USE_CHAIN = 1, USE_NET = 2, USE_H = 4, USE_F = 8, USE_A = 16, USE_T = 32,
