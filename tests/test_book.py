@@ -255,11 +255,8 @@ def figures():
         (r"among all " + n + " tokens", tok.vocab),
         (r"meta mode, needs " + n, exam["meta"]),
         (r"full field needs " + n, exam["full"]),
-        (
-            r"Without prophecy the field would need " + n + " bits, and without the transformer it would need " + n,
-            exam["full -F"],
-            exam["full -transformer"],
-        ),
+        (r"Without prophecy the field would need " + n, exam["full -F"]),
+        (r"Without the transformer it would need " + n, exam["full -transformer"]),
         (r"improves from " + n + " to " + n, exam["transformer"], exam["transformer -heads"]),
         # company, promises, words
         (r"three weights together make " + n, dict(company.rows[looks])[last] / postgpt.WHOLE),
