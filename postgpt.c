@@ -17,8 +17,8 @@
  *     III  Transformer   182 lines   two kinds of attention, one residual stream
  *     IV   Seeding       258 lines   three questions that the counts can answer
  *     V    Dario field   224 lines   all that is known, in one sum
- *     VI   Sampling      203 lines   a token is drawn, and there is text on the screen
- *                       1464 lines
+ *     VI   Sampling      204 lines   a token is drawn, and there is text on the screen
+ *                       1465 lines
  */
 #define _XOPEN_SOURCE 700
 #define _FILE_OFFSET_BITS 64
@@ -1419,7 +1419,8 @@ typedef struct {
     const Tokenizer *tok;
     const Trait *traits;         /* [vocab] */
     uint32_t words;              /* how many have begun; what follows white space begins one */
-    uint32_t spoken;             /* the same since the sentence began, at most SENTENCE */
+    uint32_t since;              /* how many had when the sentence began */
+    uint32_t spoken;             /* how many have since then, at most SENTENCE */
     uint32_t nested;             /* how many brackets are open, and 8 more within quotes; a line's end
                                   * closes all */
     size_t length;
@@ -1435,10 +1436,10 @@ static void reader_read(Reader *reader, uint32_t id) {
     reader->length += trait.length;
     if (!trait.white) {
         if (trait.han || trait.begins || reader->apart || reader->length > LONG) {
-            const uint32_t begun = trait.han ? trait.han : 1,
-                spoken = (reader->ended ? 0 : reader->spoken) + begun;
-            reader->words += begun;
+            if (reader->ended) reader->since = reader->words;
+            reader->words += trait.han ? trait.han : 1;
             reader->length = trait.length;
+            const uint32_t spoken = reader->words - reader->since;
             reader->spoken = spoken < SENTENCE ? spoken : SENTENCE;
         }
         reader->ended = trait.closes;
@@ -1470,8 +1471,9 @@ typedef struct {
     Map newest;                  /* (a, b) -> the newest place that an a and a b stand before; none is the
                                   * text's end */
     uint32_t *older;             /* [n]: the place before it of the same pair, 0: none */
-    uint32_t *words;             /* [n + 1], as the next three: what a Reader knows at each place */
+    uint32_t *words, *since;     /* [n + 1], as the next three: what a Reader knows at each place */
     unsigned char *spoken, *nested, *ended;
+    uint32_t *home;              /* [n + 1]: the words at the next end of a sentence */
     unsigned char *fork;         /* [n]: is this a place to leave the text? */
     uint32_t *leave;             /* [n + 1]: the words at the next one */
 } Places;
@@ -1482,8 +1484,14 @@ static int places_alike(const Places *places, const uint32_t *start, size_t a, s
         && !memcmp(places->same + start[a], places->same + start[b], (a - start[a]) * sizeof *places->same);
 }
 
+/* found[n + 1]: the words at the next place that is marked[n], or at the text's end. */
+static void places_next_words(const Places *places, const unsigned char *marked, uint32_t *found) {
+    found[places->n] = places->words[places->n];
+    for (size_t at = places->n; at-- > 0;) found[at] = marked[at] ? places->words[at] : found[at + 1];
+}
+
 /* Where to leave the text: where a sentence ends; and where another place shares SHARED words with it, stands
- * within as many brackets, and goes on otherwise. Fills fork and leave. */
+ * within as many brackets, and goes on otherwise. Fills fork. */
 static void places_find_forks(Places *places) {
     const uint32_t *words = places->words, *same = places->same;
     const uint32_t many = NONE - 1;                        /* it goes on in two ways */
@@ -1510,11 +1518,8 @@ static void places_find_forks(Places *places) {
             next[*slot] = many;
         first[at] = *slot;
     }
-    places->leave[n] = words[n];
-    for (size_t at = n; at-- > 0;) {
+    for (size_t at = 0; at < n; at++)
         places->fork[at] = places->ended[at] || (first[at] != NONE && next[first[at]] == many);
-        places->leave[at] = places->fork[at] ? words[at] : places->leave[at + 1];
-    }
     free(start); free(first); free(next);
     map_free(&index);
 }
@@ -1525,12 +1530,17 @@ static uint32_t places_until_fork(const Places *places, size_t place) {
     return far < FAR ? far : FAR;
 }
 
+/* How many words one must say from a place on to come to the end of its sentence. */
+static uint32_t places_until_home(const Places *places, size_t place) {
+    return places->home[place + 1] - places->words[place];
+}
+
 static void places_make(Places *places, const Text *text, Tokenizer *tok, const Trait *traits) {
     const size_t n = text->n;
     Ids bare = {0};
     *places = (Places){.ids = text->ids, .n = n, .older = alloc(n, sizeof(uint32_t)), .fork = alloc(n, 1),
-                       .leave = alloc(n + 1, sizeof(uint32_t)),
-                       .traits = traits,
+                       .leave = alloc(n + 1, sizeof(uint32_t)), .home = alloc(n + 1, sizeof(uint32_t)),
+                       .traits = traits, .since = alloc(n + 1, sizeof(uint32_t)),
                        .bare = alloc(tok->vocab, sizeof(uint32_t)), .same = alloc(n, sizeof(uint32_t)),
                        .words = alloc(n + 1, sizeof(uint32_t)), .spoken = alloc(n + 1, 1),
                        .nested = alloc(n + 1, 1), .ended = alloc(n + 1, 1)};
@@ -1551,6 +1561,7 @@ static void places_make(Places *places, const Text *text, Tokenizer *tok, const 
     for (size_t i = 0; i < n; i++) {
         reader_read(&reader, text->ids[i]);
         places->words[i + 1] = reader.words;
+        places->since[i + 1] = reader.since;
         places->spoken[i + 1] = (unsigned char)reader.spoken;
         places->nested[i + 1] = (unsigned char)reader.nested;
         places->ended[i + 1] = (unsigned char)reader.ended;
@@ -1560,6 +1571,8 @@ static void places_make(Places *places, const Text *text, Tokenizer *tok, const 
         *newest = (uint32_t)i + 1;
     }
     places_find_forks(places);
+    places_next_words(places, places->fork, places->leave);
+    places_next_words(places, places->ended, places->home);
 }
 
 /* The newest place that a pair stands before, 0: none. */
@@ -2903,10 +2916,11 @@ static size_t field_moment(const Field *field, size_t *at, size_t *seen) {
  * more), then of 3, up to 7, with a fifth of the discounts. It would recite the corpus; rules, in nats, make
  * it move on. A junction is another place of the corpus that has the last two words, or more, of what was
  * said: there the text can go on otherwise. `verbatim` is 11 words. From the fourth word that is copied in a
- * row each costs, and a junction is taken gladly; from the eighth any junction is better than to go on; a
- * twelfth is not said, whatever else comes. More rules keep sentences, numbers and brackets whole. Spelling
- * knows the words and the one under way; the Speller asks it, so that no word is written that neither corpus
- * nor prompt has, and keeps the bytes valid UTF-8. All of them stand in second readings.
+ * row each costs, and a junction is taken gladly, most of all one whose sentence can be ended in time; from
+ * the eighth any junction is better than to go on; a twelfth is not said, whatever else comes. More rules
+ * keep sentences, numbers and brackets whole. Spelling knows the words and the one under way; the Speller
+ * asks it, so that no word is written that neither corpus nor prompt has, and keeps the bytes valid UTF-8.
+ * They stand in second readings.
  */
 #define TEMPERATURE 0.9          /* the defaults of the options of these names */
 #define REPETITION 0.0
@@ -3231,7 +3245,8 @@ static int speller_allows(const Speller *sp, Slice text) {
 #define AGAIN 3                  /* words: of a run as long that has been said already */
 /* The rules, in nats. A token loses */
 #define WALL 1e4                 /* if it makes a run of words of the corpus longer than `verbatim`, */
-#define GLAD 0.7                 /* for each word by which the run is longer than a third of that, */
+#define GLAD 0.7                 /* for each word by which the run is longer than a third of that, but on the
+                                  * way home, */
 #define SATED 11.0               /* if the run is longer than two thirds of it: any junction is better, and
                                   * what is no junction worse, */
 #define STUCK 3.0                /* if no fork can be reached from it in time, */
@@ -3242,7 +3257,9 @@ static int speller_allows(const Speller *sp, Slice text) {
 #define STALE 4.0                /* if it goes on with a run of AGAIN words that were said already; */
 #define LONELY 3.0               /* it gains for each word that its best place shares with what was said,
                                   * up to SHARED, */
-#define ONE_MORE 1.5             /* and for more than that */
+#define ONE_MORE 1.5             /* and for more than that, */
+#define HOME 4.0                 /* and if it joins a sentence that can be said to its end before the run is
+                                  * too long */
 
 /* The chain that speaks, and where it leaves the corpus. Kneser-Ney's discounts set mass aside for what was
  * never seen: right for predicting what somebody else wrote, wrong for speaking, where who draws from it says
@@ -3270,6 +3287,9 @@ struct Voice {
     uint32_t *count, *met;       /* [vocab]; those of which there are some */
     unsigned char *level, *stale;      /* [vocab]: a place has it as far into a sentence as it stands here;
                                         * it was said here */
+    unsigned char *home;         /* [vocab]: a junction within the sentence under way carries it to the end of
+                                  * another one, before the run is longer than two thirds of `verbatim`; as
+                                  * much of the other one must have been said */
 };
 
 static void voice_clear(Voice *voice) {
@@ -3283,7 +3303,7 @@ static Voice *voice_make(Places *places, const Chain *chain, Tokenizer *tok, dou
     Voice *voice = alloc(1, sizeof *voice);
     *voice = (Voice){.places = places, .tok = tok, .verbatim = verbatim, .vocab = tok->vocab,
         .prob = alloc(tok->vocab, sizeof(double)), .level = alloc(tok->vocab, 1),
-            .stale = alloc(tok->vocab, 1)};
+            .stale = alloc(tok->vocab, 1), .home = alloc(tok->vocab, 1)};
     /* nothing is to have probability 0 */
     for (size_t k = 0; k < 4; k++) voice->cut[k] = (discount > 0.001 ? discount : 0.001) * chain->cut[k];
     uint32_t **counts[5] = {&voice->run, &voice->shared, &voice->reach, &voice->count, &voice->met};
@@ -3296,7 +3316,8 @@ static Voice *voice_make(Places *places, const Chain *chain, Tokenizer *tok, dou
 static void voice_free(Voice *voice) {
     free(voice->prob); free(voice->spots); free(voice->others); free(voice->start);
     free(voice->piece.ids); free(voice->heard.ids); free(voice->run); free(voice->shared); free(voice->reach);
-    free(voice->count); free(voice->met); free(voice->level); free(voice->stale); free(voice);
+    free(voice->count); free(voice->met); free(voice->level); free(voice->stale); free(voice->home);
+    free(voice);
 }
 
 /* From every place to the one after it, where the corpus goes on with this token. */
@@ -3373,6 +3394,9 @@ static void voice_speak(Voice *voice, double *p) {
     memset(voice->shared, 0, vocab * sizeof *voice->shared);
     memset(voice->reach, 0, vocab * sizeof *voice->reach);
     memset(voice->level, 0, vocab);
+    memset(voice->home, 0, vocab);
+    const uint32_t limit = (uint32_t)voice->verbatim,
+        said = voice->reader.ended ? 0 : voice->reader.words - voice->reader.since;
     for (size_t i = 0; i < voice->n; i++) {
         const size_t place = voice->spots[i].place, n = voice->spots[i].match;
         const uint32_t id = places->ids[place], common = words[place] - words[place - n],
@@ -3381,9 +3405,11 @@ static void voice_speak(Voice *voice, double *p) {
         if (places->nested[place] != voice->reader.nested) continue;
         if (common + 1 > voice->shared[id]) voice->shared[id] = common + 1;
         voice->level[id] |= places->spoken[place] == voice->reader.spoken;
-        if (common >= SHARED && voice->verbatim) {
+        if (common >= SHARED && limit) {
             const uint32_t reach = common + places_until_fork(voice->places, place);
             if (!voice->reach[id] || reach < voice->reach[id]) voice->reach[id] = reach;
+            if (common < said && said >= words[place] - places->since[place]
+                && common + places_until_home(places, place) <= 2 * limit / 3) voice->home[id] = 1;
         }
     }
     size_t *count = alloc(vocab, sizeof *count);
@@ -3446,12 +3472,15 @@ static void voice_rules(const Voice *voice, const Field *field, double *logits, 
         const uint32_t run = voice->run[x], shared = voice->shared[x] ? voice->shared[x] - 1 : 0;
         double gain = 0.0;
         if (limit && run > limit) gain -= WALL;
-        else if (limit && chain && run > limit / 3)
-            gain -= GLAD * (double)(run - limit / 3) + (run > 2 * limit / 3 ? SATED : 0.0);
+        else if (limit && chain && run > 2 * limit / 3)
+            gain -= GLAD * (double)(run - limit / 3) + SATED;
+        else if (limit && chain && run > limit / 3 && !voice->home[x])
+            gain -= GLAD * (double)(run - limit / 3);
         if (chain) {
             if (voice->shared[x]) gain += LONELY * (double)(shared < wanted ? shared : wanted);
             if (shared > wanted && wanted == SHARED) gain += ONE_MORE;
             if (voice->reach[x] > limit) gain -= STUCK;
+            if (voice->home[x]) gain += HOME;
             if (number && shared) gain += ODD;
             /* a number must share with its place the word before it, and itself where it is under way */
             if (trait->digit && !number && shared < (trait->begins ? 1 : 2)) gain -= ODD;

@@ -17,8 +17,8 @@ A first reading goes down to "Second reading" in each chapter, and from there to
     III  Transformer   133 lines   two kinds of attention, one residual stream
     IV   Seeding       179 lines   three questions that the counts can answer
     V    Dario field   148 lines   all that is known, in one sum
-    VI   Sampling      144 lines   a token is drawn, and there is text on the screen
-                      1000 lines
+    VI   Sampling      145 lines   a token is drawn, and there is text on the screen
+                      1001 lines
 """
 import os
 try:
@@ -899,7 +899,8 @@ class Reader:
     """Reads a text token by token, as whoever speaks must: in words and sentences. traits: of each token.
 
     words   how many have begun; what follows white space begins one
-    spoken  the same since the sentence began, at most SENTENCE
+    since   how many had when the sentence began
+    spoken  how many have since then, at most SENTENCE
     nested  how many brackets are open, and 8 more within quotes; a line's end closes all
 
     >>> reader = Reader([trait_of(text) for text in (b"Words", b" (in", b" one", b")", b".")])
@@ -914,7 +915,7 @@ class Reader:
 
     def clear(self):
         """A new document."""
-        self.words = self.spoken = self.nested = self.length = 0
+        self.words = self.since = self.spoken = self.nested = self.length = 0
         self.apart = self.ended = True                    # what comes begins a word, a sentence
 
     def read(self, token):
@@ -923,8 +924,10 @@ class Reader:
         self.length += length
         if not white:
             if han or begins or self.apart or self.length > LONG:
+                if self.ended:
+                    self.since = self.words
                 self.words, self.length = self.words + (han or 1), length
-                self.spoken = min((0 if self.ended else self.spoken) + (han or 1), SENTENCE)
+                self.spoken = min(self.words - self.since, SENTENCE)
             self.ended = closes
         self.apart, self.ended = ends, self.ended or breaks
         for kind in brackets:
@@ -946,7 +949,8 @@ class Places:
     follows, what follows it.
 
     after  (a, b) -> the places that an a and a b stand before, the oldest first; none is the text's end
-    words, spoken, nested, ended  [n + 1]: what a Reader knows at each place
+    words, since, spoken, nested, ended  [n + 1]: what a Reader knows at each place
+    home   [n + 1]: the words at the next end of a sentence
     fork   [n]: is this a place to leave the text?    leave  [n + 1]: the words at the next one
     bare   token -> the same without its space: " The" begins a sentence as "The" begins a paragraph
     traits of each token
@@ -961,16 +965,18 @@ class Places:
         same = self.same = [self.bare[token] for token in ids]
         for place, pair in enumerate(zip(same, same[1:-1]), 2):
             self.after.setdefault(pair, []).append(place)
-        reader, known = Reader(self.traits), [(0, 0, 0, True)]
+        reader, known = Reader(self.traits), [(0, 0, 0, 0, True)]
         for token in ids:
             reader.read(token)
-            known.append((reader.words, reader.spoken, reader.nested, reader.ended))
-        self.words, self.spoken, self.nested, self.ended = zip(*known)
-        self.fork, self.leave = self.find_forks()
+            known.append((reader.words, reader.since, reader.spoken, reader.nested, reader.ended))
+        self.words, self.since, self.spoken, self.nested, self.ended = zip(*known)
+        self.home = self.next_words(self.ended[:-1])
+        self.fork = self.find_forks()
+        self.leave = self.next_words(self.fork)
 
     def find_forks(self):
         """Where to leave the text: where a sentence ends; and where another place shares SHARED words with
-        it, stands within as many brackets, and goes on otherwise.  -> fork, [n]; leave, [n + 1]"""
+        it, stands within as many brackets, and goes on otherwise.  -> [n]"""
         words, follows, keys, start = self.words, {}, [], 0
         for at, token in enumerate(self.same):
             while start + 2 < at and words[at] - words[start + 1] >= SHARED:
@@ -979,15 +985,22 @@ class Places:
             keys.append((self.nested[at], *self.same[start:at]) if far else None)
             if far and follows.setdefault(keys[-1], token) != token:
                 follows[keys[-1]] = None                  # it goes on in two ways
-        fork = [ended or follows.get(key, 0) is None for ended, key in zip(self.ended, keys)]
-        leave = [words[-1]]
-        for ends, heard in zip(reversed(fork), reversed(words[:-1])):
-            leave.append(heard if ends else leave[-1])
-        return fork, leave[::-1]
+        return [ended or follows.get(key, 0) is None for ended, key in zip(self.ended, keys)]
+
+    def next_words(self, marks):
+        """The words at the next place that is marked, or at the text's end.  [n] -> [n + 1]"""
+        found = [self.words[-1]]
+        for marked, words in zip(reversed(marks), reversed(self.words[:-1])):
+            found.append(words if marked else found[-1])
+        return found[::-1]
 
     def until_fork(self, place):
         """How many words one must say from a place on to come to one where the text forks; FAR at most."""
         return min(self.leave[place + 1] - self.words[place], FAR)
+
+    def until_home(self, place):
+        """How many words one must say from a place on to come to the end of its sentence."""
+        return self.home[place + 1] - self.words[place]
 
 
 COMMON = 400                # a word more frequent than one in so many,
@@ -1928,10 +1941,11 @@ PLACES = 256                # moments: only so many, the newest, are looked at
 # more), then of 3, up to 7, with a fifth of the discounts. It would recite the corpus; rules, in nats, make
 # it move on. A junction is another place of the corpus that has the last two words, or more, of what was
 # said: there the text can go on otherwise. `verbatim` is 11 words. From the fourth word that is copied in a
-# row each costs, and a junction is taken gladly; from the eighth any junction is better than to go on; a
-# twelfth is not said, whatever else comes. More rules keep sentences, numbers and brackets whole. Spelling
-# knows the words and the one under way; the Speller asks it, so that no word is written that neither corpus
-# nor prompt has, and keeps the bytes valid UTF-8. All of them stand in second readings.
+# row each costs, and a junction is taken gladly, most of all one whose sentence can be ended in time; from
+# the eighth any junction is better than to go on; a twelfth is not said, whatever else comes. More rules
+# keep sentences, numbers and brackets whole. Spelling knows the words and the one under way; the Speller
+# asks it, so that no word is written that neither corpus nor prompt has, and keeps the bytes valid UTF-8.
+# They stand in second readings.
 
 # the defaults of the options of these names
 TEMPERATURE, REPETITION, DISCOUNT, VERBATIM = 0.9, 0.0, 0.2, 11
@@ -2330,7 +2344,7 @@ SPOTS = 4096                # places: of those that a pair stands before the new
 AGAIN = 3                   # words: of a run as long that has been said already
 # The rules, in nats. A token loses
 WALL = 1e4                  # if it makes a run of words of the corpus longer than `verbatim`,
-GLAD = 0.7                  # for each word by which the run is longer than a third of that,
+GLAD = 0.7                  # for each word by which the run is longer than a third, but on the way home,
 SATED = 11.0                # if the run is longer than two thirds of it: any junction is better, and what is
                             # no junction worse,
 STUCK = 3.0                 # if no fork can be reached from it in time,
@@ -2340,7 +2354,8 @@ ABRUPT = 6.0                # if it ends a sentence too early (less with each wo
 STALE = 4.0                 # if it goes on with a run of AGAIN words that were said already;
 LONELY = 3.0                # it gains for each word that its best place shares with what was said, up to
                             # SHARED,
-ONE_MORE = 1.5              # and for more than that
+ONE_MORE = 1.5              # and for more than that,
+HOME = 4.0                  # and if it joins a sentence that can be ended before the run is too long
 
 
 class Voice:
@@ -2352,6 +2367,8 @@ class Voice:
     spots   the places that the last two tokens and more stand before: place -> how many tokens match
     run     token -> how many words of the corpus in a row have been said when it is said
     shared  token -> the words that the best place has in common with what was said, within the same brackets
+    home    the tokens that a junction within the sentence under way carries to the end of another one, before
+            the run is longer than two thirds of `verbatim`; as much of the other one must have been said
     heard   how many words had begun after each token that was said
     """
 
@@ -2394,7 +2411,8 @@ class Voice:
         """What the chain says when it speaks, p being what it says when it listens: the recursion of chapter
         II goes on over contexts of 2, 3, .. tokens.  [vocab] -> [vocab]"""
         places, reader, words = self.places, self.reader, self.places.words
-        self.run, self.shared, self.level, self.reach, fit = {}, {}, set(), {}, []
+        self.run, self.shared, self.level, self.home, self.reach, fit = {}, {}, set(), set(), {}, []
+        said, limit = 0 if reader.ended else reader.words - reader.since, self.verbatim
         for place, n in self.spots.items():
             token, common = places.ids[place], words[place] - words[place - n]
             if words[place + 1] > words[place]:
@@ -2404,9 +2422,12 @@ class Voice:
                 self.shared[token] = max(common, self.shared.get(token, 0))
                 if places.spoken[place] == reader.spoken:
                     self.level.add(token)
-                if common >= SHARED and self.verbatim:
+                if common >= SHARED and limit:
                     reach = common + places.until_fork(place)
                     self.reach[token] = min(reach, self.reach.get(token, reach))
+                    if (common < said >= words[place] - places.since[place]
+                            and common + places.until_home(place) <= 2 * limit // 3):
+                        self.home.add(token)
         for order in range(2, SPEAKS):
             fit = [(n, token) for n, token in fit if n >= order]
             if not fit:
@@ -2433,8 +2454,10 @@ class Voice:
         for token, run in self.run.items() if limit else ():
             if run > limit:
                 gain[token] -= WALL
-            elif chain and run > limit // 3:
-                gain[token] -= GLAD * (run - limit // 3) + (SATED if run > 2 * limit // 3 else 0.0)
+            elif chain and run > 2 * limit // 3:
+                gain[token] -= GLAD * (run - limit // 3) + SATED
+            elif chain and run > limit // 3 and token not in self.home:
+                gain[token] -= GLAD * (run - limit // 3)
         if not chain:
             return gain
         wanted = 0 if reader.ended else min(SHARED, reader.spoken)
@@ -2445,6 +2468,8 @@ class Voice:
                 gain[token] += ONE_MORE
             if self.reach.get(token, 0) > limit:
                 gain[token] -= STUCK
+            if token in self.home:
+                gain[token] += HOME
             if number and shared:
                 gain[token] += ODD
         for token, least in () if number else self.digits:
