@@ -17,8 +17,8 @@
  *     III  Transformer   182 lines   two kinds of attention, one residual stream
  *     IV   Seeding       258 lines   three questions that the counts can answer
  *     V    Dario field   224 lines   all that is known, in one sum
- *     VI   Sampling      204 lines   a token is drawn, and there is text on the screen
- *                       1465 lines
+ *     VI   Sampling      203 lines   a token is drawn, and there is text on the screen
+ *                       1464 lines
  */
 #define _XOPEN_SOURCE 700
 #define _FILE_OFFSET_BITS 64
@@ -2920,7 +2920,6 @@ static size_t field_moment(const Field *field, size_t *at, size_t *seen) {
  * the eighth any junction is better than to go on; a twelfth is not said, whatever else comes. More rules
  * keep sentences, numbers and brackets whole. Spelling knows the words and the one under way; the Speller
  * asks it, so that no word is written that neither corpus nor prompt has, and keeps the bytes valid UTF-8.
- * They stand in second readings.
  */
 #define TEMPERATURE 0.9          /* the defaults of the options of these names */
 #define REPETITION 0.0

@@ -17,8 +17,8 @@ A first reading goes down to "Second reading" in each chapter, and from there to
     III  Transformer   133 lines   two kinds of attention, one residual stream
     IV   Seeding       179 lines   three questions that the counts can answer
     V    Dario field   148 lines   all that is known, in one sum
-    VI   Sampling      145 lines   a token is drawn, and there is text on the screen
-                      1001 lines
+    VI   Sampling      144 lines   a token is drawn, and there is text on the screen
+                      1000 lines
 """
 import os
 try:
@@ -1945,7 +1945,6 @@ PLACES = 256                # moments: only so many, the newest, are looked at
 # the eighth any junction is better than to go on; a twelfth is not said, whatever else comes. More rules
 # keep sentences, numbers and brackets whole. Spelling knows the words and the one under way; the Speller
 # asks it, so that no word is written that neither corpus nor prompt has, and keeps the bytes valid UTF-8.
-# They stand in second readings.
 
 # the defaults of the options of these names
 TEMPERATURE, REPETITION, DISCOUNT, VERBATIM = 0.9, 0.0, 0.2, 11

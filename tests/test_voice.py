@@ -111,6 +111,16 @@ class WhatIsIndexed(unittest.TestCase):
                 at += 1
             self.assertEqual(places.until_fork(place), places.words[at] - places.words[place])
 
+    def test_home_is_the_end_of_the_sentence(self):
+        places = self.places
+        for place in random.Random(4).sample(range(2, len(self.ids) - 200), 60):
+            at = place + 1
+            while not places.ended[at]:
+                at += 1
+            self.assertEqual(places.until_home(place), places.words[at] - places.words[place])
+            if places.spoken[place] < postgpt.SENTENCE:
+                self.assertEqual(places.spoken[place], places.words[place] - places.since[place])
+
 
 class WhatTheVoiceKnows(unittest.TestCase):
     """After each token of a text made of pieces of the corpus: what it knows of every token, against all places of the
@@ -122,7 +132,7 @@ class WhatTheVoiceKnows(unittest.TestCase):
 
     def test_runs_and_shared_words_are_those_of_the_best_place(self):
         model, rng, checked = self.model, random.Random(5), Counter()
-        ids, places, voice = model.meta.text.ids, None, model.voice(0.3, 5)
+        ids, places, voice = model.meta.text.ids, None, model.voice(0.3, 11)
         places = voice.places
         said = []
         for _ in range(25):
@@ -131,7 +141,8 @@ class WhatTheVoiceKnows(unittest.TestCase):
                 said.append(id)
                 voice.write(id)
                 voice.speak([1.0] * model.meta.vocab)
-                run, shared = {}, {}
+                run, shared, home, reader = {}, {}, set(), voice.reader
+                so_far = 0 if reader.ended else reader.words - reader.since
                 # as the corpus would have it
                 heard = [places.bare[id]
                          for id in model.tokenizer.encode(b"".join(model.tokenizer.text[id] for id in said))]
@@ -144,12 +155,29 @@ class WhatTheVoiceKnows(unittest.TestCase):
                     x, begins = ids[place], places.words[place + 1] > places.words[place]
                     if begins:
                         run[x] = max(run.get(x, 0), places.words[place + 1] - places.words[place - n])
-                    if places.nested[place] == voice.reader.nested:
-                        shared[x] = max(shared.get(x, 0), places.words[place] - places.words[place - n])
+                    if places.nested[place] == reader.nested:
+                        both = places.words[place] - places.words[place - n]
+                        shared[x] = max(shared.get(x, 0), both)
+                        there = places.words[place] - places.since[place]
+                        if 2 <= both < so_far and there <= so_far and both + places.until_home(place) <= 7:
+                            home.add(x)
                 self.assertEqual(voice.run, run)
                 self.assertEqual(voice.shared, shared)
-                checked[bool(run)] += 1
-        self.assertGreater(min(checked.values()), 5)
+                self.assertEqual(voice.home, home)
+                checked["run" if run else "no run"] += 1
+                checked["home" if home else "no home"] += 1
+        self.assertGreater(min(checked.values()), 5, checked)
+
+    def test_the_way_home_is_taken_gladly_and_its_words_cost_nothing(self):
+        voice, field = self.model.voice(), self.model.field("BHF")
+        field.push(0, 1.0)
+        voice.write(0)
+        plain = {"run": {1: 5, 2: 5, 3: 9}, "shared": {1: 2, 2: 2, 3: 2}, "level": {1, 2, 3}, "reach": {}}
+        vars(voice).update(home={2, 3}, **plain)
+        gain = voice.rules(field)
+        self.assertAlmostEqual(gain[2] - gain[1], postgpt.HOME + 2 * postgpt.GLAD)
+        vars(voice).update(home=set(), **plain)
+        self.assertAlmostEqual(gain[3] - voice.rules(field)[3], postgpt.HOME)    # too long a run is left all the same
 
     def test_what_it_says_is_a_distribution_and_nothing_has_probability_0(self):
         model = self.model
