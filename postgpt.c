@@ -1419,8 +1419,7 @@ typedef struct {
     const Tokenizer *tok;
     const Trait *traits;         /* [vocab] */
     uint32_t words;              /* how many have begun; what follows white space begins one */
-    uint32_t since;              /* how many had when the sentence began */
-    uint32_t spoken;             /* how many have since then, at most SENTENCE */
+    uint32_t spoken;             /* the same since the sentence began */
     uint32_t nested;             /* how many brackets are open, and 8 more within quotes; a line's end
                                   * closes all */
     size_t length;
@@ -1436,11 +1435,10 @@ static void reader_read(Reader *reader, uint32_t id) {
     reader->length += trait.length;
     if (!trait.white) {
         if (trait.han || trait.begins || reader->apart || reader->length > LONG) {
-            if (reader->ended) reader->since = reader->words;
-            reader->words += trait.han ? trait.han : 1;
+            const uint32_t begun = trait.han ? trait.han : 1;
+            reader->words += begun;
+            reader->spoken = (reader->ended ? 0 : reader->spoken) + begun;
             reader->length = trait.length;
-            const uint32_t spoken = reader->words - reader->since;
-            reader->spoken = spoken < SENTENCE ? spoken : SENTENCE;
         }
         reader->ended = trait.closes;
     }
@@ -1471,8 +1469,8 @@ typedef struct {
     Map newest;                  /* (a, b) -> the newest place that an a and a b stand before; none is the
                                   * text's end */
     uint32_t *older;             /* [n]: the place before it of the same pair, 0: none */
-    uint32_t *words, *since;     /* [n + 1], as the next three: what a Reader knows at each place */
-    unsigned char *spoken, *nested, *ended;
+    uint32_t *words, *spoken;    /* [n + 1], as the next two: what a Reader knows at each place */
+    unsigned char *nested, *ended;
     uint32_t *home;              /* [n + 1]: the words at the next end of a sentence */
     unsigned char *fork;         /* [n]: is this a place to leave the text? */
     uint32_t *leave;             /* [n + 1]: the words at the next one */
@@ -1540,9 +1538,9 @@ static void places_make(Places *places, const Text *text, Tokenizer *tok, const 
     Ids bare = {0};
     *places = (Places){.ids = text->ids, .n = n, .older = alloc(n, sizeof(uint32_t)), .fork = alloc(n, 1),
                        .leave = alloc(n + 1, sizeof(uint32_t)), .home = alloc(n + 1, sizeof(uint32_t)),
-                       .traits = traits, .since = alloc(n + 1, sizeof(uint32_t)),
+                       .traits = traits,
                        .bare = alloc(tok->vocab, sizeof(uint32_t)), .same = alloc(n, sizeof(uint32_t)),
-                       .words = alloc(n + 1, sizeof(uint32_t)), .spoken = alloc(n + 1, 1),
+                       .words = alloc(n + 1, sizeof(uint32_t)), .spoken = alloc(n + 1, sizeof(uint32_t)),
                        .nested = alloc(n + 1, 1), .ended = alloc(n + 1, 1)};
     map_make(&places->newest, n / 2);
     places->ended[0] = 1;
@@ -1561,8 +1559,7 @@ static void places_make(Places *places, const Text *text, Tokenizer *tok, const 
     for (size_t i = 0; i < n; i++) {
         reader_read(&reader, text->ids[i]);
         places->words[i + 1] = reader.words;
-        places->since[i + 1] = reader.since;
-        places->spoken[i + 1] = (unsigned char)reader.spoken;
+        places->spoken[i + 1] = reader.spoken;
         places->nested[i + 1] = (unsigned char)reader.nested;
         places->ended[i + 1] = (unsigned char)reader.ended;
         if (!i || i + 1 == n) continue;
@@ -3394,8 +3391,8 @@ static void voice_speak(Voice *voice, double *p) {
     memset(voice->reach, 0, vocab * sizeof *voice->reach);
     memset(voice->level, 0, vocab);
     memset(voice->home, 0, vocab);
-    const uint32_t limit = (uint32_t)voice->verbatim,
-        said = voice->reader.ended ? 0 : voice->reader.words - voice->reader.since;
+    const uint32_t limit = (uint32_t)voice->verbatim, spoken = voice->reader.spoken,
+        said = voice->reader.ended ? 0 : spoken;
     for (size_t i = 0; i < voice->n; i++) {
         const size_t place = voice->spots[i].place, n = voice->spots[i].match;
         const uint32_t id = places->ids[place], common = words[place] - words[place - n],
@@ -3403,12 +3400,13 @@ static void voice_speak(Voice *voice, double *p) {
         if (words[place + 1] > words[place] && run > voice->run[id]) voice->run[id] = run;
         if (places->nested[place] != voice->reader.nested) continue;
         if (common + 1 > voice->shared[id]) voice->shared[id] = common + 1;
-        voice->level[id] |= places->spoken[place] == voice->reader.spoken;
+        const uint32_t there = places->spoken[place];
+        voice->level[id] |= there == spoken || (there >= SENTENCE && spoken >= SENTENCE);
         if (common >= SHARED && limit) {
-            const uint32_t reach = common + places_until_fork(voice->places, place);
+            const uint32_t reach = common + places_until_fork(places, place);
             if (!voice->reach[id] || reach < voice->reach[id]) voice->reach[id] = reach;
-            if (common < said && said >= words[place] - places->since[place]
-                && common + places_until_home(places, place) <= 2 * limit / 3) voice->home[id] = 1;
+            if (common < said && said >= there && common + places_until_home(places, place) <= 2 * limit / 3)
+                voice->home[id] = 1;
         }
     }
     size_t *count = alloc(vocab, sizeof *count);
@@ -3461,7 +3459,8 @@ static void voice_rules(const Voice *voice, const Field *field, double *logits, 
     const Tokenizer *tok = voice->tok;
     const uint32_t limit = (uint32_t)voice->verbatim, wanted = reader->ended ? 0 : reader->spoken < SHARED
         ? reader->spoken : SHARED;
-    const uint32_t wanting = reader->ended ? 0 : SENTENCE - reader->spoken;
+    const uint32_t wanting = reader->ended || reader->spoken >= SENTENCE ? 0 : SENTENCE - reader->spoken;
+    const uint32_t glad = limit / 3, sated = 2 * limit / 3;
     const int whole = spelling && spelling->length && spelling->known != BEGUN ? kind_of[spelling->word[0]]
         : -1;
     const int number = voice->last != NONE && kind_of[token_end(tok, voice->last)] == DIGIT;
@@ -3471,10 +3470,8 @@ static void voice_rules(const Voice *voice, const Field *field, double *logits, 
         const uint32_t run = voice->run[x], shared = voice->shared[x] ? voice->shared[x] - 1 : 0;
         double gain = 0.0;
         if (limit && run > limit) gain -= WALL;
-        else if (limit && chain && run > 2 * limit / 3)
-            gain -= GLAD * (double)(run - limit / 3) + SATED;
-        else if (limit && chain && run > limit / 3 && !voice->home[x])
-            gain -= GLAD * (double)(run - limit / 3);
+        else if (limit && chain && run > (voice->home[x] ? sated : glad))
+            gain -= GLAD * (double)(run - glad) + (run > sated ? SATED : 0.0);
         if (chain) {
             if (voice->shared[x]) gain += LONELY * (double)(shared < wanted ? shared : wanted);
             if (shared > wanted && wanted == SHARED) gain += ONE_MORE;

@@ -899,8 +899,7 @@ class Reader:
     """Reads a text token by token, as whoever speaks must: in words and sentences. traits: of each token.
 
     words   how many have begun; what follows white space begins one
-    since   how many had when the sentence began
-    spoken  how many have since then, at most SENTENCE
+    spoken  the same since the sentence began
     nested  how many brackets are open, and 8 more within quotes; a line's end closes all
 
     >>> reader = Reader([trait_of(text) for text in (b"Words", b" (in", b" one", b")", b".")])
@@ -915,7 +914,7 @@ class Reader:
 
     def clear(self):
         """A new document."""
-        self.words = self.since = self.spoken = self.nested = self.length = 0
+        self.words = self.spoken = self.nested = self.length = 0
         self.apart = self.ended = True                    # what comes begins a word, a sentence
 
     def read(self, token):
@@ -924,10 +923,8 @@ class Reader:
         self.length += length
         if not white:
             if han or begins or self.apart or self.length > LONG:
-                if self.ended:
-                    self.since = self.words
                 self.words, self.length = self.words + (han or 1), length
-                self.spoken = min(self.words - self.since, SENTENCE)
+                self.spoken = (0 if self.ended else self.spoken) + (han or 1)
             self.ended = closes
         self.apart, self.ended = ends, self.ended or breaks
         for kind in brackets:
@@ -949,7 +946,7 @@ class Places:
     follows, what follows it.
 
     after  (a, b) -> the places that an a and a b stand before, the oldest first; none is the text's end
-    words, since, spoken, nested, ended  [n + 1]: what a Reader knows at each place
+    words, spoken, nested, ended  [n + 1]: what a Reader knows at each place
     home   [n + 1]: the words at the next end of a sentence
     fork   [n]: is this a place to leave the text?    leave  [n + 1]: the words at the next one
     bare   token -> the same without its space: " The" begins a sentence as "The" begins a paragraph
@@ -965,11 +962,11 @@ class Places:
         same = self.same = [self.bare[token] for token in ids]
         for place, pair in enumerate(zip(same, same[1:-1]), 2):
             self.after.setdefault(pair, []).append(place)
-        reader, known = Reader(self.traits), [(0, 0, 0, 0, True)]
+        reader, known = Reader(self.traits), [(0, 0, 0, True)]
         for token in ids:
             reader.read(token)
-            known.append((reader.words, reader.since, reader.spoken, reader.nested, reader.ended))
-        self.words, self.since, self.spoken, self.nested, self.ended = zip(*known)
+            known.append((reader.words, reader.spoken, reader.nested, reader.ended))
+        self.words, self.spoken, self.nested, self.ended = zip(*known)
         self.home = self.next_words(self.ended[:-1])
         self.fork = self.find_forks()
         self.leave = self.next_words(self.fork)
@@ -2411,7 +2408,7 @@ class Voice:
         II goes on over contexts of 2, 3, .. tokens.  [vocab] -> [vocab]"""
         places, reader, words = self.places, self.reader, self.places.words
         self.run, self.shared, self.level, self.home, self.reach, fit = {}, {}, set(), set(), {}, []
-        said, limit = 0 if reader.ended else reader.words - reader.since, self.verbatim
+        said, deep, limit = 0 if reader.ended else reader.spoken, min(reader.spoken, SENTENCE), self.verbatim
         for place, n in self.spots.items():
             token, common = places.ids[place], words[place] - words[place - n]
             if words[place + 1] > words[place]:
@@ -2419,13 +2416,13 @@ class Voice:
             if places.nested[place] == reader.nested:
                 fit.append((n, token))
                 self.shared[token] = max(common, self.shared.get(token, 0))
-                if places.spoken[place] == reader.spoken:
+                if min(places.spoken[place], SENTENCE) == deep:
                     self.level.add(token)
                 if common >= SHARED and limit:
                     reach = common + places.until_fork(place)
                     self.reach[token] = min(reach, self.reach.get(token, reach))
-                    if (common < said >= words[place] - places.since[place]
-                            and common + places.until_home(place) <= 2 * limit // 3):
+                    home = common + places.until_home(place)
+                    if common < said >= places.spoken[place] and home <= 2 * limit // 3:
                         self.home.add(token)
         for order in range(2, SPEAKS):
             fit = [(n, token) for n, token in fit if n >= order]
@@ -2450,13 +2447,12 @@ class Voice:
         """What each token gains or loses: token -> nats. Without the chain only the limit of verbatim holds;
         without the spelling any word may go on."""
         gain, limit, reader = defaultdict(float), self.verbatim, self.reader
+        glad, sated = limit // 3, 2 * limit // 3
         for token, run in self.run.items() if limit else ():
             if run > limit:
                 gain[token] -= WALL
-            elif chain and run > 2 * limit // 3:
-                gain[token] -= GLAD * (run - limit // 3) + SATED
-            elif chain and run > limit // 3 and token not in self.home:
-                gain[token] -= GLAD * (run - limit // 3)
+            elif chain and run > (sated if token in self.home else glad):
+                gain[token] -= GLAD * (run - glad) + (SATED if run > sated else 0.0)
         if not chain:
             return gain
         wanted = 0 if reader.ended else min(SHARED, reader.spoken)
@@ -2478,7 +2474,7 @@ class Voice:
             for token in spelling.words.inside[KIND[spelling.word[0]]]:
                 if token not in self.shared:
                     gain[token] -= ODD
-        short = 0 if reader.ended else SENTENCE - reader.spoken
+        short = 0 if reader.ended else max(SENTENCE - reader.spoken, 0)
         for token in self.ends if short or reader.nested else ():
             if token not in self.level:
                 gain[token] -= ABRUPT * (short or SENTENCE) / SENTENCE

@@ -118,8 +118,14 @@ class WhatIsIndexed(unittest.TestCase):
             while not places.ended[at]:
                 at += 1
             self.assertEqual(places.until_home(place), places.words[at] - places.words[place])
-            if places.spoken[place] < postgpt.SENTENCE:
-                self.assertEqual(places.spoken[place], places.words[place] - places.since[place])
+
+    def test_spoken_counts_the_words_since_the_sentence_began(self):
+        places = self.places
+        for place in random.Random(4).sample(range(2, len(self.ids)), 60):
+            at = place - 1
+            while not (places.ended[at] and places.words[at + 1] > places.words[at]):
+                at -= 1
+            self.assertEqual(places.spoken[place], places.words[place] - places.words[at])
 
 
 class WhatTheVoiceKnows(unittest.TestCase):
@@ -142,7 +148,7 @@ class WhatTheVoiceKnows(unittest.TestCase):
                 voice.write(id)
                 voice.speak([1.0] * model.meta.vocab)
                 run, shared, home, reader = {}, {}, set(), voice.reader
-                so_far = 0 if reader.ended else reader.words - reader.since
+                so_far = 0 if reader.ended else reader.spoken
                 # as the corpus would have it
                 heard = [places.bare[id]
                          for id in model.tokenizer.encode(b"".join(model.tokenizer.text[id] for id in said))]
@@ -158,8 +164,7 @@ class WhatTheVoiceKnows(unittest.TestCase):
                     if places.nested[place] == reader.nested:
                         both = places.words[place] - places.words[place - n]
                         shared[x] = max(shared.get(x, 0), both)
-                        there = places.words[place] - places.since[place]
-                        if 2 <= both < so_far and there <= so_far and both + places.until_home(place) <= 7:
+                        if 2 <= both < so_far >= places.spoken[place] and both + places.until_home(place) <= 7:
                             home.add(x)
                 self.assertEqual(voice.run, run)
                 self.assertEqual(voice.shared, shared)
