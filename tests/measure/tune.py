@@ -95,17 +95,23 @@ def built_with(constants):
     return program
 
 
-def bits_of(pieces, values, row="full"):
+@functools.lru_cache(None)
+def figures_of(program, runs):
+    """{args: figures} of a program's runs, each asked for once: every walk begins where the one before it ended."""
+    usual, thesis.PROGRAM = thesis.PROGRAM, (program,)
+    try:
+        return thesis.measure(runs)
+    finally:
+        thesis.PROGRAM = usual
+
+
+def bits_of(pieces, values, row):
     """What a row takes a byte, on each piece, with values of coefficients and constants by name.  -> [piece]"""
     options = [part for name in postgpt.COEFFICIENTS for part in ("--" + name, "%g" % values[name])]
     constants = tuple((name, values[name]) for name in values if name not in postgpt.COEFFICIENTS)
-    program, thesis.PROGRAM = thesis.PROGRAM, (built_with(constants),)
-    try:
-        runs = [(*piece.args, *options) for piece in pieces]
-        found = thesis.measure(runs)
-        return [found[args][row].bits for args in runs]
-    finally:
-        thesis.PROGRAM = program
+    runs = tuple((*piece.args, *options) for piece in pieces)
+    found = figures_of(built_with(constants), runs)
+    return [found[args][row].bits for args in runs]
 
 
 def mean_log(bits):
@@ -118,14 +124,15 @@ def walk(pieces, values, name):
     def cost(value):
         """The mean log, printed."""
         bits = bits_of(pieces, {**values, name: value}, ROW.get(name, "full"))
-        print("%-10s %8.4g %s %10.5f%s" % (name, value, "".join("%15.4f" % piece for piece in bits), mean_log(bits),
+        mean = mean_log(bits)
+        print("%-10s %8.4g %s %10.5f%s" % (name, value, "".join("%15.4f" % piece for piece in bits), mean,
                                            " default" * (value == default_of(name))), flush=True)
-        return mean_log(bits)
+        return mean
 
     at = start = values[name]
     best = cost(start)
     for up in False, True:
-        while at == start or (at > start) == up:
+        while True:
             there = stepped(name, at, up)
             found = cost(there)
             if not found <= best - LEAST:
