@@ -3243,7 +3243,7 @@ static int speller_allows(const Speller *sp, Slice text) {
 #define WALL 1e4                 /* if it makes a run of words of the corpus longer than `verbatim`, */
 #define GLAD 0.7                 /* for each word by which the run is longer than a third of that, but on the
                                   * way home, */
-#define SATED 11.0               /* if the run is longer than two thirds of it: any junction is better, and
+#define SATED 12.0               /* if the run is longer than two thirds of it: any junction is better, and
                                   * what is no junction worse, */
 #define STUCK 3.0                /* if no fork can be reached from it in time, */
 #define ODD 16.0                 /* if it is a number where the corpus has none, or follows one, or a whole

@@ -2341,7 +2341,7 @@ AGAIN = 3                   # words: of a run as long that has been said already
 # The rules, in nats. A token loses
 WALL = 1e4                  # if it makes a run of words of the corpus longer than `verbatim`,
 GLAD = 0.7                  # for each word by which the run is longer than a third, but on the way home,
-SATED = 11.0                # if the run is longer than two thirds of it: any junction is better, and what is
+SATED = 12.0                # if the run is longer than two thirds of it: any junction is better, and what is
                             # no junction worse,
 STUCK = 3.0                 # if no fork can be reached from it in time,
 ODD = 16.0                  # if it is a number where the corpus has none, or follows one, or a whole word, as
