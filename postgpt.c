@@ -15,10 +15,10 @@
  *     I    Tokenizer     142 lines   bytes to tokens
  *     II   Metaweights   403 lines   the chain, and who stands near whom
  *     III  Transformer   182 lines   two kinds of attention, one residual stream
- *     IV   Seeding       258 lines   three questions that the counts can answer
+ *     IV   Seeding       257 lines   three questions that the counts can answer
  *     V    Dario field   224 lines   all that is known, in one sum
  *     VI   Sampling      203 lines   a token is drawn, and there is text on the screen
- *                       1464 lines
+ *                       1463 lines
  */
 #define _XOPEN_SOURCE 700
 #define _FILE_OFFSET_BITS 64
@@ -691,7 +691,7 @@ static size_t text_document(const Text *text, size_t at) {      /* the document 
  *         0.225, 0.5 / 5 + 2.5 / 5 / 4: no count of the empty context is 3, so there D(k) is k / 2 */
 typedef struct { uint32_t node, token; size_t count; } Entry;
 typedef struct {
-    size_t order, vocab, n_nodes, n_entries;
+    size_t order, vocab, n_nodes, n_entries;         /* order: 1 .. 8 */
     Map child;
     size_t *first;               /* [n_nodes + 1]: node's entries are first[node] .. */
     uint32_t *token;             /* [n_entries], ascending within a node */
@@ -872,7 +872,7 @@ static double chain_token_prob(const Chain *chain, const uint32_t *ids, size_t n
 }
 
 /* Chapter V weighs the transformer by this, the root (it did better) of what is left to the bigram: the
- * product of the backoffs of all met contexts of 2 tokens and more (1: none); of 1 token its own. */
+ * product of the backoffs of all contexts met of 2 tokens and more; before 2 are heard, the last. */
 static double chain_doubt(const Chain *chain, const uint32_t *ids, size_t n) {
     uint32_t nodes[8];
     const size_t many = chain_nodes(chain, ids, n, nodes);
@@ -1925,9 +1925,9 @@ static void randomize(Transformer *net, uint64_t seed) {
 /* ---------------------------------------------------------------------------------------------
  * IV  SEEDING: the ghost becomes flesh
  *
- * The ghost is a transformer that nobody trained: each matrix answers a question that the counts can answer,
- * by least squares or by one step of Newton's method. First, what stands where? The residual stream is
- * divided into rooms (coordinates at width 48):
+ * The ghost is a transformer that nobody trained: what its embeddings and heads know answers questions that
+ * the counts can answer, by least squares or one step of Newton's method; the MLP adds nothing yet. First,
+ * what stands where? The residual stream is divided into rooms (coordinates at width 48):
  *
  *     |             follow             | before | place | 1 | f |
  *     0                               33       42      46  47  48
@@ -1953,9 +1953,9 @@ static void randomize(Transformer *net, uint64_t seed) {
  *
  *     (sum over b of w_b (h[b] - m)(h[b] - m)^T + RIDGE I) x = sum over b of w_b t_b (h[b] - m)
  *
- * h begins as t's leading singular vectors (subspace); x, h and x are then fitted in turn (alternating least
- * squares: Hu, Koren and Volinsky 2008), by regress(), a few rounds of conjugate gradients each; even()
- * makes all directions weigh alike. The constants of h's fit are dropped: x, fitted last, does without.
+ * h begins as t's leading singular vectors (subspace), the few directions that rebuild t best; x, h and x
+ * are then fitted in turn by regress() (alternating least squares: Hu, Koren and Volinsky 2008), in a few
+ * rounds of conjugate gradients; even() makes all directions weigh alike. Constants of h's fit are dropped.
  *
  * The second question: what does a token further back tell that the bigram does not know (RRPRAM heads)? The
  * head for the distance d looks at the token d before the one to come, d - 1 before the newest: its Wr holds
@@ -1964,29 +1964,28 @@ static void randomize(Transformer *net, uint64_t seed) {
  *     a_ij = loud * waves(i) . waves(j + d - 1),      is largest where j = i - (d - 1)
  *
  * for the product of two places' waves is a sum of cosines of their distance. loud lets the next best place
- * lose SHARPNESS (6) nats, so that 99 of 100 parts go to one place (where the window has it: its first token
+ * lose SHARPNESS (6) nats, so that 99 of 100 parts go to one place (if the window has it: its first token
  * sees itself). What a head writes lands in the follow room, which the output head multiplies by h[b]. So it
  * can add x_d P h[b]^T to the logit of b (vectors as rows from here on), x_d the x of the token there, less
  * the mean of all, P a matrix and no probability. Which P? Newton's step goes from P = 0 to the bottom of
  * the parabola that has the loss's slope there (of -log softmax: what is expected less what came) and its
- * curvature (the covariance of h[b], b drawn as expected).
+ * curvature (the covariance of the h[b] expected: the mean of (h[b] - e)^T (h[b] - e), e their mean).
  *
  *     loss(P) = - the mean over places of log softmax(log bigram + what nearer heads add + x_d P h^T)[next]
  *     gradient  at 0:  -G,  G = the mean of x_d^T (h[next] - e),  e what is expected: the mean of h by the
- *                      bigram, plus the shift x_k P_k C by the head for each nearer distance k
- *     curvature at 0:  the mean of x_d^T x_d P Cov(h | bigram), nearly Cov(x) P C  (C: the mean of that Cov)
+ *                      bigram, plus x_k P_k C, how far the head for each nearer distance k shifts it
+ *     curvature at 0:  the mean of x_d^T x_d P Cov(h | bigram), nearly Cov(x) P C,  C the mean of that Cov
  *     Newton:  Cov(x) P C = G,  so  P = Cov(x)^-1 G C^-1    (Cov(x) and C mixed with I: SHRINK)
  *
- * Cut to the strongest directions, as many as a head has columns (svd: singular value decomposition), P = u
- * diag(s) v^T: the head reads x_d u, its values, and writes these times s v^T, its rows of the output
- * matrix.
+ * Cut to as many directions as a head has columns, the strongest (svd, singular value decomposition: a sum
+ * of u_k s_k v_k^T, the largest s_k first), P = u diag(s) v^T: the head reads x_d u and writes it times s
+ * v^T.
  *
  * The third question: what stood here the last time (content heads)? Trained transformers of two layers or
  * more form this circuit early: induction heads (Elhage and others 2021, Olsson and others 2022). The first
  * RRPRAM head, that for d = 2, also writes what it reads, (x - mean) u of the token before, into the room
- * `before`, as far as it goes. From layer 2 on, content heads ask, with the same u, for places whose
- * `before` is like the newest token, power the mean square of a coordinate of `before`, x_i `follow` at
- * place i:
+ * `before`, as far as it goes. From layer 2 on, content heads ask, with the same u, where `before` is like
+ * the newest token (x_i: `follow` at i; power: the mean square of a number in `before`; RELEVANCE: 1.5):
  *
  *     q_i = (x_i - mean) u RELEVANCE / power,  k_j = before_j,  a_ij = q_i . k_j / sqrt(head_dim)
  *
@@ -2619,8 +2618,8 @@ static void svd(double *u, double *s, double *v, const Table *table, size_t r, i
  *     B   (1 - d (1 - lambda)) log P(x) + d kappa z(x)    chain and transformer; d is the chain's doubt
  *     H   sum of ECHO^(back-2) trace(t_back, x), back = 2 .. 16, but for the chain's context: resonance
  *     F   spelled(x) + the sum of (sqrt(back) / 12) promise(t_back, x), back = 2 .. 11     prophecy: what was
- *         promised and has not come since, the stronger the longer it is open; after 11 it is given up.
- *         spelled: word, sentence and line under way are to end as the corpus' do (in speech: the word)
+ *         promised and has not come since, the stronger the longer it is open (a twelfth earns nothing).
+ *         spelled: fines; word, sentence and line under way are to end as the corpus' do (in speech: word)
  *     A   log(1 + heard(x) / (PRIOR share(x)))       destiny, the direction of the talk: how much more of x
  *         it has than the corpus; heard(x): the sum over the places of x of DRIFT^(tokens since)
  *     T   log(1 + odds recall(x) / P(x))             trauma: what followed earlier moments like this one
@@ -2913,10 +2912,10 @@ static size_t field_moment(const Field *field, size_t *at, size_t *seen) {
  * more), then of 3, up to 7, with a fifth of the discounts. It would recite the corpus; rules, in nats, make
  * it move on. A junction is another place of the corpus that has the last two words, or more, of what was
  * said: there the text can go on otherwise. `verbatim` is 11 words. From the fourth word that is copied in a
- * row each costs, and a junction is taken gladly, most of all one whose sentence can be ended in time; from
- * the eighth any junction is better than to go on; a twelfth is not said, whatever else comes. More rules
- * keep sentences, numbers and brackets whole. Spelling knows the words and the one under way; the Speller
- * asks it, so that no word is written that neither corpus nor prompt has, and keeps the bytes valid UTF-8.
+ * row each costs more, and a junction is taken gladly, most of all one whose sentence can be ended in time;
+ * from the eighth any junction is better than to go on; a twelfth is not said. More rules keep sentences,
+ * numbers and brackets whole. Spelling knows the words and the one under way; the Speller asks it, so that
+ * no word is written that neither corpus nor prompt has, and keeps the bytes valid UTF-8.
  */
 #define TEMPERATURE 0.9          /* the defaults of the options of these names */
 #define REPETITION 0.0

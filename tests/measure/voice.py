@@ -6,7 +6,7 @@ scale of.
 
 The manual is Debian's package developers-reference: the first 175,000 bytes of its paragraphs. The prompts are the
 first three words of sentences spread evenly over the text, a seed each, 100 tokens. A row each for the text itself,
-markovify (two words of state, where it is installed) and the modes full and meta:
+its sentences drawn at random, markovify (two words of state, where it is installed) and the modes full and meta:
 
 parses       share of the sentences of 5 to 30 words that Link Grammar, a parser of English, can parse whole
 null words   share of their words that it must leave out
@@ -134,6 +134,17 @@ def spoken(path, asked, mode):
         return list(pool.map(continuation, range(len(asked))))
 
 
+def as_long(samples, sentence):
+    """As many samples of about as many words, sentence by sentence."""
+    found = []
+    for sample in samples:
+        said = []
+        while len(" ".join(said).split()) < len(sample.split()):
+            said.append(sentence())
+        found.append(" ".join(said))
+    return found
+
+
 def markov(text, samples):
     """As many samples of about as many words by markovify; None where it is not installed."""
     try:
@@ -141,20 +152,23 @@ def markov(text, samples):
     except ImportError:
         return None
     random.seed(1)
-    chain, found = markovify.Text(text, state_size=2), []
-    for sample in samples:
-        said = []
-        while len(" ".join(said).split()) < len(sample.split()):
-            said.append(chain.make_sentence(tries=100) or "")
-        found.append(" ".join(said))
-    return found
+    chain = markovify.Text(text, state_size=2)
+    return as_long(samples, lambda: chain.make_sentence(tries=100) or "")
+
+
+def drawn(text, samples):
+    """As many samples of about as many words, whole sentences of the text drawn at random: who says nothing new
+    repeats himself so often."""
+    stock, rng = list(sentences([text])), random.Random(1)
+    return as_long(samples, lambda: rng.choice(stock))
 
 
 def report(name, path, n):
     text = Path(path).read_text(encoding="utf-8", errors="replace")
     asked = prompts(text, n)
     full, meta = (spoken(path, asked, mode) for mode in ("full", "meta"))
-    rows = [("the text itself", [text]), ("markovify, state 2", markov(text, full)), ("full", full), ("meta", meta)]
+    rows = [("the text itself", [text]), ("its sentences, drawn", drawn(text, full)),
+            ("markovify, state 2", markov(text, full)), ("full", full), ("meta", meta)]
     print("%-20s  %8s  %10s  %8s  %7s  %10s  %10s  %11s  %10s"
           % (name, "parses", "null words", "sentence", "short", "verbatim 3", "verbatim 8", "verbatim 12",
                                                                 "distinct 4"))
