@@ -30,6 +30,7 @@ except KeyboardInterrupt:
     os._exit(130)
 import bisect
 import contextlib
+import copy
 import errno
 import gc
 import glob
@@ -364,7 +365,7 @@ class Tokenizer:
 def as_bytes(text, what):
     """Bytes of what is given as bytes or as text, which is encoded as UTF-8. Raises TypeError."""
     if isinstance(text, str):
-        return text.encode("utf-8", "surrogateescape")
+        return to_bytes(text)
     if isinstance(text, (bytes, bytearray, memoryview)):
         return bytes(text)
     raise TypeError("%s is bytes or str, not %s" % (what, type(text).__name__))
@@ -2219,14 +2220,10 @@ def check_options(**values):
     on the command line."""
     for name, value in values.items():
         option, = [option for option in OPTIONS if option.name == name.replace("_", "-")]
-        if option.takes == "word":
-            fine, right = isinstance(value, str), value in re.split(", | or ", option.words)
-        else:
-            kinds = (int, float) if option.takes == "number" else int
-            fine = isinstance(value, kinds) and not isinstance(value, bool)
-            right = fine and option.low <= value <= option.high
-        if not fine or not right:
-            wanted = "one of " + option.words if option.takes == "word" else option.number
+        word, kinds = option.takes == "word", {"word": str, "number": (int, float)}.get(option.takes, int)
+        fine = isinstance(value, kinds) and not isinstance(value, bool)
+        if not fine or not (value in option.choices if word else option.low <= value <= option.high):
+            wanted = "one of " + option.words if word else option.number
             raise (ValueError if fine else TypeError)("%s is %s, not %r" % (name, wanted, value))
 
 
@@ -2586,24 +2583,23 @@ def strongest_promises(field):
 def look_back(field, use, logits, final, token, how, tokens, speller, standing, deep):
     """The Row of a token that is about to be said. logits, final [vocab]: before and after the rules; deep:
     with what only the page shows."""
-    top, tau = max(final), how.temperature or 1.0
-    odds = [exp((x - top) / tau) for x in final]
-    whole, mine = total(odds), final[token]
+    best, tau = best_first(final), how.temperature or 1.0
+    odds = [exp((x - final[best[0]]) / tau) for x in final]
+    whole = total(odds)
 
     def parts(x):
         """What each of TERMS adds to the logit of x."""
         return field.parts(use, x) + [final[x] - logits[x]]
 
-    rank = 1 + len([1 for other, x in enumerate(final) if x > mine or x == mine and other < token])
-    allowed = (x for x in best_first(final) if x == token or speller.allows(tokens[x]))
+    allowed = (x for x in best if x == token or speller.allows(tokens[x]))
     found = list(itertools.islice(allowed, CANDIDATES if deep else 2))
     if token not in found:
         found[-1] = token
-    second = next((x for x in [*found, *best_first(final)[:2]] if x != token), token)
+    second = next((x for x in [*found, *best[:2]] if x != token), token)
     standing.write(tokens[token])
     place, since, excerpts = standing.look()
     gave = list(map(sub, parts(token), parts(second)))
-    row = Row(token, tokens[token], odds[token] / whole, rank, gave, second, tokens[second],
+    row = Row(token, tokens[token], odds[token] / whole, best.index(token) + 1, gave, second, tokens[second],
               odds[second] / whole, place, since, field.level, [], excerpts, [], [])
     if not deep:
         return row
@@ -2633,20 +2629,21 @@ def transpose(x):
     return list(zip(*x))
 
 
-def matmul(y, x, w):
-    """y + x W.  [n][m], [n][r], [r][m] -> [n][m]"""
-    return [matvec(a, b, w) for a, b in zip(y, x)]
+def matmul(x, w, y=None):
+    """y + x W, y zero where it is not given.  [n][r], [r][m], [n][m] -> [n][m]"""
+    return [matvec(a, b, w) for a, b in zip(y or zeros(len(x), len(w[0])), x)]
 
 
-def linear_backward(dx, dy, x, w, dw):
-    """Back through y = x W: adds x^T dy to dw, returns dx + dy W^T.  [n][r], [n][m], [n][r], [r][m] -> [n][r]
+def linear_backward(dy, x, w, dw, dx=None):
+    """Back through y = x W: adds x^T dy to dw, returns dx + dy W^T, dx zero where it is not given.  [n][m],
+    [n][r], [r][m], [r][m], [n][r] -> [n][r]
 
     >>> dw = [[0.0], [0.0]]
-    >>> linear_backward([[0.0, 0.0]], [[2.0]], [[3.0, 4.0]], [[5.0], [7.0]], dw), dw       # y = 3 * 5 + 4 * 7
+    >>> linear_backward([[2.0]], [[3.0, 4.0]], [[5.0], [7.0]], dw), dw      # y = 3 * 5 + 4 * 7
     ([[10.0, 14.0]], [[6.0], [8.0]])
     """
-    dw[:] = matmul(dw, transpose(x), dy)
-    return matmul(dx, dy, transpose(w))
+    dw[:] = matmul(transpose(x), dy, dw)
+    return matmul(dy, transpose(w), dx)
 
 
 def norm_forward(x):
@@ -2655,7 +2652,7 @@ def norm_forward(x):
     s = 1 / sqrt(mean(x^2) + 1e-5),  y = x s        (Zhang and Sennrich 2019)
     """
     scale = [1.0 / sqrt(dot(row, row) / len(row) + 1e-5) for row in x]
-    return [[a * s for a in row] for row, s in zip(x, scale)], scale
+    return weighed(scale, x), scale
 
 
 def norm_backward(dx, dy, y, scale):
@@ -2696,8 +2693,8 @@ def attention_forward(layer, shape, x):
     """
     content, d, root = shape.content, shape.head_dim, sqrt(shape.head_dim)
     normed, scale = norm_forward(x)
-    q, k, v = (matmul(zeros(len(x), shape.content_dim), normed, w) for w in (layer.q, layer.k, layer.v))
-    value = beside(v, matmul(zeros(len(x), shape.rrpram_dim), normed, layer.rv))
+    q, k, v = (matmul(normed, w) for w in (layer.q, layer.k, layer.v))
+    value = beside(v, matmul(normed, layer.rv))
     weights, mixed = [], [[] for _ in x]
     for h in range(content + shape.rrpram):
         if h < content:
@@ -2709,7 +2706,7 @@ def attention_forward(layer, shape, x):
         weights.append(list(map(softmax, score)))         # row i has i + 1 of them: nobody looks ahead
         values = columns(value, h * d, d)
         mixed = beside(mixed, [matvec([0.0] * d, weight, values) for weight in weights[h]])
-    return matmul(x, mixed, layer.out), (normed, scale, q, k, value, weights, mixed)
+    return matmul(mixed, layer.out, x), (normed, scale, q, k, value, weights, mixed)
 
 
 def softmax_backward(p, dp):
@@ -2729,40 +2726,39 @@ def attention_backward(layer, grad, shape, dx, kept):
     -> [n][embd]"""
     normed, scale, q, k, value, weights, mixed = kept
     n, content, d, root = len(dx), shape.content, shape.head_dim, sqrt(shape.head_dim)
-    dmixed = linear_backward(zeros(n, shape.embd), dx, mixed, layer.out, grad.out)
+    dmixed = linear_backward(dx, mixed, layer.out, grad.out)
     dq, dk, dvalue, dr = zeros(n, 0), zeros(n, 0), zeros(n, 0), []
     for h, weight in enumerate(weights):
         dm, values = columns(dmixed, h * d, d), transpose(columns(value, h * d, d))
         dscore = [softmax_backward(p, matvec([0.0] * len(p), row, values)) for p, row in zip(weight, dm)]
-        dvalue = beside(dvalue, matmul(zeros(n, d), transpose(widened(weight, n)), dm))
+        dvalue = beside(dvalue, matmul(transpose(widened(weight, n)), dm))
         if h < content:                                   # back through q . k / sqrt(d)
             dscore = widened([[s / root for s in row] for row in dscore], n)
-            dq = beside(dq, matmul(zeros(n, d), dscore, columns(k, h * d, d)))
-            dk = beside(dk, matmul(zeros(n, d), transpose(dscore), columns(q, h * d, d)))
+            dq = beside(dq, matmul(dscore, columns(k, h * d, d)))
+            dk = beside(dk, matmul(transpose(dscore), columns(q, h * d, d)))
         else:
             dr.append(widened(dscore, shape.context))
     dv, drv = columns(dvalue, 0, shape.content_dim), columns(dvalue, shape.content_dim, shape.rrpram_dim)
     dnormed = zeros(n, shape.embd)                        # every matrix used normed: all of them answer
     for dy, w, dw in zip([dq, dk, dv, *dr, drv], [layer.q, layer.k, layer.v, *layer.r, layer.rv],
                          [grad.q, grad.k, grad.v, *grad.r, grad.rv]):
-        dnormed = linear_backward(dnormed, dy, normed, w, dw)
+        dnormed = linear_backward(dy, normed, w, dw, dnormed)
     return norm_backward(dx, dnormed, normed, scale)
 
 
 def mlp_forward(layer, x):
     """x + relu(rmsnorm(x) up) down.  [n][embd] -> [n][embd], and what the backward pass needs"""
     normed, scale = norm_forward(x)
-    up = matmul(zeros(len(x), len(layer.down)), normed, layer.up)
-    hidden = [[u if u > 0.0 else 0.0 for u in row] for row in up]
-    return matmul(x, hidden, layer.down), (normed, scale, hidden)
+    hidden = [[u if u > 0.0 else 0.0 for u in row] for row in matmul(normed, layer.up)]
+    return matmul(hidden, layer.down, x), (normed, scale, hidden)
 
 
 def mlp_backward(layer, grad, dx, kept):
     """Back through mlp_forward: where the relu was shut, nothing comes back.  [n][embd] -> [n][embd]"""
     normed, scale, hidden = kept
-    dhidden = linear_backward(zeros(len(dx), len(layer.down)), dx, hidden, layer.down, grad.down)
+    dhidden = linear_backward(dx, hidden, layer.down, grad.down)
     dhidden = [[g if u > 0.0 else 0.0 for g, u in zip(*rows)] for rows in zip(dhidden, hidden)]
-    dnormed = linear_backward(zeros(len(dx), len(normed[0])), dhidden, normed, layer.up, grad.up)
+    dnormed = linear_backward(dhidden, normed, layer.up, grad.up)
     return norm_backward(dx, dnormed, normed, scale)
 
 
@@ -2791,14 +2787,14 @@ def net_forward(net, ids):
         x, mlp = mlp_forward(layer, x)
         kept.append((heads, mlp))
     normed, scale = norm_forward(x)
-    return matmul(zeros(len(ids), net.vocab), normed, net.head), (kept, normed, scale)
+    return matmul(normed, net.head), (kept, normed, scale)
 
 
 def net_backward(net, grad, ids, dlogits, kept):
     """Back through net_forward, from the last part to the first: fills grad."""
     kept, normed, scale = kept
-    empty = zeros(len(ids), net.shape.embd)
-    dx = norm_backward(empty, linear_backward(empty, dlogits, normed, net.head, grad.head), normed, scale)
+    dnormed = linear_backward(dlogits, normed, net.head, grad.head)
+    dx = norm_backward(zeros(len(ids), net.shape.embd), dnormed, normed, scale)
     for layer, dlayer, (heads, mlp) in reversed(list(zip(net.layers, grad.layers, kept))):
         dx = mlp_backward(layer, dlayer, dx, mlp)
         dx = attention_backward(layer, dlayer, net.shape, dx, heads)
@@ -2885,12 +2881,7 @@ class Chuck:
 
     def step(self, net, grad, rate):
         """Moves the weights against the gradient. rate: before the factor. Returns the gradient's norm."""
-        square = 0.0
-        for matrix in grad.matrices():
-            for row in matrix:
-                for g in row:
-                    square += g * g
-        norm = sqrt(square)
+        norm = sqrt(total(g * g for matrix in grad.matrices() for row in matrix for g in row))
         if not norm < 1e300:
             return norm
         clip = self.clip(norm)
@@ -3131,10 +3122,10 @@ ROWS = [("uniform", ""), ("unigram", ""), ("bigram", ""), ("chain", "B"), ("tran
 
 def without_heads(net):
     """The same transformer, but nothing that its attention heads bring goes on."""
-    other = Transformer(net.shape, 0)
-    other.vocab, other.wte, other.wpe, other.head = net.vocab, net.wte, net.wpe, net.head
-    for silent, layer in zip(other.layers, net.layers):
-        silent.out, silent.up, silent.down = None, layer.up, layer.down
+    other = copy.copy(net)
+    other.layers = [copy.copy(layer) for layer in net.layers]
+    for layer in other.layers:
+        layer.out = None
     return other
 
 
@@ -3259,14 +3250,15 @@ class Option:
     def __init__(self, letter, name, takes, text):
         self.letter, self.name, self.takes = letter, name, "seed" if name == "seed" else self.TAKES[takes]
         self.words = re.match("[a-z, ]*", text).group().strip()
-        limits = re.search("([0-9]+) to ([0-9]+)", text) if self.takes in ("count", "number") else None
+        self.choices = re.split(", | or ", self.words)
+        limits = re.search("([0-9]+) to ([0-9]+)", text)
         self.low, self.high = self.ODD.get(name) or (map(int, limits.groups()) if limits else (0, 100))
         whole = "" if self.takes == "number" else "whole "
         self.number = "a %snumber from %s to %s" % (whole, self.low, self.high)
         default = re.search("default ([0-9.]*[0-9])", text)
         number = (float if self.takes == "number" else int)(default.group(1) if default else 0)
-        word = re.match("[a-z]*", self.words).group()
-        self.default = {"flag": False, "word": word, "text": None, "shape": {}}.get(self.takes, number)
+        self.default = {"flag": False, "word": self.choices[0], "text": None, "shape": {}}.get(
+            self.takes, number)
         if name in COEFFICIENTS or name == "discount":
             self.default = None                           # what it is depends on others
 
@@ -3284,7 +3276,7 @@ class Option:
         """The value of a string, or Misuse."""
         if self.takes == "text" and not value:
             raise Misuse("--%s needs the name of a file" % self.name)
-        if self.takes == "word" and value not in re.split(", | or ", self.words):
+        if self.takes == "word" and value not in self.choices:
             self.refuse(value)
         if self.takes in ("word", "text") or (self.takes, value) == ("seed", "random"):
             return value
@@ -3334,15 +3326,13 @@ def parse(args):
             only_prompt = True
             continue
         if arg.startswith("--"):
-            name, equals, value = arg[2:].partition("=")
+            name, equals, value = arg.partition("=")
             value = value if equals else None
-            options = [option for option in OPTIONS if option.name == name]
         else:
-            value = arg[2:] or None
-            options = [option for option in OPTIONS if option.letter == arg[1]]
-        if not options:
+            name, value = arg[:2], arg[2:] or None
+        option = next((known for known in OPTIONS if name in ("--" + known.name, "-" + known.letter)), None)
+        if not option:
             raise Misuse("there is no option '%s' (postgpt --help lists them)" % arg)
-        option, = options
         given.add(option.name)
         if option.takes == "flag":
             if value is not None:
@@ -3386,21 +3376,23 @@ def to_bytes(text):
     return text.encode("utf-8", "surrogateescape")
 
 
+def to_text(data):
+    """Bytes as text, what is not UTF-8 escaped (PEP 383)."""
+    return data.decode("utf-8", "surrogateescape")
+
+
 def arguments():
-    """The command line's arguments, what is not UTF-8 escaped (PEP 383). sys.argv holds what the locale
-    made of them, which in some (EUC-JP, Big5, GB18030) cannot be turned back: where the system tells the
-    bytes, they are taken."""
+    """The command line's arguments. sys.argv holds what the locale made of them, which in some (EUC-JP, Big5,
+    GB18030) cannot be turned back: where the system tells the bytes, they are taken."""
     args = sys.argv[1:]
-    try:
+    with contextlib.suppress(OSError):                    # another system
         with open("/proc/self/cmdline", "rb") as file:
             given = file.read().split(b"\0")[:-1]
         given = given[len(given) - len(args):]
         alike = [raw.decode() == arg for raw, arg in zip(given, args) if raw.isascii()]
         if len(given) == len(args) and all(alike):
-            return [raw.decode("utf-8", "surrogateescape") for raw in given]
-    except OSError:
-        pass                                              # another system
-    return [os.fsencode(arg).decode("utf-8", "surrogateescape") for arg in args]
+            return list(map(to_text, given))
+    return [to_text(os.fsencode(arg)) for arg in args]
 
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGXCPU")
@@ -3444,10 +3436,8 @@ def put(data, to=1):
 
 def put_error(text):
     """One line on standard error, also where a file's name has two."""
-    try:
+    with contextlib.suppress(Failure):                    # nobody listens
         put(to_bytes("postgpt: %s" % text).replace(b"\n", b"?") + b"\n", 2)
-    except Failure:
-        pass                                              # nobody listens
 
 
 def note(options, text):
@@ -3503,7 +3493,7 @@ class Draft:
         try:
             while not self.name or not os.path.exists(self.name):    # or a sweep was quicker than the lock
                 self.drop()
-                name = os.path.join(folder, self.name_of(b"%08x" % struct.unpack("<I", os.urandom(4))))
+                name = os.path.join(folder, self.name_of(os.urandom(4).hex().encode()))
                 self.file = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
                 self.name = name
                 self.lock(self.file, True)
@@ -3533,15 +3523,13 @@ class Draft:
         for name in glob.glob(os.path.join(glob.escape(folder), b"postgpt-" + b"[0-9a-f]" * 16 + b".tmp")):
             if os.path.basename(name) != self.name_of(name[-20:-12]):
                 continue
-            try:
+            with contextlib.suppress(OSError):            # it is gone, or not ours
                 file = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
                 try:
                     if self.lock(file):
                         os.remove(name)
                 finally:
                     os.close(file)
-            except OSError:
-                pass                                      # it is gone, or not ours
 
     def write(self, *parts):
         """Makes data all that the file holds."""
@@ -3590,10 +3578,10 @@ def merges_text(tokenizer, corpus, options):
         len(corpus), zlib.crc32(corpus), alphabet, options["merges"], n, zlib.crc32(pairs), pairs)
 
 
-def merges_take(file, corpus, options):
+def merges_take(file, corpus, alphabet, options):
     """The tokenizer of a merges file, or None where its pairs are not those that learning would give: the
     file must read exactly as it would be written again, and pass for learned."""
-    tokenizer = Tokenizer(alphabet_of(corpus, options["alphabet"], options["lines"]))
+    tokenizer = Tokenizer(alphabet)
     for line in file.split(b"\n")[1:min(options["merges"], len(corpus)) + 1]:
         pair = re.fullmatch(b"([0-9]{1,5}) ([0-9]{1,5})", line)
         left, right = map(int, pair.groups()) if pair else (tokenizer.vocab, 0)
@@ -3627,37 +3615,30 @@ def merges_fault(file, corpus, options):
 def merges_read(path, merges):
     """A merges file's bytes, not more than there can be; None where there is none, b"?" where it is no
     file that can be read."""
-    try:
-        there = os.stat(path)
-    except OSError:
-        return None
-    try:
-        if stat.S_ISREG(there.st_mode):                   # not a pipe, which would let us wait
+    with contextlib.suppress(OSError):
+        if os.path.isfile(path):                          # not a pipe, which would let us wait
             with open(path, "rb") as file:
                 return file.read(256 + 12 * merges)
-    except OSError:
-        pass
-    return b"?"
+    return b"?" if os.path.exists(path) else None
 
 
-def load_tokenizer(corpus, options):
+def load_tokenizer(corpus, alphabet, options):
     """The tokenizer from the merges file, or learned and kept there: beside a corpus that is a file, and
     not over another program's."""
     name = options["corpus"]
-    path, alphabet = merges_path(name), alphabet_of(corpus, options["alphabet"], options["lines"])
-    cached = not (options["no-cache"] or options["holdout"] or name.startswith(("/dev/", "/proc/")))
-    cached = cached and os.path.isfile(to_bytes(name))
+    path, cached = merges_path(name), os.path.isfile(to_bytes(name)) and not (
+        options["no-cache"] or options["holdout"] or name.startswith(("/dev/", "/proc/")))
     file = merges_read(to_bytes(path), options["merges"]) if cached else None
     read = [other for other in (name, options["eval"], options["encode"], options["load"], "/dev/stdin")
             if file is not None and other and same_file(path, other)]
     ours = file is None or MERGES.startswith(file[:len(MERGES)]) and not read        # it is, by a link
-    tokenizer = merges_take(file, corpus, options) if file and ours else None
+    tokenizer = merges_take(file, corpus, alphabet, options) if file and ours else None
     if not tokenizer:
         tokenizer = Tokenizer.learn(corpus, options["merges"], alphabet)
         if cached:
             if tokenizer.pairs:
-                why = "is missing" if file is None else "is another program's, and left alone"
-                why = merges_fault(file, corpus, options) if file is not None and ours else why
+                why = ("is missing" if file is None else merges_fault(file, corpus, options) if ours else
+                       "is another program's, and left alone")
                 note(options, "learned %d merges: %s %s" % (len(tokenizer.pairs), path, why))
             hold_signals(True)
             with contextlib.suppress(OSError):            # if it cannot be kept, the next start learns again
@@ -3765,7 +3746,7 @@ RESCUED = 240               # bytes of a name: with what is added a file system 
 def rescue_name(path):
     """A name that is not taken: path.rescue, path.rescue2, .., of a long name the beginning."""
     path = to_bytes(path)
-    path = path[:path.rfind(b"/") + 1 + RESCUED].decode("utf-8", "surrogateescape")
+    path = to_text(path[:path.rfind(b"/") + 1 + RESCUED])
     name, n = path + ".rescue", 2
     while os.path.lexists(to_bytes(name)):
         name, n = "%s.rescue%d" % (path, n), n + 1
@@ -3775,18 +3756,16 @@ def rescue_name(path):
 def save_file(path, *parts, draft=None, rescue=False):
     """Writes a checkpoint or a page; where it cannot be written any more, what was trained is saved beside
     it, or where we are. Raises Failure."""
+    fault, rescued = None, ""
     for name in itertools.chain([path], map(rescue_name, [path, os.path.basename(path)] * rescue)):
         try:
             write_file(name, *parts, draft=draft)
-        except OSError as error:
-            first, draft = error if name == path else first, None
-        else:
+            rescued = "; what was trained is in " + name
             break
-    else:
-        name = None
-    if name != path:
-        rescued = "; what was trained is in " + name if name else ""
-        raise Failure("cannot write %s: %s%s" % (path, os.strerror(first.errno), rescued))
+        except OSError as error:
+            fault, draft = fault or error, None
+    if fault:
+        raise Failure("cannot write %s: %s%s" % (path, os.strerror(fault.errno), rescued))
 
 
 def train_model(model, rest, options, draft):
@@ -3808,10 +3787,8 @@ def train_model(model, rest, options, draft):
             progress.show("step %d of %d: loss %.4f, best %.4f, %.1f a second%s" %
                           (step, steps, loss, best, speed, left))
             return
-        try:
+        with contextlib.suppress(Failure):                # it cannot be written
             put((line + "\n").encode(), 2)
-        except Failure:
-            pass                                          # it cannot be written
 
     save, room, failure = options["save"], checkpoint_room(model.net), None     # seeded first: no half ghost
     if draft:
@@ -3837,58 +3814,38 @@ def train_model(model, rest, options, draft):
     hold_signals(False)
 
 
-def characters(data):
-    """(bytes, is it a valid character) of each, one byte at a time where the text is not valid UTF-8."""
-    at = 0
-    while at < len(data):
-        n, state = at + 1, utf8_run(0, data[at:at + 1])
-        while n < len(data) and state not in (0, BROKEN):
-            state = utf8_run(state, data[n:n + 1])
-            n += 1
-        n = n if state == 0 else at + 1
-        yield data[at:n], state == 0
-        at = n
-
-
 def pieces_of(data):
-    """Bytes as they can be shown: (bytes, columns) of a character each; what is none or controls a
-    terminal as an escape."""
+    """Bytes as they can be shown: (text, columns) of a character each; what is none or controls a terminal
+    as an escape."""
     found = []
-    for char, valid in characters(data):
-        if not valid or char < b" " or char == b"\x7f" or b"\xc2" < char < b"\xc2\xa0":
-            for byte in char:
-                text = {9: b"\\t", 10: b"\\n", 13: b"\\r"}.get(byte, b"\\x%02x" % byte)
+    for char in to_text(data):
+        if char < " " or "\x7f" <= char < "\xa0" or "\udc80" <= char <= "\udcff":
+            for byte in to_bytes(char):
+                text = {9: "\\t", 10: "\\n", 13: "\\r"}.get(byte, "\\x%02x" % byte)
                 found.append((text, len(text)))
-        elif char in (b'"', b"\\"):
-            found.append((b"\\" + char, 2))
+        elif char in '"\\':
+            found.append(("\\" + char, 2))
         else:
-            found.append((char, 2 if b"\xe3" <= char < b"\xef" or char >= b"\xf0\x9f" else 1))
+            found.append((char, 2 if "\u3000" <= char < "\uf000" or char >= "\U0001f000" else 1))
     return found
 
 
 def quoted(data, most=100):
-    r"""Bytes in quotes, in at most so many columns, and how many there are.
+    r"""Bytes as text in quotes, in at most so many columns, and how many there are.
 
     >>> quoted(b"two\nlines"), quoted(b"a long word", 8)
-    ((b'"two\\nlines"', 12), (b'"a lon\xe2\x80\xa6"', 8))
+    (('"two\\nlines"', 12), ('"a lon…"', 8))
     """
     pieces = pieces_of(data)
-    columns, short = 2 + sum(map(len, [b" " * n for _, n in pieces])), []
-    if columns <= most:
-        return b'"' + b"".join([text for text, _ in pieces]) + b'"', columns
-    columns = 3
-    for text, n in pieces:
-        if columns + n > most:
-            break
-        short.append(text)
-        columns += n
-    return b'"' + b"".join(short) + "\u2026".encode() + b'"', columns
+    columns = list(itertools.accumulate([n for _, n in pieces], initial=2))       # before each, and of all
+    short = columns[-1] > most
+    kept = bisect.bisect_right(columns, most - short) - 1
+    return '"%s%s"' % ("".join([text for text, _ in pieces[:kept]]), "\u2026" * short), columns[kept] + short
 
 
 def fixed(x, digits=2):
     """A number with so many decimals, and no minus before a zero."""
-    text = "%.*f" % (digits, x)
-    return text[1:] if text[0] == "-" and not text.strip("-0.") else text
+    return "%.*f" % (digits, round(x, digits) + 0.0)
 
 
 def put_ledger(rows):
@@ -3902,16 +3859,14 @@ def put_ledger(rows):
     first, second = (max(least, *(quoted(text)[1] for text in texts))
                      for least, texts in zip((5, 6), zip(*tokens)))
     if first + second > room:                             # the longer one is cut short, or both
-        if first > room // 2:
-            first = room - second if second <= room // 2 else room - room // 2
+        first = max(room - second, min(first, room - room // 2))
         second = room - first
-    shown = [((b"token", 5), (b"second", 6)), *((quoted(a, first), quoted(b, second)) for a, b in tokens)]
+    shown = [(("token", 5), ("second", 6)), *((quoted(a, first), quoted(b, second)) for a, b in tokens)]
     put(b"\n")
     for ((token, n), (other, m)), cell in zip(shown, cells):
-        numbers = ["%*s" % (len(most), text) for most, text in zip(widest, cell)]
-        its, others = " ".join(numbers[:-2]).encode(), numbers[-2].encode()
-        put(b"%s%*s %s  %s%*s %s  %s\n" %
-            (token, first - n, b"", its, other, second - m, b"", others, cell[-1].encode()))
+        *its, others, _ = ["%*s" % (len(most), text) for most, text in zip(widest, cell)]
+        put(("%s%*s %s  %s%*s %s  %s\n" % (token, first - n, "", " ".join(its), other, second - m, "", others,
+                                           cell[-1])).encode())
     runs = [row.place[2] if row.place else 0 for row in rows]
     share = [100.0 * len([n for n in runs if n >= k]) / len(rows) for k in (4, 6, 8)]
     decided = [0] * (len(TERMS) + 1)
@@ -4048,10 +4003,9 @@ document.onkeydown=e=>{const s={ArrowRight:1,ArrowDown:1,ArrowLeft:-1,ArrowUp:-1
 def json_text(data, shown=False):
     """Bytes as a JSON string, quoted as in the ledger, or `shown`: as the text itself, its invalid bytes
     as U+FFFD."""
-    text = quoted(data)[0]
-    if shown:
-        text = b"".join([char if valid else "\ufffd".encode() for char, valid in characters(data)])
-    return '"%s"' % re.sub('[\0-\x1f\x7f"\\\\<>&]', lambda c: "\\u%04x" % ord(c.group()), text.decode())
+    text = to_text(data) if shown else quoted(data)[0]
+    text = re.sub("[\udc80-\udcff]", "\ufffd", text)
+    return '"%s"' % re.sub('[\0-\x1f\x7f"\\\\<>&]', lambda c: "\\u%04x" % ord(c.group()), text)
 
 
 def json_list(items):
@@ -4117,17 +4071,16 @@ def continue_prompt(model, prompt, options, said=None):
                 model.net                                 # before a line begins that progress would clear
             if both:
                 put(b"--- %s ---\n" % mode.encode())
-            text, rows = bytes((said or {}).get((i, mode), prompt)), []
-            if not said or (i, mode) not in said:
+            texts = {} if said is None else said
+            if (i, mode) not in texts:
                 put(prompt)
-            if said is not None:
-                said.setdefault((i, mode), bytearray(prompt))
+                texts[i, mode] = bytearray(prompt)
+            text, rows = bytes(texts[i, mode]), []
             how = Sampling((options["seed"] + i) % (1 << 64), *[options[name] for name in names])
             why = 2 if options["page"] else int(options["why"])
             for data, row in model.speak(text, options["tokens"], mode, how, why):
                 put(data)
-                if said is not None:
-                    said[i, mode] += data
+                texts[i, mode] += data
                 if row:
                     rows.append(row)
                 if stopped:
@@ -4277,8 +4230,7 @@ def build_model(corpus, rest, tokenizer, checkpoint, options):
         if options["save"]:
             draft = save_draft(options["save"])
         hold_signals(False)
-        chosen = {name: options[name] for name in COEFFICIENTS if options[name] is not None}
-        chosen.update({name: options[name] for name in MODELS})
+        chosen = {name: options[name] for name in (*MODELS, *COEFFICIENTS) if options[name] is not None}
         model = PostGPT(corpus, tokenizer=tokenizer, seeded=False, **chosen)
         if options["load"]:
             try:
@@ -4304,7 +4256,7 @@ def run(args):
         return put(VERSION.encode() + b"\n")
     if not options["corpus"]:
         here = os.path.dirname(os.path.realpath(__file__))
-        options["corpus"] = os.fsencode(os.path.join(here, "postgpt.txt")).decode("utf-8", "surrogateescape")
+        options["corpus"] = to_text(os.fsencode(os.path.join(here, "postgpt.txt")))
     if options["seed"] == "random":
         options["seed"], = struct.unpack("<Q", os.urandom(8))
         put_error("seed %d" % options["seed"])
@@ -4337,7 +4289,7 @@ def run(args):
         if options[option] and not data:
             raise Failure("%s is empty: there is nothing to evaluate" % what)
     checkpoint = read_file(options["load"], "the checkpoint") if options["load"] else None
-    tokenizer = load_tokenizer(corpus, options)
+    tokenizer = load_tokenizer(corpus, alphabet.alphabet, options)
     if options["encode"]:
         ids, _ = encode_text(tokenizer, text, options["lines"])
         return put(" ".join(map(str, ids)).encode() + b"\n")

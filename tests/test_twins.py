@@ -15,7 +15,7 @@ PYTHON, C = ((twins.ROOT / name).read_text(encoding="utf-8") for name in ("postg
 # name in C.
 EXCEPTIONS = {
     "Python's own: exceptions, the collector, bytes or str, what a terminal is told through an object (fail, progress)":
-        "unreadable Failure Misuse Progress Progress.watch Progress.say resting as_bytes to_bytes arguments",
+        "unreadable Failure Misuse Progress Progress.watch Progress.say resting as_bytes to_bytes to_text arguments",
     "a pattern or table of Python's, a function in C (piece_end, kind_of, has_han, is_one_of, utf8_run)":
         "PIECE KIND HAN BRACKETS LEAD",
     "a field or an assignment in C": "Tokenizer.vocab Text.documents Transformer.n_params Window.clear zeros",
@@ -40,7 +40,7 @@ EXCEPTIONS = {
         "Draft Draft.keep save_draft merges_read",
     "flags in C: training, conversing, waiting, stopped, which the handler reads": "SIGNALS hold_signals asked stopped",
     "C walks over bytes (character, quoted) and puts JSON as it goes (page_put, page_text); complain":
-        "characters pieces_of json_text json_list page_row",
+        "pieces_of json_text json_list page_row",
 }
 
 
