@@ -11,14 +11,14 @@
  * Memory, errors and lists come first. A first reading begins at chapter 0, goes down to "Second reading",
  * and from there to the next chapter:
  *
- *     0    Arithmetic     52 lines   sums, softmax, RMSNorm
+ *     0    Arithmetic     53 lines   sums, softmax, RMSNorm
  *     I    Tokenizer     142 lines   bytes to tokens
  *     II   Metaweights   403 lines   the chain, and who stands near whom
  *     III  Transformer   182 lines   two kinds of attention, one residual stream
  *     IV   Seeding       257 lines   three questions that the counts can answer
  *     V    Dario field   224 lines   all that is known, in one sum
- *     VI   Sampling      203 lines   a token is drawn, and there is text on the screen
- *                       1463 lines
+ *     VI   Sampling      199 lines   a token is drawn, and there is text on the screen
+ *                       1460 lines
  */
 #define _XOPEN_SOURCE 700
 #define _FILE_OFFSET_BITS 64
@@ -27,7 +27,6 @@
 #include <fcntl.h>
 #include <float.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <math.h>
 #include <poll.h>
 #include <pthread.h>
@@ -97,8 +96,9 @@ static int controls(const unsigned char *bytes, size_t i) {
 }
 
 /* One line, also where a file's name has two; a terminal gets no control bytes. */
-static void complain(const char *format, va_list args) {
-    va_list again;
+static void put_error(const char *format, ...) {
+    va_list args, again;
+    va_start(args, format);
     va_copy(again, args);
     const int n = vsnprintf(NULL, 0, format, args), terminal = isatty(STDERR_FILENO);
     unsigned char *text = n < 0 ? NULL : malloc((size_t)n + 11);
@@ -113,23 +113,11 @@ static void complain(const char *format, va_list args) {
         fwrite(text, 1, (size_t)n + 10, stderr);
     }
     va_end(again);
+    va_end(args);
     free(text);
 }
 
-static void fail(const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    complain(format, args);
-    va_end(args);
-    exit(1);
-}
-
-static void put_error(const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    complain(format, args);
-    va_end(args);
-}
+#define fail(...) (put_error(__VA_ARGS__), exit(1))
 
 static void *alloc(size_t count, size_t size) {   /* zeroed */
     void *p = calloc(count ? count : 1, size);
@@ -218,10 +206,11 @@ static void softmax(double *x, size_t n) {
     for (size_t i = 0; i < n; i++) x[i] /= sum;
 }
 
-/* y = x / sqrt(mean(x^2) + 1e-5), no gain (Zhang and Sennrich 2019). */
-static void rmsnorm(double *y, const double *x, size_t n) {
+/* y = x / sqrt(mean(x^2) + 1e-5), no gain (Zhang and Sennrich 2019). Returns what x was multiplied by. */
+static double rmsnorm(double *y, const double *x, size_t n) {
     const double scale = 1.0 / sqrt(dot(x, x, n) / (double)n + 1e-5);
     for (size_t i = 0; i < n; i++) y[i] = x[i] * scale;
+    return scale;
 }
 
 /* Second reading of 0 */
@@ -3021,8 +3010,6 @@ static int voice_rests(const Voice *voice, uint32_t id);
 typedef struct {
     const Options *options;
     Tokenizer tokenizer;
-    Ids ids;                     /* the corpus' tokens */
-    size_t *start;
     Metaweights meta;
     Transformer net;
     Words words;
@@ -3032,14 +3019,12 @@ typedef struct {
     Ledger *why;                 /* where it is asked for, else NULL */
 } Model;
 
-static Text encode_text(Tokenizer *tok, Ids *ids, size_t **start, const unsigned char *data, size_t length,
-                        int lines);
+static Text encode_text(Tokenizer *tok, const unsigned char *data, size_t length, int lines);
 
 /* Counts the corpus and seeds the transformer. */
 static void model_count(Model *model, const Bytes *corpus) {
     const Options *o = model->options;
-    const Text text = encode_text(&model->tokenizer, &model->ids, &model->start, corpus->data, corpus->length,
-                                o->lines);
+    const Text text = encode_text(&model->tokenizer, corpus->data, corpus->length, o->lines);
     words_make(&model->words, &model->tokenizer, &text);
     metaweights_make(&model->meta, text, model->tokenizer.vocab, o->order);
     transformer_make(&model->net, o->shape, model->tokenizer.vocab);
@@ -3154,21 +3139,22 @@ static void penalize(double *logits, const Ids *text, double repetition) {
 }
 
 /* The tokens of data as documents: one, or with `lines` one a line, a newline before it and one after it. */
-static Text encode_text(Tokenizer *tok, Ids *ids, size_t **start, const unsigned char *data, size_t length,
-                      int lines) {
-    size_t n_docs = 0, size = 16;
-    *start = alloc(size, sizeof **start);
+static Text encode_text(Tokenizer *tok, const unsigned char *data, size_t length, int lines) {
+    Ids ids = {0};
+    size_t n_docs = 0, size = 16, *start = alloc(size, sizeof *start);
     for (size_t at = 0, end; lines ? at < length : !n_docs; at = end + 1) {
         const unsigned char *newline = lines ? memchr(data + at, '\n', length - at) : NULL;
         end = newline ? (size_t)(newline - data) : length;
-        if (lines) ids_add(ids, tok->id_of_byte['\n']);
-        tokenizer_encode(tok, ids, data + at, end - at);
-        if (lines) ids_add(ids, tok->id_of_byte['\n']);
-        *start = grow(*start, n_docs + 2, &size, sizeof **start);
-        (*start)[++n_docs] = ids->n;
+        if (lines) ids_add(&ids, tok->id_of_byte['\n']);
+        tokenizer_encode(tok, &ids, data + at, end - at);
+        if (lines) ids_add(&ids, tok->id_of_byte['\n']);
+        start = grow(start, n_docs + 2, &size, sizeof *start);
+        start[++n_docs] = ids.n;
     }
-    return (Text){ids->ids, ids->n, *start, n_docs, lines};
+    return (Text){ids.ids, ids.n, start, n_docs, lines};
 }
+
+static void text_free(Text text) { free((void *)text.ids); free((void *)text.start); }
 
 /* The field's coefficients: those that were given, else the default. */
 static Coefficients model_coefficients(const Model *model) {
@@ -3261,35 +3247,37 @@ static int speller_allows(const Speller *sp, Slice text) {
  * what nobody says. So the voice takes off only `discount` of them, and asks contexts of up to SPEAKS - 1
  * tokens. */
 typedef struct { uint32_t place, match; } Spot;
+/* the places that the last two tokens and more stand before, the newest first, and how many tokens match; the
+ * last token, NONE before the first */
+typedef struct { Spot *spots; size_t n, size; uint32_t last; } Trail;
+typedef struct {                 /* of a token that may be said */
+    uint32_t run;                /* how many words of the corpus in a row have been said when the token is
+                                  * said; 0: it begins none */
+    uint32_t shared;             /* 1 + the words that the best place has in common with what was said, within
+                                  * the same brackets; 0: none */
+    uint32_t reach;              /* the least run from which the text can be left */
+    unsigned char level, stale;  /* a place has it as far into a sentence as it stands here; it was said
+                                  * here */
+    unsigned char home;          /* a junction within the sentence under way carries it to the end of another
+                                  * one, before the run is longer than two thirds of `verbatim`; as much of
+                                  * the other one must have been said */
+} Next;
 struct Voice {
     Places *places;
     Tokenizer *tok;
     Reader reader;
     double cut[4], *prob;        /* D; [vocab] */
     size_t verbatim, vocab;
-    /* the places that the last two tokens and more stand before, the newest first; how many tokens match */
-    Spot *spots, *others; size_t n, size, others_size;
-    uint32_t last;               /* NONE before the first token */
-    Spot *start; size_t n_start, start_size;   /* the spots, and the last token, before the piece under way */
-    uint32_t last_start;
+    Trail now, start;            /* start: before the piece under way */
     Ids piece, heard;            /* the piece under way; how many words had begun after each token that was
                                   * said */
-    uint32_t *run;               /* [vocab]: how many words of the corpus in a row have been said when the
-                                  * token is said; 0: it begins none */
-    uint32_t *shared;            /* [vocab]: 1 + the words that the best place has in common with what was
-                                  * said, within the same brackets; 0: none */
-    uint32_t *reach;             /* [vocab]: the least run from which the text can be left */
-    uint32_t *count, *met;       /* [vocab]; those of which there are some */
-    unsigned char *level, *stale;      /* [vocab]: a place has it as far into a sentence as it stands here;
-                                        * it was said here */
-    unsigned char *home;         /* [vocab]: a junction within the sentence under way carries it to the end of
-                                  * another one, before the run is longer than two thirds of `verbatim`; as
-                                  * much of the other one must have been said */
+    Next *next;                  /* [vocab] */
+    size_t *count; uint32_t *met;              /* [vocab]; those of which there are some */
 };
 
 static void voice_clear(Voice *voice) {
-    voice->n = voice->n_start = voice->piece.n = voice->heard.n = 0;
-    voice->last = voice->last_start = NONE;
+    voice->now.n = voice->start.n = voice->piece.n = voice->heard.n = 0;
+    voice->now.last = voice->start.last = NONE;
     reader_clear(&voice->reader);
 }
 
@@ -3297,53 +3285,46 @@ static Voice *voice_make(Places *places, const Chain *chain, Tokenizer *tok, dou
                          size_t verbatim) {
     Voice *voice = alloc(1, sizeof *voice);
     *voice = (Voice){.places = places, .tok = tok, .verbatim = verbatim, .vocab = tok->vocab,
-        .prob = alloc(tok->vocab, sizeof(double)), .level = alloc(tok->vocab, 1),
-            .stale = alloc(tok->vocab, 1), .home = alloc(tok->vocab, 1)};
+        .prob = alloc(tok->vocab, sizeof(double)), .next = alloc(tok->vocab, sizeof(Next)),
+        .count = alloc(tok->vocab, sizeof(size_t)), .met = alloc(tok->vocab, sizeof(uint32_t))};
     /* nothing is to have probability 0 */
     for (size_t k = 0; k < 4; k++) voice->cut[k] = (discount > 0.001 ? discount : 0.001) * chain->cut[k];
-    uint32_t **counts[5] = {&voice->run, &voice->shared, &voice->reach, &voice->count, &voice->met};
-    for (size_t i = 0; i < 5; i++) *counts[i] = alloc(tok->vocab, sizeof(uint32_t));
     voice->reader = (Reader){.tok = tok, .traits = places->traits};
     voice_clear(voice);
     return voice;
 }
 
 static void voice_free(Voice *voice) {
-    free(voice->prob); free(voice->spots); free(voice->others); free(voice->start);
-    free(voice->piece.ids); free(voice->heard.ids); free(voice->run); free(voice->shared); free(voice->reach);
-    free(voice->count); free(voice->met); free(voice->level); free(voice->stale); free(voice->home);
+    free(voice->prob); free(voice->now.spots); free(voice->start.spots);
+    free(voice->piece.ids); free(voice->heard.ids); free(voice->next); free(voice->count); free(voice->met);
     free(voice);
 }
 
 /* From every place to the one after it, where the corpus goes on with this token. */
 static void voice_follow(Voice *voice, uint32_t id) {
     const Places *places = voice->places;
-    size_t made = 0, at = 0;
-    id = places->bare[id];
-    for (uint32_t place = voice->last == NONE ? 0 : places_after(places, voice->last, id);
-         place && made < SPOTS; place = places->older[place]) {
-        while (at < voice->n && voice->spots[at].place >= place) at++;
-        const int goes_on = at < voice->n && voice->spots[at].place + 1 == place;
-        voice->others = grow(voice->others, made + 1, &voice->others_size, sizeof(Spot));
-        voice->others[made++] = (Spot){place, goes_on ? voice->spots[at].match + 1 : 2};
+    const Trail now = voice->now;
+    Trail next = {.last = places->bare[id]};
+    size_t at = 0;
+    for (uint32_t place = now.last == NONE ? 0 : places_after(places, now.last, next.last);
+         place && next.n < SPOTS; place = places->older[place]) {
+        while (at < now.n && now.spots[at].place >= place) at++;
+        const int goes_on = at < now.n && now.spots[at].place + 1 == place;
+        next.spots = grow(next.spots, next.n + 1, &next.size, sizeof *next.spots);
+        next.spots[next.n++] = (Spot){place, goes_on ? now.spots[at].match + 1 : 2};
     }
-    Spot *spots = voice->spots;
-    const size_t size = voice->size;
-    voice->spots = voice->others;
-    voice->size = voice->others_size;
-    voice->others = spots;
-    voice->others_size = size;
-    voice->n = made;
-    voice->last = id;
+    free(now.spots);
+    voice->now = next;
 }
 
 /* The last byte of a token. */
 static unsigned char token_end(const Tokenizer *tok, size_t id) { return tok->text[tok->start[id + 1] - 1]; }
 
-/* to[] becomes from[n]. */
-static Spot *spots_copy(Spot *to, size_t *size, const Spot *from, size_t n) {
-    to = grow(to, n, size, sizeof *to);
-    return n ? memcpy(to, from, n * sizeof *to) : to;
+static void trail_copy(Trail *to, const Trail *from) {
+    to->spots = grow(to->spots, from->n, &to->size, sizeof *to->spots);
+    if (from->n) memcpy(to->spots, from->spots, from->n * sizeof *to->spots);
+    to->n = from->n;
+    to->last = from->last;
 }
 
 /* The next token. The piece under way is read as the corpus would have it, should it be said in other
@@ -3358,16 +3339,12 @@ static void voice_write(Voice *voice, uint32_t id) {
         const unsigned char first = *token_text(tok, id).data, before = token_end(tok, last);
         const int ended = traits[last].white ? !traits[id].white : kind_of[first] != kind_of[before];
         if (ended || voice->piece.n == LONGEST_WORD) {
-            voice->start = spots_copy(voice->start, &voice->start_size, voice->spots, voice->n);
-            voice->n_start = voice->n;
-            voice->last_start = voice->last;
+            trail_copy(&voice->start, &voice->now);
             voice->piece.n = 0;
         }
     }
     ids_add(&voice->piece, id);
-    voice->spots = spots_copy(voice->spots, &voice->size, voice->start, voice->n_start);
-    voice->n = voice->n_start;
-    voice->last = voice->last_start;
+    trail_copy(&voice->now, &voice->start);
     for (size_t i = 0; i < voice->piece.n; i++) {
         const Slice token = token_text(tok, voice->piece.ids[i]);
         bytes_add(&text, token.data, token.length);
@@ -3385,48 +3362,42 @@ static void voice_speak(Voice *voice, double *p) {
     const Places *places = voice->places;
     const uint32_t *words = places->words;
     const size_t vocab = voice->vocab;
-    memset(voice->run, 0, vocab * sizeof *voice->run);
-    memset(voice->shared, 0, vocab * sizeof *voice->shared);
-    memset(voice->reach, 0, vocab * sizeof *voice->reach);
-    memset(voice->level, 0, vocab);
-    memset(voice->home, 0, vocab);
+    memset(voice->next, 0, vocab * sizeof *voice->next);
     const uint32_t limit = (uint32_t)voice->verbatim, spoken = voice->reader.spoken,
         said = voice->reader.ended ? 0 : spoken;
-    for (size_t i = 0; i < voice->n; i++) {
-        const size_t place = voice->spots[i].place, n = voice->spots[i].match;
-        const uint32_t id = places->ids[place], common = words[place] - words[place - n],
-            run = words[place + 1] - words[place - n];
-        if (words[place + 1] > words[place] && run > voice->run[id]) voice->run[id] = run;
+    for (size_t i = 0; i < voice->now.n; i++) {
+        const size_t place = voice->now.spots[i].place, n = voice->now.spots[i].match;
+        const uint32_t common = words[place] - words[place - n], run = words[place + 1] - words[place - n];
+        Next *next = &voice->next[places->ids[place]];
+        if (words[place + 1] > words[place] && run > next->run) next->run = run;
         if (places->nested[place] != voice->reader.nested) continue;
-        if (common + 1 > voice->shared[id]) voice->shared[id] = common + 1;
+        if (common + 1 > next->shared) next->shared = common + 1;
         const uint32_t there = places->spoken[place];
-        voice->level[id] |= there == spoken || (there >= SENTENCE && spoken >= SENTENCE);
+        next->level |= there == spoken || (there >= SENTENCE && spoken >= SENTENCE);
         if (common >= SHARED && limit) {
             const uint32_t reach = common + places_until_fork(places, place);
-            if (!voice->reach[id] || reach < voice->reach[id]) voice->reach[id] = reach;
+            if (!next->reach || reach < next->reach) next->reach = reach;
             if (common < said && said >= there && common + places_until_home(places, place) <= 2 * limit / 3)
-                voice->home[id] = 1;
+                next->home = 1;
         }
     }
-    size_t *count = alloc(vocab, sizeof *count);
     for (size_t order = 2; order < SPEAKS; order++) {
         size_t n = 0;
         memset(voice->count, 0, vocab * sizeof *voice->count);
-        for (size_t i = 0; i < voice->n; i++) {
-            const size_t place = voice->spots[i].place;
-            if (voice->spots[i].match >= order && places->nested[place] == voice->reader.nested)
+        for (size_t i = 0; i < voice->now.n; i++) {
+            const size_t place = voice->now.spots[i].place;
+            if (voice->now.spots[i].match >= order && places->nested[place] == voice->reader.nested)
                 voice->count[places->ids[place]]++;
         }
         for (uint32_t x = 0; x < vocab; x++)
             if (voice->count[x]) {
                 voice->met[n] = x;
-                count[n++] = voice->count[x];
+                voice->count[n++] = voice->count[x];
             }
         if (!n) break;
-        const double backoff = discounted(count, n, voice->cut, voice->prob);
+        const double backoff = discounted(voice->count, n, voice->cut, voice->prob);
         mixed(p, vocab, voice->met, voice->prob, n, backoff);
     }
-    free(count);
 }
 
 /* Is what was said a whole sentence, or line, with this token to come? */
@@ -3442,11 +3413,10 @@ static int voice_rests(const Voice *voice, uint32_t id) {
 static void voice_stale(const Voice *voice, const Field *field) {
     const uint32_t *heard = voice->heard.ids;
     const size_t n = voice->heard.n;
-    memset(voice->stale, 0, voice->vocab);
     for (size_t at = 0, seen = 0; field_moment(field, &at, &seen);) {
         const size_t match = field_match(field, at);
         if (heard[n - 1] - (match < n ? heard[n - 1 - match] : 0) >= AGAIN)
-            voice->stale[field->text.ids[at]] = 1;
+            voice->next[field->text.ids[at]].stale = 1;
     }
 }
 
@@ -3462,27 +3432,28 @@ static void voice_rules(const Voice *voice, const Field *field, double *logits, 
     const uint32_t glad = limit / 3, sated = 2 * limit / 3;
     const int whole = spelling && spelling->length && spelling->known != BEGUN ? kind_of[spelling->word[0]]
         : -1;
-    const int number = voice->last != NONE && kind_of[token_end(tok, voice->last)] == DIGIT;
+    const int number = voice->now.last != NONE && kind_of[token_end(tok, voice->now.last)] == DIGIT;
     voice_stale(voice, field);
     for (uint32_t x = 0; x < voice->vocab; x++) {
         const Trait *trait = &reader->traits[x];
-        const uint32_t run = voice->run[x], shared = voice->shared[x] ? voice->shared[x] - 1 : 0;
+        const Next *next = &voice->next[x];
+        const uint32_t run = next->run, shared = next->shared ? next->shared - 1 : 0;
         double gain = 0.0;
         if (limit && run > limit) gain -= WALL;
-        else if (limit && chain && run > (voice->home[x] ? sated : glad))
+        else if (limit && chain && run > (next->home ? sated : glad))
             gain -= GLAD * (double)(run - glad) + (run > sated ? SATED : 0.0);
         if (chain) {
-            if (voice->shared[x]) gain += LONELY * (double)(shared < wanted ? shared : wanted);
+            if (next->shared) gain += LONELY * (double)(shared < wanted ? shared : wanted);
             if (shared > wanted && wanted == SHARED) gain += ONE_MORE;
-            if (voice->reach[x] > limit) gain -= STUCK;
-            if (voice->home[x]) gain += HOME;
+            if (next->reach > limit) gain -= STUCK;
+            if (next->home) gain += HOME;
             if (number && shared) gain += ODD;
             /* a number must share with its place the word before it, and itself where it is under way */
             if (trait->digit && !number && shared < (trait->begins ? 1 : 2)) gain -= ODD;
-            if (kind_of[*token_text(tok, x).data] == whole && !voice->shared[x]) gain -= ODD;
-            if ((trait->closes || trait->breaks) && (wanting || reader->nested) && !voice->level[x])
+            if (kind_of[*token_text(tok, x).data] == whole && !next->shared) gain -= ODD;
+            if ((trait->closes || trait->breaks) && (wanting || reader->nested) && !next->level)
                 gain -= ABRUPT * (double)(wanting ? wanting : SENTENCE) / (double)SENTENCE;
-            if (voice->stale[x]) gain -= STALE;
+            if (next->stale) gain -= STALE;
         }
         logits[x] += gain;
     }
@@ -3523,7 +3494,7 @@ static size_t four_bytes(const unsigned char *data) {
 }
 
 static void standing_make(Standing *s, const Bytes *corpus) {
-    size_t *to = alloc(65537, sizeof *to), size = 0;
+    size_t size = 0;
     *s = (Standing){.corpus = corpus, .first = alloc(65537, sizeof(size_t)),
         .place = alloc(corpus->length, sizeof(size_t))};
     for (size_t at = 0; at < corpus->length; at++) {
@@ -3532,13 +3503,12 @@ static void standing_make(Standing *s, const Bytes *corpus) {
             s->line[s->lines++] = at;
         }
         if (at + 4 <= corpus->length && standing_begins(corpus->data, at))
-            s->first[four_bytes(corpus->data + at) + 1]++;
+            s->first[four_bytes(corpus->data + at)]++;
     }
-    for (size_t k = 0; k < 65536; k++) to[k] = s->first[k + 1] += s->first[k];
+    for (size_t k = 0; k < 65536; k++) s->first[k + 1] += s->first[k];
     for (size_t at = corpus->length; at-- > 0;)
         if (at + 4 <= corpus->length && standing_begins(corpus->data, at))
-            s->place[--to[four_bytes(corpus->data + at)]] = at;
-    free(to);
+            s->place[--s->first[four_bytes(corpus->data + at)]] = at;
 }
 
 static void standing_clear(Standing *s) {
@@ -3662,8 +3632,7 @@ static void row_stand(Row *row, Standing *s, const Slice text) {
     const size_t start = standing_start(s, s->words);
     row->words = s->words;
     row->column = 1;
-    for (size_t high = s->lines, mid; high - row->line > 0;)
-        if (s->line[mid = (row->line + high) / 2] <= s->at) row->line = mid + 1; else high = mid;
+    row->line = 1 + text_document(&(Text){.start = s->line, .n_docs = s->lines}, s->at);
     for (size_t i = s->line[row->line - 1]; i < s->at; i++) row->column += (s->corpus->data[i] & 0xC0)
         != 0x80;
     row->n_run = s->text.length - start;
@@ -3946,9 +3915,13 @@ static void matmul(How how, Matrix y, Matrix x, Matrix w) {
     }
 }
 
+/* a layer's matrices, in the order of the parameters */
+enum { Q, K, V, R, RV, OUT, UP, DOWN, PARTS };
+
 /* What a layer's forward pass leaves to the backward pass, and what that leaves to the matrices' gradients.
  * Shapes: see pass_make. */
 typedef struct {
+    Matrix w[PARTS], dw[PARTS], wt[PARTS];     /* its matrices in the parameters, in grad, and in turned */
     Matrix normed, scale;        /* what the heads read, and what RMSNorm multiplied by */
     Matrix q, k, value, turned_k, turned_value;
     Matrix weights, mixed;       /* where each position looks, a square a head; what it brings home */
@@ -3958,8 +3931,6 @@ typedef struct {
     Matrix dx, dattended;        /* of the residual stream after the layer, and after its heads */
 } Kept;
 
-/* a layer's matrices, in the order of the parameters */
-enum { Q, K, V, R, RV, OUT, UP, DOWN, PARTS };
 typedef struct { const uint32_t *ids; size_t n; } Span;    /* n + 1 ids: n are asked for */
 
 /* A window on its way through the transformer and back, a step's gradient, and the step. */
@@ -3971,8 +3942,6 @@ struct Pass {
     size_t l;                    /* the layer it has come to */
     double loss_scale;           /* of a token's loss in the step's mean */
     double *grad, *turned;       /* [n_params]: the gradient; every matrix transposed, for dx = dy W^T */
-    /* [layers]: the matrices in the parameters, in grad, and in turned */
-    Matrix (*w)[PARTS], (*dw)[PARTS], (*wt)[PARTS];
     Matrix head, dhead, head_t;
     Kept *kept;                  /* [layers] */
     Matrix x, normed, scale, logits, losses;               /* logits: then their gradient */
@@ -4010,20 +3979,17 @@ static void pass_make(Pass *pass, const Transformer *net, Team *team, size_t mos
     *pass = (Pass){.net = net, .team = team, .many = pair ? (pair + 7) / 8 * 8 : 8};
     pass->grad = fresh(pass, 1, net->n_params).at;
     pass->turned = fresh(pass, 1, net->n_params).at;
-    pass->w = alloc(s.layers, sizeof *pass->w);
-    pass->dw = alloc(s.layers, sizeof *pass->dw);
-    pass->wt = alloc(s.layers, sizeof *pass->wt);
     pass->kept = alloc(s.layers, sizeof *pass->kept);
     for (size_t l = 0; l < s.layers; l++) {
-        layer_matrices(pass->w[l], net, l);
+        Kept *k = &pass->kept[l];
+        layer_matrices(k->w, net, l);
         for (size_t i = 0; i < PARTS; i++) {
-            const Matrix w = pass->w[l][i];
+            const Matrix w = k->w[i];
             double *turned_at = pass->turned + (w.at - net->params);
-            pass->dw[l][i] = matrix(pass->grad + (w.at - net->params), w.rows, w.columns);
-            pass->wt[l][i] = i == R ? matrix(turned_at, s.rrpram * s.context, embd)
+            k->dw[i] = matrix(pass->grad + (w.at - net->params), w.rows, w.columns);
+            k->wt[i] = i == R ? matrix(turned_at, s.rrpram * s.context, embd)
                 : matrix(turned_at, w.columns, w.rows);
         }
-        Kept *k = &pass->kept[l];
         const struct { Matrix *to; size_t n, m; } all[] = {
             {&k->normed, most, embd}, {&k->scale, 1, most}, {&k->q, most, content}, {&k->k, most, content},
             {&k->value, most, embd}, {&k->turned_k, content, most}, {&k->turned_value, embd, most},
@@ -4046,7 +4012,7 @@ static void pass_make(Pass *pass, const Transformer *net, Team *team, size_t mos
 
 static void pass_free(Pass *pass) {
     for (size_t i = 0; i < pass->n_blocks; i++) free(pass->blocks[i]);
-    free(pass->blocks); free(pass->w); free(pass->dw); free(pass->wt); free(pass->kept);
+    free(pass->blocks); free(pass->kept);
 }
 
 /* From here on the mathematics. Each function does positions from .. to - 1 of the window (t, i), all
@@ -4084,10 +4050,7 @@ static void embed_backward(Pass *pass) {
  * Sennrich 2019) */
 static void norm_forward(Matrix y, Matrix scale, Matrix x, size_t from, size_t to) {
     const size_t n = x.columns;
-    for (size_t t = from; t < to; t++) {
-        const double *row = x.at + t * n, s = scale.at[t] = 1.0 / sqrt(dot(row, row, n) / (double)n + 1e-5);
-        for (size_t i = 0; i < n; i++) y.at[t * n + i] = row[i] * s;
-    }
+    for (size_t t = from; t < to; t++) scale.at[t] = rmsnorm(y.at + t * n, x.at + t * n, n);
 }
 
 /* Back through norm_forward: what of dy points along y only changes the length, which is taken out again.
@@ -4104,9 +4067,8 @@ static void norm_backward(Matrix dx, const double *after, Matrix dy, Matrix y, M
 
 /* What a position shows to those that come: keys and values; and its query. */
 static void heads_read(Pass *pass, size_t from, size_t to) {
-    const Matrix *w = pass->w[pass->l];
     const Kept *kept = &pass->kept[pass->l];
-    const Matrix normed = rows(kept->normed, from, to), value = rows(kept->value, from, to);
+    const Matrix *w = kept->w, normed = rows(kept->normed, from, to), value = rows(kept->value, from, to);
     norm_forward(kept->normed, kept->scale, pass->x, from, to);
     matmul(SET, rows(kept->q, from, to), normed, w[Q]);
     matmul(SET, rows(kept->k, from, to), normed, w[K]);
@@ -4123,9 +4085,8 @@ static void heads_read(Pass *pass, size_t from, size_t to) {
  *     both            weight_i = softmax over j <= i of score_i,  mixed_i = sum over j of weight_ij value_j
  *                     x_i += mixed_i out */
 static void attention_forward(Pass *pass, size_t from, size_t to) {
-    const Matrix *w = pass->w[pass->l];
     const Kept *kept = &pass->kept[pass->l];
-    const size_t most = kept->weights.columns, embd = w[OUT].rows;
+    const size_t most = kept->weights.columns, embd = pass->net->shape.embd;
     const size_t d = pass->net->head_dim, content = pass->net->shape.content;
     const double root = sqrt((double)d);
     for (size_t h = 0; h < content + pass->net->shape.rrpram; h++) {
@@ -4134,7 +4095,7 @@ static void attention_forward(Pass *pass, size_t from, size_t to) {
             matmul(SET, weights, columns(rows(kept->q, from, to), h * d, d),
                    block(kept->turned_k, h * d, d, 0, to));
         else matmul(SET, weights, rows(kept->normed, from, to),
-                    block(w[R], (h - content) * embd, embd, 0, to));
+                    block(kept->w[R], (h - content) * embd, embd, 0, to));
         for (size_t i = from; i < to; i++) {               /* row i has i + 1 weights: nobody looks ahead */
             double *row = kept->weights.at + (h * most + i) * most;
             if (h < content) for (size_t j = 0; j <= i; j++) row[j] /= root;
@@ -4143,7 +4104,7 @@ static void attention_forward(Pass *pass, size_t from, size_t to) {
         }
         matmul(SET, columns(rows(kept->mixed, from, to), h * d, d), weights, columns(kept->value, h * d, d));
     }
-    matmul(GO_ON, rows(pass->x, from, to), rows(kept->mixed, from, to), w[OUT]);
+    matmul(GO_ON, rows(pass->x, from, to), rows(kept->mixed, from, to), kept->w[OUT]);
 }
 
 /* Back through p = softmax(score), where what raises one weight lowers all others; dp becomes dscore.
@@ -4158,7 +4119,7 @@ static void attention_backward(Pass *pass, size_t from, size_t to) {
     const Kept *kept = &pass->kept[pass->l];
     const size_t most = kept->weights.columns, d = pass->net->head_dim, content = pass->net->shape.content;
     const double root = sqrt((double)d);
-    matmul(SET, rows(pass->dmixed, from, to), rows(kept->dattended, from, to), pass->wt[pass->l][OUT]);
+    matmul(SET, rows(pass->dmixed, from, to), rows(kept->dattended, from, to), kept->wt[OUT]);
     for (size_t h = 0; h < content + pass->net->shape.rrpram; h++) {
         const Matrix dscores = block(kept->dscores, h * most + from, to - from, 0, to);
         matmul(SET, dscores, columns(rows(pass->dmixed, from, to), h * d, d),
@@ -4178,7 +4139,6 @@ static void attention_backward(Pass *pass, size_t from, size_t to) {
  * have): the gradient of the layer's stream. normed was used by every matrix: all of them answer. */
 static void heads_answer(Pass *pass, size_t from, size_t to) {
     const Transformer *net = pass->net;
-    const Matrix *wt = pass->wt[pass->l];
     const Kept *kept = &pass->kept[pass->l];
     const size_t n = pass->window.n, most = kept->weights.columns;
     const size_t d = net->head_dim, content = net->shape.content;
@@ -4192,37 +4152,36 @@ static void heads_answer(Pass *pass, size_t from, size_t to) {
             matmul(SET, columns(dk, h * d, d), turned(block(kept->dscores, at, n - from, from, to - from)),
                    block(kept->q, from, n - from, h * d, d));
     }
-    matmul(SET, dnormed, rows(kept->dq, from, to), wt[Q]);
-    matmul(GO_ON, dnormed, dk, wt[K]);
-    matmul(GO_ON, dnormed, columns(dvalue, 0, net->content_dim), wt[V]);
+    matmul(SET, dnormed, rows(kept->dq, from, to), kept->wt[Q]);
+    matmul(GO_ON, dnormed, dk, kept->wt[K]);
+    matmul(GO_ON, dnormed, columns(dvalue, 0, net->content_dim), kept->wt[V]);
     for (size_t h = 0; h < net->shape.rrpram; h++)
         matmul(GO_ON, dnormed, block(kept->dscores, (content + h) * most + from, to - from, 0, to),
-               rows(wt[R], h * net->shape.context, wt[R].rows));
-    matmul(GO_ON, dnormed, columns(dvalue, net->content_dim, net->rrpram_dim), wt[RV]);
+               rows(kept->wt[R], h * net->shape.context, kept->wt[R].rows));
+    matmul(GO_ON, dnormed, columns(dvalue, net->content_dim, net->rrpram_dim), kept->wt[RV]);
     norm_backward(pass->l ? kept[-1].dx : pass->dx, kept->dattended.at, pass->dnormed, kept->normed,
                   kept->scale, from, to);
 }
 
 /* x += relu(rmsnorm(x) up) down */
 static void mlp_forward(Pass *pass, size_t from, size_t to) {
-    const Matrix *w = pass->w[pass->l], hidden = rows(pass->kept[pass->l].hidden, from, to);
     const Kept *kept = &pass->kept[pass->l];
+    const Matrix hidden = rows(kept->hidden, from, to);
     norm_forward(kept->mlp_normed, kept->mlp_scale, pass->x, from, to);
-    matmul(SET, hidden, rows(kept->mlp_normed, from, to), w[UP]);
+    matmul(SET, hidden, rows(kept->mlp_normed, from, to), kept->w[UP]);
     for (size_t i = 0; i < hidden.rows * hidden.columns; i++)
         hidden.at[i] = hidden.at[i] > 0.0 ? hidden.at[i] : 0.0;
-    matmul(GO_ON, rows(pass->x, from, to), hidden, w[DOWN]);
+    matmul(GO_ON, rows(pass->x, from, to), hidden, kept->w[DOWN]);
 }
 
 /* Back through mlp_forward: where the relu was shut, nothing comes back. */
 static void mlp_backward(Pass *pass, size_t from, size_t to) {
     const Kept *kept = &pass->kept[pass->l];
-    const Matrix *wt = pass->wt[pass->l];
     const Matrix hidden = rows(kept->hidden, from, to), dhidden = rows(kept->dhidden, from, to);
-    matmul(SET, dhidden, rows(kept->dx, from, to), wt[DOWN]);
+    matmul(SET, dhidden, rows(kept->dx, from, to), kept->wt[DOWN]);
     for (size_t i = 0; i < hidden.rows * hidden.columns; i++)
         dhidden.at[i] = hidden.at[i] > 0.0 ? dhidden.at[i] : 0.0;
-    matmul(SET, rows(pass->dnormed, from, to), dhidden, wt[UP]);
+    matmul(SET, rows(pass->dnormed, from, to), dhidden, kept->wt[UP]);
     norm_backward(kept->dattended, kept->dx.at, pass->dnormed, kept->mlp_normed, kept->mlp_scale, from, to);
 }
 
@@ -4269,10 +4228,9 @@ static void weights_backward(Pass *pass, size_t from, size_t to) {
     const size_t n = pass->window.n, embd = net->shape.embd, mlp = net->shape.mlp,
         content_dim = net->content_dim;
     for (size_t l = 0; l < net->shape.layers; l++) {
-        const Matrix *dw = pass->dw[l];
         const Kept *kept = &pass->kept[l];
         const size_t most = kept->weights.columns;
-        const Matrix normed = turned(block(kept->normed, 0, n, from, to - from));
+        const Matrix *dw = kept->dw, normed = turned(block(kept->normed, 0, n, from, to - from));
         matmul(ADD, rows(dw[Q], from, to), normed, kept->dq);
         matmul(ADD, rows(dw[K], from, to), normed, kept->dk);
         matmul(ADD, rows(dw[V], from, to), normed, columns(kept->dvalue, 0, content_dim));
@@ -4348,8 +4306,8 @@ static void step_begin(Pass *pass, size_t from, size_t to) {
     const size_t embd = s.embd, first = pass->net->n_params / embd * from;
     for (size_t l = 0; l <= s.layers; l++)
         for (size_t i = 0; i < (l < s.layers ? PARTS : 1); i++) {
-            const Matrix w = l < s.layers ? pass->w[l][i] : pass->head;
-            const Matrix wt = l < s.layers ? pass->wt[l][i] : pass->head_t;
+            const Matrix w = l < s.layers ? pass->kept[l].w[i] : pass->head;
+            const Matrix wt = l < s.layers ? pass->kept[l].wt[i] : pass->head_t;
             const size_t at = w.columns * from / embd, end = w.columns * to / embd,
                 many = i == R ? s.rrpram : 1;
             for (size_t h = 0, n = w.rows / (many ? many : 1); h < many; h++)
@@ -4943,7 +4901,7 @@ static const char EXAMPLES[] =
 enum { N_OPTIONS = sizeof TABLE / sizeof *TABLE };
 
 typedef struct {
-    char name[16], letter, words[40];
+    char name[16], words[40];
     enum { FLAG, WORD, TEXT, COUNT, NUMBER, SEED, SHAPE } takes;
     double low, high;
     size_t to;
@@ -4953,7 +4911,7 @@ typedef struct {
 static Option option_make(size_t k) {
     const char *line = TABLE[k].help, *text = line + 25;
     char takes[8] = "";
-    Option option = {.letter = line[2] == '-' ? line[3] : 0, .high = 100, .to = TABLE[k].to};
+    Option option = {.high = 100, .to = TABLE[k].to};
     sscanf(line + 8, "%15[^ ] %7[A-Z]", option.name, takes);
     sscanf(text, "%39[a-z, ]", option.words);
     for (size_t n = strlen(option.words); n && option.words[n - 1] == ' '; n--) option.words[n - 1] = 0;
@@ -4971,13 +4929,7 @@ static Option option_make(size_t k) {
     return option;
 }
 
-static void usage_error(const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    complain(format, args);
-    va_end(args);
-    exit(2);
-}
+#define usage_error(...) (put_error(__VA_ARGS__), exit(2))
 
 /* What an option takes, in words. */
 static const char *option_range(const Option *option, char room[80]) {
@@ -4998,26 +4950,22 @@ static void option_refuse(const Option *option, const char *value) {
 
 /* A whole number of at most 20 digits, or a refusal. */
 static uint64_t parse_count(const Option *option, const char *value) {
-    uint64_t n = 0;
-    const char *c = value;
-    for (; *c >= '0' && *c <= '9' && n <= (UINT64_MAX - (uint64_t)(*c - '0')) / 10; c++)
-        n = 10 * n + (uint64_t)(*c - '0');
-    if (*c || c == value || (option->takes == COUNT && ((double)n < option->low || (double)n > option->high)))
+    const size_t digits = strspn(value, DIGITS);
+    errno = 0;
+    const uint64_t n = strtoull(value, NULL, 10);
+    if (!digits || value[digits] || errno
+        || (option->takes == COUNT && ((double)n < option->low || (double)n > option->high)))
         option_refuse(option, value);
     return n;
 }
 
 /* Digits, perhaps a point, perhaps more digits, perhaps an exponent; or a refusal. */
 static double parse_number(const Option *option, const char *value) {
-    size_t n = strspn(value, DIGITS), digits = n;
-    if (value[n] == '.') { digits = strspn(value + n + 1, DIGITS) + n; n = digits + 1; }
-    if (digits && (value[n] == 'e' || value[n] == 'E')) {
-        const size_t at = n + (value[n + 1] == '-' || value[n + 1] == '+' ? 2 : 1),
-            exponent = strspn(value + at, DIGITS);
-        n = exponent ? at + exponent : n;
-    }
-    const double x = digits && !value[n] ? strtod(value, NULL) : -1.0;
-    if (!(x >= option->low && x <= option->high)) option_refuse(option, value);
+    char *end;
+    const double x = strtod(value, &end);
+    if (*end || !strspn(value, DIGITS ".") || value[strspn(value, DIGITS ".eE+-")]
+        || !(x >= option->low && x <= option->high))
+        option_refuse(option, value);
     return x;
 }
 
@@ -5031,9 +4979,9 @@ static void option_parse_shape(const Option *option, Shape *shape, const char *v
         while (i < 6 && (strncmp(c, of[i].name, length = strlen(of[i].name)) || c[length] != '=')) i++;
         if (i == 6) option_refuse(option, value);
         c += length + 1;
-        const size_t digits = strspn(c, DIGITS), zeros = strspn(c, "0");
+        const size_t digits = strspn(c, DIGITS);
         if (!digits || (c[digits] && c[digits] != ',')) option_refuse(option, value);
-        const unsigned long n = digits - zeros > 9 ? ULONG_MAX : strtoul(c, NULL, 10);
+        const unsigned long n = strtoul(c, NULL, 10);
         if (n < of[i].low || n > of[i].high)
             usage_error("--shape: %s goes from %u to %u, not %.*s", of[i].name, of[i].low, of[i].high,
                         (int)digits, c);
@@ -5121,7 +5069,7 @@ static void parse(Options *o, int argc, char **argv) {
         if (!strcmp(arg, "--")) { only_prompt = 1; continue; }
         const int whole = arg[1] == '-';
         const size_t n = whole ? strcspn(arg + 2, "=") : 0;
-        const char *value = whole ? (arg[2 + n] ? arg + 3 + n : NULL) : arg[2] ? arg + 2 : NULL;
+        const char *value = arg[2 + n] ? arg + 2 + n + whole : NULL;
         size_t k = 0;
         while (k < N_OPTIONS && !(whole ? is_named(k, arg + 2, n) : !strncmp(TABLE[k].help + 2, arg, 2))) k++;
         if (k == N_OPTIONS) usage_error("there is no option '%s' (postgpt --help lists them)", arg);
@@ -5131,7 +5079,7 @@ static void parse(Options *o, int argc, char **argv) {
             usage_error("--%s takes no value, but '%s' has one", option.name, arg);
         if (option.takes != FLAG && !value && ++i >= argc)
             usage_error("--%s needs a value: %s", option.name, option_range(&option, room));
-        option_parse(o, &option, value || option.takes == FLAG ? value : argv[i]);
+        option_parse(o, &option, value ? value : argv[i]);
     }
     if (!o->help && !o->version) check_together(given, o->prompt != NULL);
 }
@@ -5196,6 +5144,12 @@ static Bytes read_file(const char *path, const char *what) {
     return bytes;
 }
 
+/* How long the folder is that a path begins with, its last slash included. */
+static size_t folder_of(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? (size_t)(slash + 1 - path) : 0;
+}
+
 /* A file under way: beside the one that it is to be, under a name that nobody else can have, until it is
  * whole. There is one at a time; as long as it is unfinished, whatever ends the program removes it. */
 enum { PATH = 4096 };
@@ -5256,8 +5210,7 @@ static int draft_begin(const char *path) {
         if (folder + (size_t)n >= PATH) { errno = ENAMETOOLONG; return 0; }
         memcpy(draft.path + folder, link, (size_t)n);
         draft.path[folder + (size_t)n] = 0;
-        const char *slash = strrchr(draft.path, '/');
-        folder = slash ? (size_t)(slash + 1 - draft.path) : 0;
+        folder = folder_of(draft.path);
     }
     draft_sweep(folder);
     do {
@@ -5303,24 +5256,21 @@ static int write_file(const char *path, const void *data, size_t length) {
 #define MERGES "postgpt-merges "  /* what our files begin with */
 
 /* The merges file: a header line, then a pair of ids a line. */
-static char *merges_text(const Tokenizer *tok, const Bytes *corpus, const Options *o, size_t *length) {
-    char *pairs = alloc(tok->merges * 14 + 1, 1), *text = alloc(tok->merges * 14 + 256, 1);
-    size_t n = 0;
+static Bytes merges_text(const Tokenizer *tok, const Bytes *corpus, const Options *o) {
+    Bytes pairs = {0}, text = {0};
     for (size_t i = 0; i < tok->merges; i++)
-        n += (size_t)sprintf(pairs + n, "%u %u\n", tok->pairs[2 * i], tok->pairs[2 * i + 1]);
-    *length = (size_t)sprintf(
-        text, MERGES "1 corpus %zu crc32 %08x alphabet %s %zu merges %zu learned %zu crc32 %08x\n%s",
-        corpus->length, crc32_of(corpus->data, corpus->length), o->alphabet, tok->base, o->merges,
-            tok->merges,
-        crc32_of(pairs, n), pairs);
-    free(pairs);
+        bytes_put(&pairs, "%u %u\n", tok->pairs[2 * i], tok->pairs[2 * i + 1]);
+    bytes_put(&text, MERGES "1 corpus %zu crc32 %08x alphabet %s %zu merges %zu learned %zu crc32 %08x\n",
+              corpus->length, crc32_of(corpus->data, corpus->length), o->alphabet, tok->base, o->merges,
+              tok->merges, crc32_of(pairs.data, pairs.length));
+    bytes_add(&text, pairs.data, pairs.length);
+    free(pairs.data);
     return text;
 }
 
 /* Takes the pairs of a merges file, if they are those that learning would give: the file must read exactly as
  * it would be written again, and pass for learned. */
 static int merges_take(Tokenizer *tok, const Bytes *corpus, const Options *o, const Bytes *file) {
-    size_t n;
     const char *at = memchr(file->data, '\n', file->length);
     for (size_t id = tok->base; at && at[1] && id < tok->base + o->merges && tok->merges < corpus->length;
          id++) {
@@ -5332,10 +5282,10 @@ static int merges_take(Tokenizer *tok, const Bytes *corpus, const Options *o, co
         tokenizer_add(tok, left, right);
         at = end;
     }
-    char *again = merges_text(tok, corpus, o, &n);
-    const int same = n == file->length && !memcmp(again, file->data, n)
+    const Bytes again = merges_text(tok, corpus, o);
+    const int same = again.length == file->length && !memcmp(again.data, file->data, again.length)
         && tokenizer_passes(tok, corpus->data, corpus->length, o->merges);
-    free(again);
+    free(again.data);
     return same;
 }
 
@@ -5350,8 +5300,7 @@ static void merges_forget(Tokenizer *tok) {
 /* postgpt.merges for postgpt.txt: the last extension is exchanged, or added where there is none. */
 static char *merges_path(const char *corpus) {
     const size_t n = strlen(corpus);
-    const char *name = strrchr(corpus, '/'), *dot = strrchr(corpus, '.');
-    name = name ? name + 1 : corpus;
+    const char *name = corpus + folder_of(corpus), *dot = strrchr(corpus, '.');
     while (*name == '.') name++;
     char *path = alloc(n + 16, 1);
     const size_t stem = dot && dot > name && strcmp(dot, ".merges") ? (size_t)(dot - corpus) : n;
@@ -5360,13 +5309,7 @@ static char *merges_path(const char *corpus) {
     return path;
 }
 
-static void note(const Options *o, const char *format, ...) {
-    if (o->quiet) return;
-    va_list args;
-    va_start(args, format);
-    complain(format, args);
-    va_end(args);
-}
+#define note(o, ...) ((o)->quiet ? (void)0 : put_error(__VA_ARGS__))
 
 /* Why a merges file cannot be used, in words. */
 static const char *merges_fault(const Bytes *file, const Bytes *corpus, const Options *o) {
@@ -5413,13 +5356,13 @@ static void load_tokenizer(Model *model, const Bytes *corpus) {
         tokenizer_learn(tok, corpus->data, corpus->length, o->merges);
     }
     if (cached && !taken) {
-        size_t n;
-        char *text = merges_text(tok, corpus, o, &n);
+        const Bytes text = merges_text(tok, corpus, o);
         if (tok->merges)
             note(o, "learned %zu merges: %s %s", tok->merges, path, missing ? "is missing" :
                  ours ? merges_fault(&file, corpus, o) : "is another program's, and left alone");
-        if (ours) write_file(path, text, n);           /* if it cannot be kept, the next start learns again */
-        free(text);
+        /* if it cannot be kept, the next start learns again */
+        if (ours) write_file(path, text.data, text.length);
+        free(text.data);
     }
     free(file.data);
     free(path);
@@ -5439,29 +5382,24 @@ static void check_bytes(const Model *model, const unsigned char *data, size_t le
 }
 
 static void model_encode(Model *model, const Bytes *file) {
-    Ids ids = {0};
-    size_t *start;
     Bytes line = {0};
-    const Text text = encode_text(&model->tokenizer, &ids, &start, file->data, file->length,
-                                model->options->lines);
+    const Text text = encode_text(&model->tokenizer, file->data, file->length, model->options->lines);
     for (size_t i = 0; i < text.n; i++) bytes_put(&line, i ? " %u" : "%u", text.ids[i]);
     bytes_add(&line, "\n", 1);
     put(line.data, line.length);
-    free(line.data); free(ids.ids); free(start);
+    free(line.data);
+    text_free(text);
 }
 
 /* The held-out figures of data. */
 static void put_figures(Model *model, const unsigned char *data, size_t length) {
-    Ids ids = {0};
-    size_t *start;
     double nats[N_ROWS];
-    const Text text = encode_text(&model->tokenizer, &ids, &start, data, length, model->options->lines);
+    const Text text = encode_text(&model->tokenizer, data, length, model->options->lines);
     const double tokens = (double)evaluate(model, &text, nats);
     for (size_t i = 0; i < N_ROWS; i++)
         put_line("%-18s  %8.4f bits/byte  %8.4f nats/token\n", ROWS[i].label,
                  nats[i] / LN2 / (double)length, nats[i] / tokens);
-    free(ids.ids);
-    free(start);
+    text_free(text);
 }
 
 /* Counts, parameters, memory, files. */
@@ -5482,7 +5420,7 @@ static void put_info(const Model *model, const Bytes *corpus) {
              "prophecy     %zu promises\n"
              "parameters   %zu\n",
              corpus->length, crc32_of(corpus->data, corpus->length), model->utf8 ? "UTF-8" : "not UTF-8",
-             model->meta.text.n_docs, model->ids.n, net->vocab, model->tokenizer.base,
+             model->meta.text.n_docs, model->meta.text.n, net->vocab, model->tokenizer.base,
                  model->tokenizer.merges,
              meta->chain.order, meta->chain.n_nodes, meta->chain.n_entries, meta->trace.n, meta->promise.n,
              net->n_params);
@@ -5528,9 +5466,7 @@ enum { RESCUED = 240 };          /* bytes of a name: with what is added a file s
 /* A name that is not taken: path.rescue, path.rescue2, .., of a long name the beginning. */
 static void rescue_name(char *name, size_t size, const char *path) {
     struct stat there;
-    const char *slash = strrchr(path, '/');
-    const size_t folder = slash ? (size_t)(slash + 1 - path) : 0, length = strlen(path) - folder;
-    const int begun = (int)(folder + (length < RESCUED ? length : RESCUED));
+    const int begun = (int)folder_of(path) + RESCUED;
     snprintf(name, size, "%.*s.rescue", begun, path);
     for (unsigned n = 2; !lstat(name, &there); n++) snprintf(name, size, "%.*s.rescue%u", begun, path, n);
 }
@@ -5540,10 +5476,9 @@ static void rescue_name(char *name, size_t size, const char *path) {
 static void save_file(const char *path, const void *bytes, size_t length, int rescue) {
     if (write_file(path, bytes, length)) return;
     const int why = errno;
-    const char *slash = strrchr(path, '/');
     char name[PATH + 32];
     for (int i = 0; i < 2 && rescue; i++) {
-        rescue_name(name, sizeof name, i && slash ? slash + 1 : path);
+        rescue_name(name, sizeof name, path + (i ? folder_of(path) : 0));
         if (write_file(name, bytes, length))
             fail("cannot write %s: %s; what was trained is in %s", path, strerror(why), name);
     }
@@ -5587,12 +5522,10 @@ static void end_by(int number) {
  * and the space for it is taken before. */
 static void train_model(Model *model, const Bytes *corpus, const unsigned char *rest, size_t length) {
     const Options *o = model->options;
-    Ids ids = {0};
-    size_t *start;
     model->trained = 1;
     if (o->save) model_save(model, corpus, 1);
     training = 1;
-    const Text held_out = encode_text(&model->tokenizer, &ids, &start, rest, length, o->lines);
+    const Text held_out = encode_text(&model->tokenizer, rest, length, o->lines);
     const Training done = train(&model->net, &model->meta.text, held_out.n > 1 ? &held_out : NULL, o);
     if (o->save) model_save(model, corpus, 0);
     if (isatty(2))
@@ -5601,8 +5534,7 @@ static void train_model(Model *model, const Bytes *corpus, const unsigned char *
     training = 0;
     if (*done.fault) fail("%s", done.fault);
     if (stopped) end_by(stopped);
-    free(ids.ids);
-    free(start);
+    text_free(held_out);
 }
 
 static Bytes *saying;            /* the text under way, which gets what is added, or NULL */
@@ -5881,15 +5813,9 @@ static const char *const PAGE[] = {
 "[e.key];if(s&&!e.ctrlKey&&!e.metaKey&&!e.altKey){e.preventDefault();select(at+s,1)}}}\n",
 "</script><script>show("};
 
-static void json_add(Bytes *to, const unsigned char *data, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        if (data[i] < ' ' || (data[i] && strchr("\"\\<>&\x7f", data[i]))) bytes_put(to, "\\u%04x", data[i]);
-        else bytes_add(to, data + i, 1);
-}
-
 /* Puts JSON: %q a token, quoted as in the ledger; %t bytes and their number, as the text itself, its invalid
- * bytes as U+FFFD; %2 and %3 a number with so many decimals; %v numbers and how many; %z a size_t; all else
- * as it is. */
+ * bytes as U+FFFD; %2 and %3 a number with so many decimals; %v numbers and how many; %z a size_t; %, a comma
+ * but where a list begins; all else as it is. */
 static void page_put(Ledger *why, const char *format, ...) {
     Bytes *to = why->page, text = {0};
     char room[64];
@@ -5901,9 +5827,7 @@ static void page_put(Ledger *why, const char *format, ...) {
             const Slice token = token_text(why->tok, va_arg(args, uint32_t));
             text.length = 0;
             quoted(&text, token.data, token.length, 100);
-            bytes_add(to, "\"", 1);
-            json_add(to, text.data, text.length);
-            bytes_add(to, "\"", 1);
+            page_put(why, "%t", text.data, text.length);
         } else if (*c == 't') {
             const unsigned char *data = va_arg(args, const unsigned char *);
             const size_t length = va_arg(args, size_t);
@@ -5911,7 +5835,9 @@ static void page_put(Ledger *why, const char *format, ...) {
             for (size_t at = 0, n; at < length; at += n) {
                 int valid;
                 n = character(data + at, length - at, &valid);
-                json_add(to, valid ? data + at : (const unsigned char *)"\xEF\xBF\xBD", valid ? n : 3);
+                if (!valid) bytes_add(to, "\xEF\xBF\xBD", 3);
+                else if (data[at] >= ' ' && !strchr("\"\\<>&\x7f", data[at])) bytes_add(to, data + at, n);
+                else bytes_put(to, "\\u%04x", data[at]);
             }
             bytes_add(to, "\"", 1);
         } else if (*c == 'v') {
@@ -5919,7 +5845,8 @@ static void page_put(Ledger *why, const char *format, ...) {
             const size_t n = va_arg(args, size_t);
             for (size_t i = 0; i < n; i++) bytes_put(to, "%c%s", i ? ',' : '[', fixed(room, x[i], 2));
             bytes_add(to, "]", 1);
-        } else if (*c == 'z') bytes_put(to, "%zu", va_arg(args, size_t));
+        } else if (*c == ',') bytes_add(to, c, to->length && to->data[to->length - 1] != '[');
+        else if (*c == 'z') bytes_put(to, "%zu", va_arg(args, size_t));
         else bytes_put(to, "%s", fixed(room, va_arg(args, double), *c - '0'));
     }
     va_end(args);
@@ -5932,8 +5859,7 @@ static void page_token(Ledger *why, uint32_t id) {
     bytes_add(&why->held, text.data, text.length);
     const unsigned char state = utf8_run(0, why->held.data, why->held.length);
     const int whole = !state || state == BROKEN;
-    page_put(why, why->page->data[why->page->length - 1] == '[' ? "[%t,%q" : ",[%t,%q", why->held.data,
-             whole ? why->held.length : (size_t)0, id);
+    page_put(why, "%,[%t,%q", why->held.data, whole ? why->held.length : (size_t)0, id);
     if (whole) why->held.length = 0;
 }
 
@@ -5941,8 +5867,7 @@ static void page_token(Ledger *why, uint32_t id) {
 static void page_text(Ledger *why, const char *name, size_t context) {
     const Bytes *corpus = why->standing.corpus;
     const size_t known = why->heard.n < 2 * context ? why->heard.n : 2 * context;
-    page_put(why, !why->page->length ? "{\"name\":%t,\"from\":%z,\"tokens\":["
-             : ",{\"name\":%t,\"from\":%z,\"tokens\":[", name, strlen(name), known);
+    page_put(why, "%,{\"name\":%t,\"from\":%z,\"tokens\":[", name, strlen(name), known);
     for (size_t i = why->heard.n - known; i < why->heard.n; i++) {
         page_token(why, why->heard.ids[i]);
         page_put(why, "]");
@@ -5955,27 +5880,25 @@ static void page_text(Ledger *why, const char *name, size_t context) {
         else page_put(why, "0,[");
         for (size_t i = 0; i < row->n_candidates; i++) {
             const Candidate *c = &row->candidates[i];
-            page_put(why, i ? ",[%q,%3,%v]" : "[%q,%3,%v]", c->id, c->p, c->parts, (size_t)N_TERMS);
+            page_put(why, "%,[%q,%3,%v]", c->id, c->p, c->parts, (size_t)N_TERMS);
         }
         page_put(why, "],[");
         for (size_t i = 0; i < row->n_excerpts; i++) {
             const size_t at = row->excerpt[i], before = at > MARGIN ? at - MARGIN : 0, end = at + row->n_run,
                 left = corpus->length - end;
-            page_put(why, i ? ",[%t,%t,%t]" : "[%t,%t,%t]", corpus->data + before, at - before,
-                     corpus->data + at, row->n_run, corpus->data + end,
-                         left < MARGIN ? left : (size_t)MARGIN);
+            page_put(why, "%,[%t,%t,%t]", corpus->data + before, at - before, corpus->data + at, row->n_run,
+                     corpus->data + end, left < MARGIN ? left : (size_t)MARGIN);
         }
         page_put(why, "],[");
         for (size_t i = 0; i < row->n_heads; i++) {
-            page_put(why, i ? ",\"" : "\"");
+            page_put(why, "%,\"");
             bytes_add(why->page, row->attention + i * row->n_window, row->n_window);
             page_put(why, "\"");
         }
         page_put(why, "],[");
         for (size_t i = 0; i < row->n_promises; i++) {
             const Promise *promise = &row->promise[i];
-            page_put(why, i ? ",[%q,%q,%z,%2]" : "[%q,%q,%z,%2]", promise->x, promise->by, promise->back,
-                     promise->nats);
+            page_put(why, "%,[%q,%q,%z,%2]", promise->x, promise->by, promise->back, promise->nats);
         }
         page_put(why, "]]");
     }
@@ -5985,13 +5908,13 @@ static void page_text(Ledger *why, const char *name, size_t context) {
 
 /* Writes the page: its fixed part, what it is of, and the texts that stand in why->page. */
 static void put_page(Ledger *why, const Options *o) {
-    const char *name = strrchr(o->corpus, '/');
+    const char *name = o->corpus + folder_of(o->corpus);
     char room[64];
     Bytes texts = *why->page, made = {0}, page = {0};
     why->page = &page;
     for (size_t i = 0; i < sizeof PAGE / sizeof *PAGE; i++) bytes_add(&page, PAGE[i], strlen(PAGE[i]));
     bytes_put(&made, "%.*s, ", (int)strlen(VERSION) - 1, VERSION);
-    bytes_add(&made, name ? name + 1 : o->corpus, strlen(name ? name + 1 : o->corpus));
+    bytes_add(&made, name, strlen(name));
     bytes_put(&made, ", temperature %s, seed %llu", fixed(room, o->sampling.temperature, 2),
               (unsigned long long)o->sampling.seed);
     page_put(why, "{\"vocab\":%z,\"content\":%z,\"rrpram\":%z,\"tau\":%3,\"made\":%t,\"texts\":[",
@@ -6136,8 +6059,7 @@ static char *beside(const char *program, const char *name) {
     char *link = alloc(4096, 1);
     const ssize_t n = readlink("/proc/self/exe", link, 4000);
     if (n <= 0) snprintf(link, 4000, "%s", program);
-    char *slash = strrchr(link, '/');
-    strcpy(slash ? slash + 1 : link, name);
+    strcpy(link + folder_of(link), name);
     return link;
 }
 
@@ -6185,8 +6107,7 @@ static void build_model(Model *model, const Bytes *corpus, size_t held_out, cons
 /* Where a name leads, also where nothing is yet: real[PATH], empty where it leads nowhere. */
 static void real_name(const char *name, char *real, int links) {
     char folder[PATH + 2] = "", link[PATH] = "";
-    const char *slash = strrchr(name, '/');
-    const size_t stem = slash ? (size_t)(slash + 1 - name) : 0;
+    const size_t stem = folder_of(name);
     char *there = realpath(name, NULL);
     *real = 0;
     if (there || links > 40 || strlen(name) >= PATH) {

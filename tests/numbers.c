@@ -22,11 +22,9 @@ int main(int argc, char **argv) {
     printf("params:");
     put_doubles(model.net.params, model.net.n_params);
 
-    Ids ids = {0};
-    size_t *start;
     Window window;
     Field field;
-    const Text text = encode_text(tok, &ids, &start, file.data, file.length, options.lines);
+    const Text text = encode_text(tok, file.data, file.length, options.lines);
     double *logits = alloc(tok->vocab, sizeof *logits);
     window_make(&window, &model.net);
     const Coefficients co = model_coefficients(&model);
