@@ -362,6 +362,16 @@ class Tokenizer:
                     for (left, right), n in left_over.items()])
 
 
+def to_bytes(text):
+    """Text as UTF-8; what was escaped is the byte that it was (PEP 383)."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def to_text(data):
+    """Bytes as text, what is not UTF-8 escaped: to_bytes gives it back."""
+    return data.decode("utf-8", "surrogateescape")
+
+
 def as_bytes(text, what):
     """Bytes of what is given as bytes or as text, which is encoded as UTF-8. Raises TypeError."""
     if isinstance(text, str):
@@ -3369,16 +3379,6 @@ def check_together(given):
         for other in "train", "save", "eval", "holdout", "info":
             if {name, other} <= given:
                 raise Misuse("--%s needs a prompt: with --%s and none, nothing is said" % (name, other))
-
-
-def to_bytes(text):
-    """A part of the command line as the bytes that the shell gave."""
-    return text.encode("utf-8", "surrogateescape")
-
-
-def to_text(data):
-    """Bytes as text, what is not UTF-8 escaped (PEP 383)."""
-    return data.decode("utf-8", "surrogateescape")
 
 
 def arguments():

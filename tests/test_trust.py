@@ -650,7 +650,7 @@ class CommandLine(Alike):
         for command in self.each():
             if command == twins.PYTHON:
                 found = set()
-                for megabytes in (24, 31, 40, 200):                     # with less than that Python cannot even read us
+                for megabytes in (24, 31, 40, 200):         # with less than that Python cannot even read us
                     process = self.start(command, "-q", "--no-cache", "-n", "2", "-m", "full", "The", "--merges", "300",
                                          "--shape", "embd=96",
                                          preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA,

@@ -39,7 +39,7 @@ EXCEPTIONS = {
     "one draft at a time in C, an object of its own (draft_begin, draft_drop; kept by write_file); read_all reads":
         "Draft Draft.keep save_draft merges_read",
     "flags in C: training, conversing, waiting, stopped, which the handler reads": "SIGNALS hold_signals asked stopped",
-    "C walks over bytes (character, quoted) and puts JSON as it goes (page_put, page_text); put_error":
+    "C walks over bytes (character, quoted) and puts JSON as it goes (page_put, page_text)":
         "pieces_of json_text json_list page_row",
 }
 
